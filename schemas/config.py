@@ -1,0 +1,204 @@
+"""One typed configuration: a YAML file plus environment variables.
+
+File: ``streamgauge.yaml`` in the working directory or the path in ``STREAMGAUGE_CONFIG``.
+Environment overrides it: ``STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS=...`` (two underscores between
+levels). Secrets come from environment or files only and are hidden when printed.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    YamlConfigSettingsSource,
+)
+
+MIB = 1 << 20
+PACKAGE_ROOT = Path(__file__).resolve().parent.parent
+
+
+class Section(BaseModel):
+    """A part of the configuration: an unknown key is an error that names it."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class KafkaConfig(Section):
+    """Connection and topic settings."""
+
+    bootstrap_servers: str = "127.0.0.1:9092"
+    client_id: str = "streamgauge"
+    security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
+    sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
+    sasl_username: str = ""
+    sasl_password: SecretStr = SecretStr("")
+    ssl_cafile: Path | None = None
+    ssl_certfile: Path | None = None
+    ssl_keyfile: Path | None = None
+    session_timeout_s: float = Field(default=30.0, description="6 on the embedded broker")
+    idempotent_producer: bool = Field(default=True, description="false on the embedded broker")
+    partitions: int = Field(
+        default=8,
+        ge=1,
+        le=1024,
+        description="of every topic; fixed for the life of .v1 once created",
+    )
+    replication_factor: int = Field(default=1, ge=1, description="3 in production")
+    min_insync_replicas: int = Field(default=1, ge=1, description="2 in production")
+    max_message_bytes: int = Field(default=8 * MIB, description="hard cap of one message")
+
+
+class ClickHouseConfig(Section):
+    """The analyst's store, over HTTP."""
+
+    url: str = "http://127.0.0.1:8123"
+    username: str = "default"
+    password: SecretStr = SecretStr("")
+    database: str = "default"
+    ca_file: Path | None = None
+    token: SecretStr = Field(
+        default=SecretStr(""), description="product token of the embedded engine (sent as a header)"
+    )
+    insert_linger_s: float = Field(default=0.4, description="longest wait of a row for its insert")
+    insert_rows: int = Field(default=20_000, description="most rows of one insert")
+    insert_bytes: int = Field(default=64 * MIB, description="most bytes of one insert")
+
+
+class GatewayConfig(Section):
+    """OTLP in."""
+
+    host: str = "127.0.0.1"
+    http_port: int = 4318
+    max_body_bytes: int = Field(
+        default=64 * MIB, description="of one request, after decompression too"
+    )
+    inflight_bytes: int = Field(default=128 * MIB, description="of all requests; beyond it 503")
+    linger_ms: int = Field(
+        default=5, description="how long small exports of a tenant wait for company"
+    )
+    batch_bytes: int = Field(default=512 << 10, description="target size of a coalesced message")
+    produce_deadline_s: float = Field(default=10.0, description="then 503 with Retry-After")
+    api_keys_file: Path | None = Field(
+        default=None,
+        description="YAML: list of {sha256, tenant}; without it only loopback is served",
+    )
+
+
+class PrivacyConfig(Section):
+    """Redaction."""
+
+    redaction_key: SecretStr = SecretStr("")
+    redaction_key_file: Path | None = None
+
+
+class RuntimeConfig(Section):
+    """How stages run."""
+
+    runner: Literal["faust", "aiokafka"] = "faust"
+    inflight_messages: int = Field(default=256, description="of one worker, all partitions")
+    inflight_bytes: int = Field(default=64 * MIB, description="of one worker, all partitions")
+    linger_ms: int = Field(
+        default=50, description="how long records wait for their partition's batch"
+    )
+    batch_bytes: int = Field(default=512 << 10, description="target size of a genai.* message")
+    commit_interval_s: float = 1.0
+    drain_s: float = Field(default=5.0, description="wait for in-flight work on revoke or stop")
+    stuck_s: float = Field(default=90.0, description="no progress with work available: exit")
+    dead_letter_run_limit: int = Field(default=1000, description="dead letters in a row: exit")
+    dead_letter_ratio_limit: float = Field(default=0.5, description="share of the last 2000: exit")
+    metrics_host: str = "127.0.0.1"
+    metrics_base_port: int = 9464
+    data_dir: Path = Field(
+        default=Path(".streamgauge"), description="embedded stack's files and logs"
+    )
+
+
+class AssembleConfig(Section):
+    """Joining fragments."""
+
+    log_grace_s: float = Field(default=10.0, description="longest wait for content in log records")
+    evidence_grace_s: float = Field(default=1.0, description="longest wait for open retrieval")
+    trace_idle_s: float = Field(default=120.0, description="then a trace is forgotten")
+    trace_evidence_bytes: int = Field(default=2 * MIB, description="evidence kept per trace")
+    evidence_bytes: int = Field(
+        default=256 * MIB, description="evidence kept per process; embedded 64 MiB"
+    )
+
+
+class EvaluateConfig(Section):
+    """The scoring engine."""
+
+    models_dir: Path = PACKAGE_ROOT / "models"
+    model: str = "starter"
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int = Field(default=0, ge=0, description="ONNX intra-op threads; 0 = physical cores")
+    batch_tokens: int = Field(
+        default=4096, description="token budget of one batch, padding included"
+    )
+    batch_deadline_ms: int = Field(default=20, description="longest wait of a text for its batch")
+    max_pairs: int = Field(default=16, description="claim and evidence pairs of one operation")
+    max_windows: int = Field(default=64, description="windows of one text; beyond it truncated")
+    cache_entries: int = Field(default=20_000, description="scores of identical texts kept")
+
+
+class WatchConfig(Section):
+    """Alert rules."""
+
+    rules_file: Path = PACKAGE_ROOT / "deploy" / "rules.yaml"
+
+
+class WebhookReceiver(Section):
+    """A webhook that takes Alertmanager's v4 shape, signed as Standard Webhooks 1.0."""
+
+    name: str
+    url: str
+    secret_file: Path | None = Field(default=None, description="whsec_... key; unsigned without it")
+    timeout_s: float = 15.0
+
+
+class NotifyConfig(Section):
+    """Where alerts go."""
+
+    receivers: list[WebhookReceiver] = Field(default_factory=list)
+
+
+class Config(BaseSettings):
+    """Everything. See ``streamgauge config``."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="STREAMGAUGE_", env_nested_delimiter="__", extra="forbid"
+    )
+
+    tenant: str = Field(
+        default="default", description="tenant of the open topics and of loopback senders"
+    )
+    kafka: KafkaConfig = KafkaConfig()
+    clickhouse: ClickHouseConfig = ClickHouseConfig()
+    gateway: GatewayConfig = GatewayConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
+    runtime: RuntimeConfig = RuntimeConfig()
+    assemble: AssembleConfig = AssembleConfig()
+    evaluate: EvaluateConfig = EvaluateConfig()
+    watch: WatchConfig = WatchConfig()
+    notify: NotifyConfig = NotifyConfig()
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Environment over file over defaults."""
+        path = os.environ.get("STREAMGAUGE_CONFIG", "streamgauge.yaml")
+        return (
+            init_settings,
+            env_settings,
+            YamlConfigSettingsSource(settings_cls, yaml_file=path),
+        )

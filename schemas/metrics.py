@@ -1,0 +1,111 @@
+"""Every Prometheus metric of the product, declared once.
+
+Emitting a metric means importing its object from here; ``docs/metrics.md`` is generated from
+:data:`REGISTRY`. Labels never hold content, ids or user names.
+"""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+REGISTRY = CollectorRegistry()
+
+_SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
+
+# --- gateway -----------------------------------------------------------------------------------
+GATEWAY_REQUESTS = Counter(
+    "streamgauge_gateway_requests", "Requests by response status", ["status"], registry=REGISTRY
+)
+GATEWAY_SPANS = Counter(
+    "streamgauge_gateway_spans",
+    "Spans by outcome (accepted, rejected)",
+    ["tenant", "outcome"],
+    registry=REGISTRY,
+)
+GATEWAY_INFLIGHT_BYTES = Gauge(
+    "streamgauge_gateway_inflight_bytes", "Bytes of requests being served", registry=REGISTRY
+)
+GATEWAY_LATENCY = Histogram(
+    "streamgauge_gateway_latency_seconds", "Request to answer", buckets=_SECONDS, registry=REGISTRY
+)
+
+# --- stages ------------------------------------------------------------------------------------
+STAGE_MESSAGES = Counter(
+    "streamgauge_stage_messages",
+    "Messages by outcome (done, retried, dead)",
+    ["stage", "outcome"],
+    registry=REGISTRY,
+)
+STAGE_RECORDS = Counter(
+    "streamgauge_stage_records",
+    "Records by what became of them",
+    ["stage", "outcome"],
+    registry=REGISTRY,
+)
+STAGE_INFLIGHT_BYTES = Gauge(
+    "streamgauge_stage_inflight_bytes",
+    "Bytes of messages being processed",
+    ["stage"],
+    registry=REGISTRY,
+)
+STAGE_LATENCY = Histogram(
+    "streamgauge_stage_latency_seconds",
+    "Message fetched to outputs taken",
+    ["stage"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
+)
+STAGE_LAST_ACK = Gauge(
+    "streamgauge_stage_last_ack_timestamp_seconds",
+    "Time of the last acknowledged message",
+    ["stage"],
+    registry=REGISTRY,
+)
+DEAD_LETTERS = Counter(
+    "streamgauge_dead_letters",
+    "Dead letters by stage and reason",
+    ["stage", "reason"],
+    registry=REGISTRY,
+)
+CLICKHOUSE_INSERTS = Counter(
+    "streamgauge_clickhouse_inserts",
+    "Inserts by table and outcome (done, retried, refused)",
+    ["table", "outcome"],
+    registry=REGISTRY,
+)
+CLICKHOUSE_ROWS = Counter(
+    "streamgauge_clickhouse_rows", "Rows inserted", ["table"], registry=REGISTRY
+)
+
+# --- verdicts and alerts -----------------------------------------------------------------------
+EVALUATIONS = Counter(
+    "streamgauge_evaluations",
+    "Evaluation rows by evaluator and state",
+    ["evaluator", "state"],
+    registry=REGISTRY,
+)
+EVALUATE_CACHE = Counter(
+    "streamgauge_evaluate_cache",
+    "Look-ups of the score cache (hit, miss)",
+    ["outcome"],
+    registry=REGISTRY,
+)
+EVALUATE_BATCH_TOKENS = Histogram(
+    "streamgauge_evaluate_batch_tokens",
+    "Tokens of one inference batch, padding included",
+    buckets=(64, 256, 1024, 2048, 4096, 8192, 16384),
+    registry=REGISTRY,
+)
+ALERT_SIGNALS = Counter(
+    "streamgauge_alert_signals", "Fast-path hits by rule", ["rule"], registry=REGISTRY
+)
+ALERT_TRANSITIONS = Counter(
+    "streamgauge_alert_transitions",
+    "Alert transitions by rule and status",
+    ["rule", "status"],
+    registry=REGISTRY,
+)
+NOTIFICATIONS = Counter(
+    "streamgauge_notifications",
+    "Delivery attempts by receiver and outcome",
+    ["receiver", "outcome"],
+    registry=REGISTRY,
+)

@@ -1,0 +1,204 @@
+"""The protocols stages are written against.
+
+A *runner* (Faust in production, plain aiokafka as control, in-memory in the conformance suite)
+reads messages and hands each to a :class:`Stage`; the stage's coroutine ends when everything the
+message calls for is durably taken; the runner then acks strictly in offset order per partition.
+"""
+
+from collections.abc import Awaitable, Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from schemas.records import Record
+
+
+class RetryableError(Exception):
+    """A transient fault (broker away, database away). The runner retries for ever with backoff."""
+
+
+class PoisonError(Exception):
+    """This message can never be processed. The runner dead-letters it and goes on.
+
+    ``reason`` is a short slug for the dead letter's header and metric; the text never holds
+    content.
+    """
+
+    def __init__(self, reason: str, detail: str = "") -> None:
+        super().__init__(f"{reason}: {detail}" if detail else reason)
+        self.reason = reason
+        self.detail = detail
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One Kafka message. ``timestamp_ms`` is Kafka's (kept through a replay by a header)."""
+
+    topic: str
+    partition: int
+    offset: int
+    timestamp_ms: int
+    key: bytes | None
+    value: bytes | None
+    headers: tuple[tuple[str, bytes], ...] = ()
+
+    def header(self, name: str) -> str | None:
+        """Value of the last header of that name, decoded leniently, or None."""
+        for key, value in reversed(self.headers):
+            if key == name:
+                return value.decode("utf-8", "replace")
+        return None
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """Original bytes that could not be processed, with their reason and origin.
+
+    ``items`` is how many spans or records these bytes held, for the ledger.
+    """
+
+    origin: Message
+    stage: str
+    reason: str
+    error_class: str
+    value: bytes
+    tenant: str
+    trace_id: str = ""
+    span_id: str = ""
+    attempts: int = 1
+    items: int = 1
+
+
+class Outputs(Protocol):
+    """Where a stage sends what it makes. Each call ends when the broker has acknowledged.
+
+    Transient faults are retried inside, for ever; calls may run concurrently, and records of one
+    partition keep the order in which the calls were started.
+    """
+
+    def emit(self, topic: str, partition: int, record: Record) -> Awaitable[None]:
+        """Queue one record into its partition's batch; awaits the batch's acknowledgement.
+
+        Not ``async``: the record is encoded and queued before this returns, so callers keep order
+        by calling it in order and may gather the awaitables.
+        """
+        ...
+
+    def dead_letter(self, letter: DeadLetter) -> Awaitable[None]:
+        """Write one dead letter; awaits its acknowledgement."""
+        ...
+
+
+class TableSink(Protocol):
+    """Rows into ClickHouse."""
+
+    def insert(self, table: str, rows: Sequence[Sequence[object]]) -> Awaitable[None]:
+        """Queue rows (in :data:`sql` column order) into the table's next insert; awaits it.
+
+        Transient faults are retried inside, for ever. Raises :class:`PoisonError` if these rows
+        alone are refused for their content.
+        """
+        ...
+
+
+class Clock(Protocol):
+    """Time, so that tests can hold it."""
+
+    def time_ns(self) -> int:
+        """Wall clock, ns since 1970 (for stamps)."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds (for graces and deadlines)."""
+        ...
+
+    def sleep(self, seconds: float) -> Awaitable[None]:
+        """Wait."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a stage re-reads before the first message of a newly assigned partition.
+
+    ``topics`` are read on that same partition number, without a group, from ``window_s`` before
+    the last message that precedes the first new one, at most ``max_bytes`` (newest kept); for the
+    message's own topic up to that message, for other topics up to their end.
+    """
+
+    topics: tuple[str, ...] = ()
+    window_s: float = 0.0
+    max_bytes: int = 64 << 20
+
+
+class Stage(Protocol):
+    """One step of the line. Implementations hold no offsets and commit nothing.
+
+    ``process`` is started once per message, in offset order per partition, and the code before
+    its first ``await`` runs in that order; after that, many run concurrently. It returns when
+    every output is durably taken; may raise :class:`RetryableError` (called again with the same
+    message: it must be idempotent) or :class:`PoisonError`; anything else stops the worker.
+    """
+
+    @property
+    def name(self) -> str:
+        """Stage name; its consumer group is ``streamgauge.<name>``."""
+        ...
+
+    @property
+    def topics(self) -> tuple[str, ...]:
+        """Topics consumed."""
+        ...
+
+    @property
+    def history(self) -> History:
+        """What to re-read on assignment; empty for stateless stages."""
+        ...
+
+    async def start(self) -> None:
+        """Called once before any message: load models, open connections, start timers."""
+        ...
+
+    def recall(self, message: Message) -> None:
+        """Rebuild state from one message of the history; must have no outputs and not raise."""
+        ...
+
+    async def process(self, message: Message) -> None:
+        """Handle one message; see the class."""
+        ...
+
+    def forget(self, topic: str, partition: int) -> None:
+        """The partition was revoked: drop its state. In-flight ``process`` calls may still end."""
+        ...
+
+    async def stop(self) -> None:
+        """Release resources. Correctness never relies on this being called."""
+        ...
+
+
+@dataclass(slots=True)
+class StageBase:
+    """Defaults for stages that keep no state."""
+
+    name: str
+    topics: tuple[str, ...]
+    history: History = field(default_factory=History)
+
+    async def start(self) -> None:
+        """Nothing to prepare."""
+
+    def recall(self, message: Message) -> None:
+        """No state to rebuild."""
+
+    def forget(self, topic: str, partition: int) -> None:
+        """No state to drop."""
+
+    async def stop(self) -> None:
+        """Nothing to release."""
+
+
+class Receiver(Protocol):
+    """Where alerts go."""
+
+    def deliver(self, transitions: Iterable[Record]) -> Awaitable[None]:
+        """Ends after the receiver's 2xx; raises RetryableError or PoisonError otherwise."""
+        ...

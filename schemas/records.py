@@ -1,0 +1,382 @@
+"""The records that travel on ``genai.*`` topics, and their batch encoding.
+
+Bytes: UTF-8 JSON ``{"records": [...]}``. 64-bit integers and decimals are strings in JSON, ids
+lower-case hex, times ns since 1970. Readers ignore unknown fields and default missing ones;
+within ``.v1`` a field is only ever added, with a default.
+"""
+
+from collections.abc import Sequence
+from decimal import Decimal
+from typing import Annotated, Generic, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+
+from schemas.evaluators import Evaluator, Label, Reason, State, Target
+
+Int64 = Annotated[int, PlainSerializer(str, return_type=str, when_used="json")]
+"""A 64-bit integer: a string in JSON, since JSON numbers lose bits beyond 2**53."""
+
+
+class Record(BaseModel):
+    """Base of every record: frozen, unknown fields ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+# --- content -----------------------------------------------------------------------------------
+
+
+class Part(Record):
+    """One typed part of a message.
+
+    ``text`` holds the readable text of a text or reasoning part, the arguments (JSON text) of a
+    tool call, the result of a tool result. Media is a reference, never bytes.
+    """
+
+    type: Literal["text", "reasoning", "tool_call", "tool_result", "media", "other"]
+    text: str = ""
+    id: str = ""
+    name: str = ""
+    uri: str = ""
+    mime_type: str = ""
+
+
+class Message(Record):
+    """One message of a conversation; ``role`` is system, user, assistant, tool or as sent."""
+
+    role: str
+    parts: tuple[Part, ...] = ()
+    name: str = ""
+    finish_reason: str = ""
+
+
+class Document(Record):
+    """One piece of evidence: a retrieved document or a tool's result."""
+
+    text: str
+    id: str = ""
+    score: float | None = None
+
+
+class Content(Record):
+    """What was said, redacted. Part paths are ``system/0``, ``input/<message>/<part>``,
+    ``output/<message>/<part>`` and ``document/<index>``: explanations and findings point by them.
+    """
+
+    system: tuple[Part, ...] = ()
+    input: tuple[Message, ...] = ()
+    output: tuple[Message, ...] = ()
+    documents: tuple[Document, ...] = ()
+    tools: tuple[str, ...] = Field(default=(), description="tool definitions, JSON text each")
+
+    def parts(self) -> list[tuple[str, str]]:
+        """All (path, text) pairs with text, in reading order."""
+        found = [(f"system/{i}", part.text) for i, part in enumerate(self.system)]
+        for side, messages in (("input", self.input), ("output", self.output)):
+            found += [
+                (f"{side}/{m}/{p}", part.text)
+                for m, message in enumerate(messages)
+                for p, part in enumerate(message.parts)
+            ]
+        found += [(f"document/{i}", document.text) for i, document in enumerate(self.documents)]
+        return [(path, text) for path, text in found if text]
+
+    def chars(self) -> int:
+        """Total characters of text: how rich this content is."""
+        return sum(len(text) for _, text in self.parts())
+
+
+ContentState = Literal["captured", "not_captured", "external", "dropped_by_policy"]
+
+
+class Finding(Record):
+    """One piece of personal data or one secret that the redactor masked.
+
+    ``hash`` is keyed (HMAC): equal values match within a trace, the value cannot be recovered.
+    ``start`` and ``end`` are character offsets of the placeholder in the redacted part.
+    """
+
+    entity: str
+    secret: bool
+    part: str
+    hash: str
+    start: int
+    end: int
+
+
+# --- fragments and operations --------------------------------------------------------------------
+
+
+class Usage(Record):
+    """Tokens as disjoint parts: their sum is the total. None is unknown, which is not 0."""
+
+    input_tokens: int | None = None
+    cache_read_tokens: int | None = None
+    cache_write_tokens: int | None = None
+    output_tokens: int | None = None
+    reasoning_tokens: int | None = None
+
+    def known(self) -> bool:
+        """Whether any count was reported."""
+        return self.input_tokens is not None or self.output_tokens is not None
+
+
+class Call(Record):
+    """What one GenAI span says about its call, content apart. Empty string means not said."""
+
+    service_name: str = ""
+    service_version: str = ""
+    environment: str = ""
+    sdk_language: str = ""
+    scope_name: str = ""
+    scope_version: str = ""
+    span_name: str = ""
+    dialect: str
+    kind: str = Field(description="OTel gen_ai.operation.name, e.g. chat, retrieval, execute_tool")
+    provider: str = ""
+    request_model: str = ""
+    response_model: str = ""
+    response_id: str = ""
+    parameters: dict[str, str] = Field(default_factory=dict)
+    start_ns: Int64
+    end_ns: Int64
+    time_to_first_token_ns: Int64 | None = None
+    status: Literal["unset", "ok", "error"] = "unset"
+    error_type: str = ""
+    finish_reasons: tuple[str, ...] = ()
+    usage: Usage = Usage()
+    reported_cost_usd: Decimal | None = None
+    cost_usd: Decimal | None = None
+    price_version: str = ""
+    conversation_id: str = ""
+    user_id: str = ""
+    agent_name: str = ""
+    tool_name: str = ""
+    prompt_name: str = ""
+    prompt_version: str = ""
+    content_state: ContentState = "not_captured"
+    flags: tuple[str, ...] = Field(
+        default=(), description="e.g. truncated, utf8_repaired, start_time_untrusted"
+    )
+
+    def rolls_up(self) -> bool:
+        """Whether this span sums others (agents, workflows): its usage does not count."""
+        return self.kind in ("invoke_agent", "invoke_workflow", "create_agent", "chain", "plan")
+
+
+class Fragment(Record):
+    """One span's or one log record's part of an operation, redacted and normalised.
+
+    ``call`` is absent on log fragments. ``awaits_log`` says that the dialect logs its content and
+    this span carries none. ``duplicate_of`` names the span that counts instead of this one where
+    this span alone decides it; ``wraps`` is true where this span repeats what an LLM span below
+    it reports, so that it counts only if no such child comes.
+    """
+
+    tenant: str
+    trace_id: str
+    span_id: str
+    fragment_id: str
+    signal: Literal["span", "log"]
+    parent_span_id: str = ""
+    day: str
+    time_ns: Int64
+    call: Call | None = None
+    content: Content = Content()
+    findings: tuple[Finding, ...] = ()
+    awaits_log: bool = False
+    wraps: bool = False
+    duplicate_of: str = ""
+
+
+class Evidence(Record):
+    """A document or tool result of the trace that an answer can be checked against."""
+
+    span_id: str
+    part: str
+    text: str
+    id: str = ""
+
+
+class Operation(Record):
+    """One GenAI call that counts, assembled from its fragments."""
+
+    tenant: str
+    trace_id: str
+    span_id: str
+    parent_span_id: str = ""
+    day: str
+    revision: Int64
+    fragments: tuple[str, ...]
+    duplicate_of: str = ""
+    call: Call
+    content: Content = Content()
+    findings: tuple[Finding, ...] = ()
+    evidence: tuple[Evidence, ...] = ()
+    evidence_state: Literal["complete", "late_context", "evicted"] = "complete"
+
+
+# --- verdicts ------------------------------------------------------------------------------------
+
+
+class Claim(Record):
+    """One claim of an answer with the evidence that supports it best. Ranges, never text."""
+
+    part: str
+    start: int
+    end: int
+    score: float
+    evidence_span_id: str = ""
+    evidence_part: str = ""
+    evidence_start: int = 0
+    evidence_end: int = 0
+
+
+class Explanation(Record):
+    """What caused a verdict: the worst part and its character range in the stored text."""
+
+    part: str = ""
+    start: int = 0
+    end: int = 0
+    claims: tuple[Claim, ...] = ()
+    entities: tuple[str, ...] = ()
+    decoded: str = Field(default="", description="how the part was read: '', base64, hex")
+
+
+class Evaluation(Record):
+    """One evaluator's result on one target of one operation (OTel gen_ai.evaluation.result).
+
+    Identity: (tenant, trace_id, span_id, evaluator, model_version, target). ``service_name``,
+    ``environment`` and ``model`` repeat the operation's, so that rules need no join.
+    """
+
+    tenant: str
+    trace_id: str
+    span_id: str
+    evaluator: Evaluator
+    model_version: str
+    target: Target
+    revision: Int64
+    day: str
+    state: State
+    reason: Reason = Reason.NONE
+    score: float | None = None
+    label: Label = Label.PASS
+    threshold_version: str = ""
+    source: Literal["ours", "external"] = "ours"
+    explanation: Explanation = Explanation()
+    input_hash: str = ""
+    evaluator_model: str = ""
+    windows: int = 0
+    truncated: bool = False
+    cascade_stage: str = ""
+    latency_ns: Int64 = 0
+    scored_at_ns: Int64 = 0
+    span_end_ns: Int64 = 0
+    service_name: str = ""
+    environment: str = ""
+    kind: str = ""
+    model: str = ""
+
+    @property
+    def flagged(self) -> bool:
+        """True for ``warn`` and ``page``."""
+        return self.label is not Label.PASS
+
+
+class LedgerRow(Record):
+    """The books of one raw message: items in = out + filtered + dead.
+
+    Identity: (stage, topic, incarnation, partition, offset, tenant).
+    """
+
+    tenant: str
+    stage: str
+    topic: str
+    incarnation: str = "1"
+    partition: int
+    offset: Int64
+    timestamp_ms: Int64
+    items_in: int
+    items_out: int
+    filtered: int
+    dead: int
+
+
+# --- alerts --------------------------------------------------------------------------------------
+
+
+class AlertSignal(Record):
+    """One verdict at or above a fast-path rule's threshold."""
+
+    tenant: str
+    signal_id: str
+    rule: str
+    rule_version: str
+    labels: dict[str, str]
+    trace_id: str
+    span_id: str
+    evaluator: Evaluator
+    input_hash: str
+    score: float
+    span_end_ns: Int64
+
+
+class AlertTransition(Record):
+    """One change of an alert's status; also the outbox row that ``notify`` delivers."""
+
+    tenant: str
+    transition_id: str
+    fingerprint: str
+    rule: str
+    rule_version: str
+    status: Literal["firing", "resolved"]
+    labels: dict[str, str]
+    annotations: dict[str, str] = Field(default_factory=dict)
+    starts_at_ns: Int64
+    ends_at_ns: Int64 | None = None
+    value: float | None = None
+    count: int = 1
+    trace_ids: tuple[str, ...] = ()
+
+
+RECORDS: dict[str, type[Record]] = {
+    "fragment": Fragment,
+    "operation": Operation,
+    "evaluation": Evaluation,
+    "ledger": LedgerRow,
+    "alert_signal": AlertSignal,
+    "alert_transition": AlertTransition,
+}
+"""Record type by schema name (the topic's ``schema``)."""
+
+
+def encode_record(record: Record) -> bytes:
+    """JSON of one record, every field written out."""
+    return record.model_dump_json().encode()
+
+
+def encode_batch(encoded: Sequence[bytes]) -> bytes:
+    """``{"records":[...]}`` from records already encoded by :func:`encode_record`."""
+    return b'{"records":[' + b",".join(encoded) + b"]}"
+
+
+class BatchError(ValueError):
+    """A message is not a batch of the expected records; the text never holds content."""
+
+
+RecordT = TypeVar("RecordT", bound=Record)
+
+
+class _Batch(BaseModel, Generic[RecordT]):
+    records: list[RecordT]
+
+
+def decode_batch(kind: type[RecordT], value: bytes | None) -> list[RecordT]:
+    """Records of one message. Raises :class:`BatchError` naming the first wrong field."""
+    try:
+        return _Batch[kind].model_validate_json(value or b"").records  # type: ignore[valid-type]
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        path = ".".join(str(item) for item in first["loc"])
+        raise BatchError(f"{path or 'value'}: {first['type']}") from None
