@@ -170,6 +170,13 @@ class Stage(Protocol):
         """The partition was revoked: drop its state. In-flight ``process`` calls may still end."""
         ...
 
+    def relieve(self) -> None:
+        """The worker's in-flight budget is spent: end graces now, so that messages complete.
+
+        Called each time a message has to wait for room; must not block nor raise.
+        """
+        ...
+
     async def stop(self) -> None:
         """Release resources. Correctness never relies on this being called."""
         ...
@@ -191,6 +198,9 @@ class StageBase:
 
     def forget(self, topic: str, partition: int) -> None:
         """No state to drop."""
+
+    def relieve(self) -> None:
+        """No graces to end."""
 
     async def stop(self) -> None:
         """Nothing to release."""

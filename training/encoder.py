@@ -6,9 +6,7 @@ every tensor name is ours. All shapes below use N = windows in a batch, L = toke
 
 from __future__ import annotations
 
-import hashlib
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,7 +36,9 @@ POOLED_SIZE = HIDDEN * len(POOLED)
 class Graph:
     """A tiny builder that keeps nodes and initialisers in order and names outputs uniquely."""
 
-    def __init__(self) -> None:
+    def __init__(self, prefix: str = "") -> None:
+        """`prefix` keeps names apart from those of a graph this one is appended to."""
+        self.prefix = prefix
         self.nodes: list[onnx.NodeProto] = []
         self.weights: list[onnx.TensorProto] = []
         self._count = 0
@@ -46,14 +46,14 @@ class Graph:
     def const(self, value: npt.ArrayLike, dtype: type = np.float32, name: str = "") -> str:
         """Add an initialiser and return its name."""
         self._count += 1
-        name = name or f"c{self._count}"
+        name = name or f"{self.prefix}c{self._count}"
         self.weights.append(numpy_helper.from_array(np.asarray(value, dtype=dtype), name))
         return name
 
     def add(self, op: str, *inputs: str, out: str = "", **attributes: object) -> str:
         """Add a one-output node and return the name of its output."""
         self._count += 1
-        out = out or f"{op.lower()}_{self._count}"
+        out = out or f"{self.prefix}{op.lower()}_{self._count}"
         self.nodes.append(helper.make_node(op, list(inputs), [out], name=out, **attributes))
         return out
 
@@ -166,11 +166,44 @@ def build_encoder(weights_file: Path) -> onnx.ModelProto:
          info("pooled", TensorProto.FLOAT, ["batch", POOLED_SIZE])])
 
 
-def quantise(source: Path, target: Path) -> None:
-    """Dynamic int8: weights of MatMul per column, embedding tables per tensor, activations uint8.
+def weights_to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Store every named weight table as int8 with one scale per word or output column.
 
-    reduce_range keeps weights to 7 bits: x86 kernels without VNNI saturate on full int8, and the
-    verdict must not depend on the machine.
+    The graph gets Cast and Mul before each use; onnxruntime folds them into fp32 constants when it
+    loads the model. So the file is a quarter of the size, results do not depend on what else is in
+    the batch, and CUDA and TensorRT (which have no dynamic-quantisation kernels) see a plain graph.
+    """
+    graph = model.graph
+    before: list[onnx.NodeProto] = []
+    for tensor in list(graph.initializer):
+        if not (tensor.name.startswith("encoder.") or tensor.name in ("words", "positions")):
+            continue
+        weight = numpy_helper.to_array(tensor)
+        axis = 0 if tensor.name.startswith("encoder.") else 1
+        scale = (np.abs(weight).max(axis=axis, keepdims=True) / 127.0).astype(np.float32)
+        scale = np.maximum(scale, np.float32(1e-8))  # [PAD]-like all-zero rows
+        name = tensor.name
+        graph.initializer.remove(tensor)
+        graph.initializer.extend([
+            numpy_helper.from_array(np.rint(weight / scale).astype(np.int8), name + ".int8"),
+            numpy_helper.from_array(scale, name + ".scale")])
+        before += [
+            helper.make_node("Cast", [name + ".int8"], [name + ".cast"], name=name + ".cast",
+                             to=TensorProto.FLOAT),
+            helper.make_node("Mul", [name + ".cast", name + ".scale"], [name], name=name + ".mul")]
+    nodes = [*before, *graph.node]
+    del graph.node[:]
+    graph.node.extend(nodes)
+    onnx.checker.check_model(model)
+    return model
+
+
+def dynamic_int8(source: Path, target: Path) -> None:
+    """The alternative for CPU-only hosts: activations are quantised too (`--precision dynamic`).
+
+    About 1.6 times faster on a CPU with VNNI, but scores then depend on the batch and GPU providers
+    have no kernels for it. reduce_range keeps weights to 7 bits: x86 kernels without VNNI saturate
+    on full int8, and the verdict must not depend on the machine.
     """
     quantize_dynamic(source, target, op_types_to_quantize=["MatMul", "Gather"],
                      weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,

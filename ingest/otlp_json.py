@@ -1,0 +1,239 @@
+"""OTLP/JSON to protobuf messages, tolerant where senders differ, span by span.
+
+Ids are hex in any case, 64-bit integers strings or numbers, enums numbers or names, names in
+lowerCamelCase or snake_case; unknown fields and nulls are ignored. What is not valid Unicode
+(lone surrogates, invalid UTF-8) is repaired with U+FFFD. A span that does not convert is listed
+with a reason; only a body that is no JSON object of that shape raises :class:`OtlpJsonError`.
+"""
+
+import base64
+import json
+import re
+from functools import lru_cache
+from typing import Any, NamedTuple
+
+import orjson
+from google.protobuf.descriptor import (  # type: ignore[import-untyped,unused-ignore]
+    Descriptor,
+    FieldDescriptor,
+)
+from google.protobuf.message import Message  # type: ignore[import-untyped,unused-ignore]
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from ingest.wire import MAX_DEPTH_LEVELS
+
+_HEX_IDS = frozenset({"trace_id", "span_id", "parent_span_id"})
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_WRAPPING_LEVELS = 3
+"""Request, ResourceSpans and ScopeSpans around a span: the depth limit counts them."""
+
+
+class OtlpJsonError(ValueError):
+    """Not an OTLP/JSON trace request. ``reason`` names the field, never its value."""
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class JsonTraces:
+    """One decoded body: ``request``, rejected (reason, JSON, trace id, span id), repaired ids."""
+
+    def __init__(self, body: bytes) -> None:
+        """Raises :class:`OtlpJsonError` if the body is not an object with lists of spans."""
+        self.request = ExportTraceServiceRequest()
+        self.rejected: list[tuple[str, bytes, str, str]] = []
+        self.repaired: set[tuple[str, str]] = set()
+        for item in _list(_parsed(body), "resourceSpans", "resource_spans"):
+            self._add_resource_spans(item)
+
+    def _add_resource_spans(self, item: dict[str, Any]) -> None:
+        target = self.request.resource_spans.add()
+        scopes = _list(item, "scopeSpans", "scope_spans")
+        repaired, reason = self._fill_head(target, item, "resource")
+        for scope in scopes:
+            scope_target = target.scope_spans.add()
+            listed = _list(scope, "spans")
+            scope_repaired, scope_reason = self._fill_head(scope_target, scope, "scope")
+            for span in listed:
+                failure = reason or scope_reason
+                self._add_span(scope_target.spans, span, failure, repaired or scope_repaired)
+
+    def _fill_head(
+        self, target: Message, item: dict[str, Any], part: str
+    ) -> tuple[bool, str | None]:
+        """Fill all but the spans: (whether text was repaired, reason of failure)."""
+        filler = _Filler()
+        own = {k: v for k, v in item.items() if k not in _HOLDS_SPANS}
+        try:
+            filler.fill(target, own, 1)
+        except OtlpJsonError:
+            return False, f"undecodable_{part}"
+        return filler.repaired, None
+
+    def _add_span(
+        self, into: Any, value: dict[str, Any], reason: str | None, repaired: bool
+    ) -> None:
+        span = Span()
+        filler = _Filler()
+        try:
+            if reason is not None:
+                raise OtlpJsonError(reason)
+            filler.fill(span, value, _WRAPPING_LEVELS)
+        except OtlpJsonError as error:
+            ids = (_text(value, "traceId", "trace_id"), _text(value, "spanId", "span_id"))
+            self.rejected.append((error.reason, json.dumps(value).encode(), *ids))
+            return
+        into.append(span)
+        if repaired or filler.repaired:
+            self.repaired.add((span.trace_id.hex(), span.span_id.hex()))
+
+
+_HOLDS_SPANS = frozenset({"scopeSpans", "scope_spans", "spans"})
+
+
+def _parsed(body: bytes) -> dict[str, Any]:
+    try:
+        value = orjson.loads(body)
+    except orjson.JSONDecodeError:
+        # The strict parser refuses lone surrogates and invalid UTF-8, which we repair: bytes
+        # that are not UTF-8 become surrogates here, and all surrogates U+FFFD when filled in.
+        try:
+            value = json.loads(body.decode("utf-8", "surrogateescape"))
+        except RecursionError:
+            raise OtlpJsonError("JSON nested too deep") from None
+        except ValueError:
+            raise OtlpJsonError("malformed JSON") from None
+    if not isinstance(value, dict):
+        raise OtlpJsonError("the JSON body is not an object")
+    return value
+
+
+def _list(value: dict[str, Any], *names: str) -> list[dict[str, Any]]:
+    for name in names:
+        found = value.get(name)
+        if found is None:
+            continue
+        if not isinstance(found, list) or not all(isinstance(item, dict) for item in found):
+            raise OtlpJsonError(f"{name} is not a list of objects")
+        return found
+    return []
+
+
+def _text(value: dict[str, Any], *names: str) -> str:
+    """A hex id for the rejection's metadata; nothing that is not short hex (it may be content)."""
+    for name in names:
+        found = value.get(name)
+        if isinstance(found, str) and re.fullmatch("[0-9a-fA-F]{1,32}", found):
+            return found.lower()
+    return ""
+
+
+class _JsonField(NamedTuple):
+    name: str
+    type: int
+    repeated: bool
+    descriptor: Any
+
+
+def _fields(kind: Descriptor) -> dict[str, _JsonField]:
+    return _fields_of(kind.full_name, kind)
+
+
+@lru_cache(maxsize=64)
+def _fields_of(_name: str, kind: Descriptor) -> dict[str, _JsonField]:
+    table = {}
+    for field in kind.fields:
+        entry = _JsonField(field.name, field.type, field.is_repeated, field)
+        table[field.json_name] = table[field.name] = entry
+    return table
+
+
+class _Filler:
+    """Fills one message from JSON; ``repaired`` tells whether any text had to be."""
+
+    def __init__(self) -> None:
+        self.repaired = False
+
+    def fill(self, message: Message, value: object, depth: int) -> None:
+        """Set the message's fields. Raises :class:`OtlpJsonError` naming the field."""
+        if depth >= MAX_DEPTH_LEVELS:
+            raise OtlpJsonError("nested_too_deep")
+        if not isinstance(value, dict):
+            raise OtlpJsonError(f"invalid_{message.DESCRIPTOR.name}")
+        table = _fields(message.DESCRIPTOR)
+        for name, item in value.items():
+            field = table.get(name)
+            if field is None or item is None:
+                continue
+            if field.repeated:
+                self._fill_repeated(getattr(message, field.name), field, item, depth)
+            elif field.type == FieldDescriptor.TYPE_MESSAGE:
+                child = getattr(message, field.name)
+                child.SetInParent()
+                self.fill(child, item, depth + 1)
+            else:
+                scalar = self._scalar(field, item)
+                try:
+                    setattr(message, field.name, scalar)
+                except (TypeError, ValueError):
+                    raise OtlpJsonError(f"invalid_{field.name}") from None
+
+    def _fill_repeated(self, into: Any, field: _JsonField, items: object, depth: int) -> None:
+        if not isinstance(items, list):
+            raise OtlpJsonError(f"invalid_{field.name}")
+        for item in items:
+            if field.type == FieldDescriptor.TYPE_MESSAGE:
+                self.fill(into.add(), item, depth + 1)
+            else:
+                into.append(self._scalar(field, item))
+
+    def _scalar(self, field: _JsonField, item: object) -> object:
+        try:
+            return self._converted(field, item)
+        except (TypeError, ValueError, OverflowError):
+            raise OtlpJsonError(f"invalid_{field.name}") from None
+
+    def _converted(self, field: _JsonField, item: object) -> object:
+        kind = field.type
+        if kind == FieldDescriptor.TYPE_STRING:
+            return self._string(item)
+        if kind == FieldDescriptor.TYPE_BYTES:
+            return _binary(field.name, item)
+        if kind == FieldDescriptor.TYPE_BOOL:
+            if not isinstance(item, bool):
+                raise TypeError
+            return item
+        if isinstance(item, bool) or not isinstance(item, int | float | str):
+            raise TypeError
+        if kind == FieldDescriptor.TYPE_DOUBLE:
+            return float(item)
+        if kind == FieldDescriptor.TYPE_ENUM and isinstance(item, str) and not item.isdecimal():
+            named = field.descriptor.enum_type.values_by_name.get(item)
+            if named is None:
+                raise ValueError
+            return named.number
+        number = int(item)
+        if isinstance(item, float) and number != item:
+            raise ValueError
+        return number
+
+    def _string(self, item: object) -> str:
+        if not isinstance(item, str):
+            raise TypeError
+        if item.isascii() or not _SURROGATE.search(item):
+            return item
+        self.repaired = True
+        return _SURROGATE.sub("\ufffd", item)
+
+
+def _binary(name: str, item: object) -> bytes:
+    if not isinstance(item, str):
+        raise TypeError
+    if name in _HEX_IDS:
+        if not item.isalnum() and item:  # fromhex would skip spaces
+            raise ValueError
+        return bytes.fromhex(item)
+    padded = item + "=" * (-len(item) % 4)
+    return base64.b64decode(padded.replace("-", "+").replace("_", "/"), validate=True)

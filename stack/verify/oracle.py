@@ -1,0 +1,131 @@
+"""The oracle: reads ClickHouse as an analyst would, and compares with the journal.
+
+For every span that got success: one row in ``otel_traces``; if it is a GenAI call, one in
+``v_calls`` with its content's hash and one ``operation`` row per active evaluator, in some state,
+in ``v_verdicts``; or a dead letter that names it. *Lost* is a missing one, *duplicate* one that is
+visible twice, *phantom* a row of a span that was never sent.
+"""
+
+import time
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import ClickHouseError
+
+from schemas.evaluators import Evaluator
+from stack.verify.journal import Journal
+
+Key = tuple[str, str]
+POLL_S = 1.0
+EVALUATORS = tuple(str(evaluator) for evaluator in Evaluator)
+
+SPANS_SQL = "SELECT TraceId, SpanId, '' FROM otel_traces WHERE ServiceName = {service:String}"
+CALLS_SQL = (
+    "SELECT trace_id, span_id, content_hash FROM v_calls WHERE service_name = {service:String}"
+)
+VERDICTS_SQL = (
+    "SELECT trace_id, span_id, evaluator FROM v_verdicts "
+    "WHERE service_name = {service:String} AND target = 'operation'"
+)
+DEAD_SQL = "SELECT DISTINCT trace_id, span_id, '' FROM genai_dead_letters WHERE trace_id != ''"
+
+
+@dataclass(slots=True)
+class Report:
+    """What the oracle found. Each list holds readable items (ids only, never content)."""
+
+    sent: int = 0
+    acked: int = 0
+    calls: int = 0
+    dead: int = 0
+    lost: list[str] = field(default_factory=list)
+    duplicates: list[str] = field(default_factory=list)
+    phantoms: list[str] = field(default_factory=list)
+
+    @property
+    def clean(self) -> bool:
+        """Nothing lost, nothing twice, nothing invented."""
+        return not (self.lost or self.duplicates or self.phantoms)
+
+    def summary(self) -> str:
+        """One line with the counts."""
+        return (
+            f"sent={self.sent} acked={self.acked} calls={self.calls} dead_letters={self.dead} "
+            f"lost={len(self.lost)} duplicates={len(self.duplicates)} "
+            f"phantoms={len(self.phantoms)}"
+        )
+
+
+def _rows(client: Client, sql: str, service: str) -> list[tuple[str, str, str]]:
+    result = client.query(sql, parameters={"service": service})
+    return [(str(a), str(b), str(c)) for a, b, c in result.result_rows]
+
+
+def _place(name: str, key: Key, detail: str = "") -> str:
+    return f"{name}{'[' + detail + ']' if detail else ''} {key[0]}/{key[1]}"
+
+
+def _count(
+    report: Report,
+    name: str,
+    expected: Iterable[Key],
+    seen: Counter[Key],
+    sent: set[Key],
+    detail: str = "",
+) -> None:
+    report.lost += [_place(name, key, detail) for key in expected if not seen[key]]
+    report.duplicates += [_place(name, key, detail) for key, n in seen.items() if n > 1]
+    report.phantoms += [_place(name, key, detail) for key in seen if key not in sent]
+
+
+def check(client: Client, journal: Journal, service: str) -> Report:
+    """Compare once, now. Raises clickhouse-connect's errors when the database is away."""
+    sent = set(journal.sent)
+    dead = {(a, b) for a, b, _ in _rows(client, DEAD_SQL, service)}
+    spans = Counter((a, b) for a, b, _ in _rows(client, SPANS_SQL, service))
+    calls = _rows(client, CALLS_SQL, service)
+    verdicts = _rows(client, VERDICTS_SQL, service)
+
+    living = [key for key in journal.acked if key not in dead]
+    living_calls = [key for key in living if journal.sent[key].call]
+    report = Report(
+        sent=len(sent), acked=len(journal.acked), calls=len(living_calls), dead=len(dead & sent)
+    )
+    _count(report, "otel_traces", living, spans, sent)
+    _count(report, "v_calls", living_calls, Counter((a, b) for a, b, _ in calls), sent)
+    for trace_id, span_id, content_hash in calls:
+        span = journal.sent.get((trace_id, span_id))
+        if span is not None and span.content_hash and span.content_hash != content_hash:
+            report.lost.append(_place("v_calls", (trace_id, span_id), "content"))
+    for evaluator in EVALUATORS:
+        seen = Counter((a, b) for a, b, name in verdicts if name == evaluator)
+        _count(report, "v_verdicts", living_calls, seen, sent, evaluator)
+    return report
+
+
+def check_until_settled(
+    client: Client,
+    read: Callable[[], Journal],
+    service: str,
+    wait_s: float,
+    on_poll: Callable[[Report], None] = lambda _: None,
+) -> Report:
+    """Poll until nothing is missing or ``wait_s`` is over; return the last comparison.
+
+    Late arrivals are normal while stages work through their lag; duplicates and phantoms are
+    counted at the end only.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        try:
+            report = check(client, read(), service)
+        except ClickHouseError:
+            if time.monotonic() > deadline:
+                raise
+        else:
+            on_poll(report)
+            if not report.lost or time.monotonic() > deadline:
+                return report
+        time.sleep(POLL_S)

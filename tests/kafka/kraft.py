@@ -1,0 +1,114 @@
+"""One Apache Kafka broker in KRaft mode, from Maven Central's jars, on loopback.
+
+It keeps its data directory, so ``kill`` followed by ``start`` is what a crashed broker does.
+"""
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+import uuid
+from base64 import urlsafe_b64encode
+from pathlib import Path
+
+HERE = Path(__file__).parent
+CACHE = HERE.parent.parent / ".cache" / "kafka" / "lib"
+START_S = 60.0
+HEAP = "-Xmx512m"
+
+
+def jars() -> str:
+    """Classpath of Kafka's jars, fetched once. Raises ``RuntimeError`` without Java or Maven."""
+    for tool in ("java", "mvn"):
+        if shutil.which(tool) is None:
+            raise RuntimeError(f"{tool} is needed for the Apache Kafka tests (Java 17 and Maven)")
+    if not any(CACHE.glob("kafka_2.13-*.jar")):
+        subprocess.run(
+            [
+                *("mvn", "-q", "-B", "-f", str(HERE / "pom.xml"), "dependency:copy-dependencies"),
+                f"-DoutputDirectory={CACHE}",
+            ],
+            check=True,
+        )
+    return f"{CACHE}/*"
+
+
+def free_port() -> int:
+    """A port nobody listens on now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+class KRaftBroker:
+    """Broker and controller in one process; ``bootstrap`` is its address."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._port = free_port()
+        self._process: subprocess.Popen[bytes] | None = None
+        self.bootstrap = f"127.0.0.1:{self._port}"
+        controller = free_port()
+        folder.mkdir(parents=True, exist_ok=True)
+        self._properties = folder / "server.properties"
+        settings = {
+            "process.roles": "broker,controller",
+            "node.id": "1",
+            "controller.quorum.voters": f"1@127.0.0.1:{controller}",
+            "listeners": f"PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._port}",
+            "controller.listener.names": "CONTROLLER",
+            "log.dirs": str(folder / "data"),
+            "offsets.topic.replication.factor": "1",
+            "offsets.topic.num.partitions": "4",
+            "transaction.state.log.replication.factor": "1",
+            "transaction.state.log.min.isr": "1",
+            "group.initial.rebalance.delay.ms": "500",
+            "group.min.session.timeout.ms": "3000",
+            "auto.create.topics.enable": "false",
+            "log.cleaner.enable": "false",
+        }
+        self._properties.write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+        cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        self._java(
+            "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)
+        ).wait()
+
+    def _java(self, main: str, *arguments: str) -> subprocess.Popen[bytes]:
+        log = (self._folder / "kafka.log").open("ab")
+        environment = {**os.environ, "KAFKA_OPTS": ""}
+        return subprocess.Popen(
+            [
+                *("java", HEAP, "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"),
+                f"-Dlog4j2.configurationFile={HERE / 'log4j2.xml'}",
+                *("-cp", jars(), main, *arguments),
+            ],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+
+    def start(self) -> None:
+        """Start and wait until the port answers. Raises ``RuntimeError`` with the log's end."""
+        self._process = self._java("kafka.Kafka", str(self._properties))
+        deadline = time.monotonic() + START_S
+        while time.monotonic() < deadline:
+            if self._process.poll() is not None:
+                break
+            with socket.socket() as probe:
+                probe.settimeout(0.5)
+                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
+                    return
+            time.sleep(0.2)
+        raise RuntimeError((self._folder / "kafka.log").read_text()[-2000:])
+
+    def kill(self) -> None:
+        """SIGKILL, as a crash does."""
+        if self._process is not None and self._process.poll() is None:
+            os.killpg(self._process.pid, signal.SIGKILL)
+            self._process.wait()
+
+    stop = kill
