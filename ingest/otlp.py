@@ -164,9 +164,9 @@ class _SpanWalk:
 
     def __init__(self, value: bytes) -> None:
         self._data = value
-        self._walker = Walker(value)
+        self._walker = Walker()
         self._rejected: list[RejectedSpan] = []
-        self._repaired: set[tuple[str, str]] = set()
+        self._repaired_ids: set[tuple[str, str]] = set()
 
     def decode(self) -> DecodedTraces:
         """Everything readable. Raises :class:`OtlpError` if the framing is broken."""
@@ -177,11 +177,11 @@ class _SpanWalk:
             raise OtlpError(f"malformed protobuf: {error}") from None
         except DecodeError:
             raise OtlpError("malformed protobuf") from None
-        return DecodedTraces(request, self._rejected, self._repaired)
+        return DecodedTraces(request, self._rejected, self._repaired_ids)
 
     def _rebuilt(self) -> bytes:
         pieces: list[bytes] = []
-        for item in self._walker.fields(0, len(self._data)):
+        for item in self._walker.fields(self._data, 0, len(self._data)):
             if item.number == _RESOURCE_SPANS and item.wire_type == LENGTH:
                 pieces.append(delimited(_RESOURCE_SPANS, self._resource_spans(item)))
             else:
@@ -217,7 +217,7 @@ class _SpanWalk:
         """Own fields of a ResourceSpans or ScopeSpans (joined), and places of what it holds."""
         head: list[bytes] = []
         items: list[Field] = []
-        for item in self._walker.fields(place.value_start, place.end):
+        for item in self._walker.fields(self._data, place.value_start, place.end):
             if item.number == _INNER and item.wire_type == LENGTH:
                 items.append(item)
             else:
@@ -230,7 +230,7 @@ class _SpanWalk:
         """The head, repaired if it must be, and whether it was; None if it does not decode."""
         if _parses(kind, head):
             return head, False
-        repaired = _repaired(kind, head)
+        repaired = self._repair(kind, head)
         if repaired is None or not _parses(kind, repaired):
             return None, False
         return repaired, True
@@ -238,17 +238,38 @@ class _SpanWalk:
     def _span(self, body: bytes, repaired: bool) -> bytes | None:
         """Bytes to keep, or None after rejecting the span."""
         if not _parses_as_span(body):
-            fixed = _repaired(Span, body)
+            fixed = self._repair(Span, body)
             if fixed is None or not _parses_as_span(fixed):
                 self._reject("undecodable_span", body)
                 return None
             body, repaired = fixed, True
         if repaired:
-            self._repaired.add(_readable_ids(body))
+            span = Span.FromString(body)
+            self._repaired_ids.add((span.trace_id.hex(), span.span_id.hex()))
         return body
 
+    def _repair(
+        self, kind: type[ResourceSpans] | type[ScopeSpans] | type[Span], body: bytes
+    ) -> bytes | None:
+        """The message with UTF-8 repaired; None if that is not what is wrong with it."""
+        try:
+            return self._walker.repaired(kind.DESCRIPTOR, body, 0, len(body))
+        except WireError:
+            return None
+
     def _reject(self, reason: str, body: bytes) -> None:
-        self._rejected.append(RejectedSpan(reason, body, *_readable_ids(body)))
+        """Record the span with its ids, as far as its bytes can be walked."""
+        ids = {1: "", 2: ""}
+        try:
+            for item in self._walker.fields(body, 0, len(body)):
+                short = item.end - item.value_start <= TRACE_ID_BYTES
+                if item.number in ids and item.wire_type == LENGTH and short:
+                    ids[item.number] = body[item.value_start : item.end].hex()
+                if ids[1] and ids[2]:
+                    break
+        except WireError:
+            pass  # the ids found so far
+        self._rejected.append(RejectedSpan(reason, body, ids[1], ids[2]))
 
 
 def _parses(kind: type[ResourceSpans] | type[ScopeSpans], head: bytes) -> bool:
@@ -267,28 +288,3 @@ def _parses_as_span(body: bytes) -> bool:
     except DecodeError:
         return False
     return True
-
-
-def _repaired(
-    kind: type[ResourceSpans] | type[ScopeSpans] | type[Span], body: bytes
-) -> bytes | None:
-    """The message with UTF-8 repaired; None if that is not what is wrong with it."""
-    try:
-        return Walker(body).repaired(kind.DESCRIPTOR, 0, len(body))
-    except WireError:
-        return None
-
-
-def _readable_ids(body: bytes) -> tuple[str, str]:
-    """(trace id, span id) in hex, as far as the span's bytes can be walked."""
-    ids = {1: "", 2: ""}
-    try:
-        for item in Walker(body).fields(0, len(body)):
-            if item.number in ids and item.wire_type == LENGTH:
-                if item.end - item.value_start <= TRACE_ID_BYTES:
-                    ids[item.number] = body[item.value_start : item.end].hex()
-            if ids[1] and ids[2]:
-                break
-    except WireError:
-        pass
-    return ids[1], ids[2]

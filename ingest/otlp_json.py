@@ -83,7 +83,7 @@ class JsonTraces:
             filler.fill(span, value, _WRAPPING_LEVELS)
         except OtlpJsonError as error:
             ids = (_text(value, "traceId", "trace_id"), _text(value, "spanId", "span_id"))
-            self.rejected.append((error.reason, json.dumps(value).encode(), *ids))
+            self.rejected.append((error.reason, _dumped(value), *ids))
             return
         into.append(span)
         if repaired or filler.repaired:
@@ -108,6 +108,13 @@ def _parsed(body: bytes) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise OtlpJsonError("the JSON body is not an object")
     return value
+
+
+def _dumped(value: dict[str, Any]) -> bytes:
+    try:
+        return json.dumps(value).encode()
+    except RecursionError:  # a nesting bomb that could be read but not be written
+        return b""
 
 
 def _list(value: dict[str, Any], *names: str) -> list[dict[str, Any]]:

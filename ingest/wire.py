@@ -68,18 +68,16 @@ def delimited(number: int, value: bytes) -> bytes:
 
 
 class Walker:
-    """Reads one buffer; its budget of fields is shared by every walk over it."""
+    """Walks the parts of one request, which share its budget of fields."""
 
-    def __init__(self, data: bytes) -> None:
-        self.data = data
+    def __init__(self) -> None:
         self._budget_fields = MAX_FIELDS
 
-    def fields(self, start: int, end: int) -> Iterator[Field]:
+    def fields(self, data: bytes, start: int, end: int) -> Iterator[Field]:
         """Fields of the message at ``start``..``end``, in order, nothing copied.
 
         Raises :class:`WireError`; groups (which OTLP never had) count as an error.
         """
-        data = self.data
         position = start
         while position < end:
             self._budget_fields -= 1
@@ -103,7 +101,9 @@ class Walker:
             yield Field(tag >> 3, wire_type, position, value_start, after)
             position = after
 
-    def repaired(self, kind: Descriptor, start: int, end: int, depth: int = 0) -> bytes | None:
+    def repaired(
+        self, kind: Descriptor, data: bytes, start: int, end: int, depth: int = 0
+    ) -> bytes | None:
         """The message of type ``kind`` with invalid UTF-8 replaced by U+FFFD; None if valid.
 
         Strings are found by the type's descriptor, at any depth; all other bytes are kept.
@@ -111,18 +111,17 @@ class Walker:
         """
         if depth > MAX_DEPTH_LEVELS:
             raise WireError("nested too deep")
-        data = self.data
         children = text_bearing_fields(kind)
         pieces: list[bytes] = []
         copied = start
-        for field in self.fields(start, end):
+        for field in self.fields(data, start, end):
             if field.wire_type != LENGTH or field.number not in children:
                 continue
             child = children[field.number]
             new = (
                 repaired_utf8(data[field.value_start : field.end])
                 if child is None
-                else self.repaired(child, field.value_start, field.end, depth + 1)
+                else self.repaired(child, data, field.value_start, field.end, depth + 1)
             )
             if new is not None:
                 pieces += (data[copied : field.start], delimited(field.number, new))

@@ -170,19 +170,10 @@ def verify(
     wait: Annotated[float, typer.Option(help="seconds to let stages catch up")] = 60.0,
 ) -> None:
     """Prove delivery: send traffic, then count what is lost, doubled or invented."""
-    from stack.verify.command import run_verify
+    from stack.verify.command import VerifyRun, run_verify
 
-    report = run_verify(
-        load_config(),
-        endpoint,
-        traces,
-        rate,
-        seed,
-        journal,
-        service or f"verify-{seed}",
-        wait,
-        console,
-    )
+    run = VerifyRun(endpoint, traces, rate, seed, service or f"verify-{seed}", journal, wait)
+    report = run_verify(load_config(), run, console)
     for name, items in (
         ("lost", report.lost),
         ("duplicate", report.duplicates),

@@ -5,7 +5,6 @@ has been away for long, so the time of the last wait in this process is kept.
 """
 
 import random
-import time
 
 from schemas.protocols import Clock
 
@@ -30,7 +29,7 @@ class Backoff:
     async def wait(self) -> None:
         """Wait between half and all of the current step, then double it up to the cap."""
         global _last_retry_monotonic_s  # noqa: PLW0603 - one process runs one stage
-        _last_retry_monotonic_s = time.monotonic()
+        _last_retry_monotonic_s = self._clock.monotonic()
         self.attempts += 1
         await self._clock.sleep(self._next_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         self._next_s = min(self._next_s * 2, self._longest_s)

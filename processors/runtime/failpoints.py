@@ -8,9 +8,11 @@ import os
 import signal
 from typing import Literal
 
-Failpoint = Literal["produced", "inserted", "dead_lettered", "acked"]
-"""``produced``: outputs taken, input not acknowledged; ``inserted``: rows in ClickHouse, likewise;
-``dead_lettered``: dead letter taken, likewise; ``acked``: acknowledged, offset not yet committed."""
+Failpoint = Literal["produced", "inserted", "dead_lettered", "processed", "acked"]
+"""``produced``: a batch is on the broker, the message that made it still in process; ``inserted``:
+the same for rows in ClickHouse; ``dead_lettered``: a dead letter is taken, its origin not yet
+acknowledged; ``processed``: every output taken, not yet acknowledged; ``acked``: acknowledged, the
+offset not yet committed."""
 
 _armed, _, _count = os.environ.get("STREAMGAUGE_FAILPOINT", "").partition(":")
 _remaining = int(_count or 1)

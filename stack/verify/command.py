@@ -1,6 +1,7 @@
 """``streamgauge verify`` as a person runs it: progress while sending, then while settling."""
 
 import asyncio
+from dataclasses import dataclass
 from pathlib import Path
 
 from rich.console import Console
@@ -13,30 +14,33 @@ from stack.verify.journal import JournalWriter, read_journal
 from stack.verify.oracle import Report, check_until_settled
 
 
-def run_verify(
-    config: Config,
-    endpoint: str,
-    traces: int,
-    rate: float,
-    seed: int,
-    journal: Path,
-    service: str,
-    wait_s: float,
-    console: Console,
-) -> Report:
-    """Send ``traces`` traces (none: use the journal as it is), wait, compare, return the report."""
+@dataclass(frozen=True, slots=True)
+class VerifyRun:
+    """What to send and where. ``rate`` is traces a second; no traces means: only check."""
+
+    endpoint: str
+    traces: int
+    rate: float
+    seed: int
+    service: str
+    journal: Path
+    wait_s: float
+
+
+def run_verify(config: Config, run: VerifyRun, console: Console) -> Report:
+    """Send the traces, wait until they are stored, compare, return the report."""
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
-        if traces:
-            journal.unlink(missing_ok=True)
-            parcels = plan(service, traces, rate, seed)
+        if run.traces:
+            run.journal.unlink(missing_ok=True)
+            parcels = plan(run.service, run.traces, run.rate, run.seed)
             task = progress.add_task("spans acknowledged", total=sum(len(p.spans) for p in parcels))
-            with JournalWriter(journal) as writer:
+            with JournalWriter(run.journal) as writer:
                 sender = Sender(
                     writer,
-                    endpoint,
+                    run.endpoint,
                     config.kafka,
-                    stop_after_s=traces / rate + wait_s,
+                    stop_after_s=run.traces / run.rate + run.wait_s,
                     on_ack=lambda spans: progress.advance(task, spans),
                 )
                 asyncio.run(sender.send(parcels))
@@ -47,5 +51,9 @@ def run_verify(
             progress.update(settle, total=report.acked, completed=report.acked - missing)
 
         return check_until_settled(
-            connect(config.clickhouse), lambda: read_journal(journal), service, wait_s, show
+            connect(config.clickhouse),
+            lambda: read_journal(run.journal),
+            run.service,
+            run.wait_s,
+            show,
         )

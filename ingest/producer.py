@@ -1,0 +1,159 @@
+"""The gateway's Kafka producer: starts without a broker, notices its absence, comes back.
+
+``send`` ends with the broker's acknowledgement (acks=all). aiokafka's idempotent producer retries
+for ever, so callers keep a deadline of their own; while the oldest message waits longer than that
+deadline, or no broker answers, ``available`` is false and new requests are refused unread. A
+producer that can never send again (fenced, out of sequence) is replaced.
+"""
+
+import asyncio
+import contextlib
+import itertools
+import logging
+import random
+import time
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+
+from ingest.kafka import kafka_options
+from schemas.config import Config
+from schemas.protocols import RetryableError
+from schemas.topics import OTLP_SPANS_GATEWAY, TENANT_HEADER
+
+log = logging.getLogger(__name__)
+
+RECORD_OVERHEAD_BYTES = 4096
+"""Room for the record's headers and framing (a tenant's name too) below the topic's limit."""
+_PROBE_INTERVAL_S = 2.0
+_PROBE_TIMEOUT_S = 2.0
+_START_TIMEOUT_S = 10.0
+_BACKOFF_FIRST_S = 0.25
+_BACKOFF_LONGEST_S = 4.0
+_CLOSE_TIMEOUT_S = 3.0
+
+
+class GatewayProducer:
+    """Sends message values of a tenant to the gateway's own topic."""
+
+    def __init__(self, config: Config) -> None:
+        self._config = config
+        self._deadline_s = config.gateway.produce_deadline_s
+        self._producer: AIOKafkaProducer | None = None
+        self._unusable = False
+        self._answering = False
+        self._pending: dict[int, float] = {}
+        self._numbers = itertools.count()
+        self._keeper: asyncio.Task[None] | None = None
+
+    @property
+    def available(self) -> bool:
+        """Whether a message sent now may be expected to be acknowledged in time."""
+        if self._producer is None or self._unusable or not self._answering:
+            return False
+        oldest_s = next(iter(self._pending.values()), None)
+        return oldest_s is None or time.monotonic() - oldest_s < self._deadline_s
+
+    async def start(self) -> None:
+        """Begin connecting; returns at once, whether or not a broker is there."""
+        self._keeper = asyncio.create_task(self._keep())
+
+    async def stop(self) -> None:
+        """Flush and close, within a few seconds."""
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._keeper
+        await self._discard()
+
+    async def send(self, tenant: str, value: bytes) -> None:
+        """Produce one message; ends when the broker has acknowledged it, however long it takes.
+
+        Raises :class:`RetryableError` if it was not taken.
+        """
+        producer = self._producer
+        if producer is None:
+            raise RetryableError("no broker")
+        number = next(self._numbers)
+        self._pending[number] = time.monotonic()
+        try:
+            acknowledged = await producer.send(
+                OTLP_SPANS_GATEWAY.name, value, headers=[(TENANT_HEADER, tenant.encode())]
+            )
+            await asyncio.wait((acknowledged,))
+            if acknowledged.cancelled():
+                raise RetryableError("the producer was closed")
+            acknowledged.result()
+        except KafkaError as error:
+            if not error.retriable and not isinstance(error, MessageSizeTooLargeError):
+                self._unusable = True
+            raise RetryableError(type(error).__name__) from None
+        finally:
+            del self._pending[number]
+
+    async def _keep(self) -> None:
+        """Connect, watch, reconnect, for as long as the gateway runs."""
+        backoff_s = _BACKOFF_FIRST_S
+        while True:
+            if self._unusable:
+                log.warning("producer unusable, replacing it")
+                await self._discard()
+            if self._producer is None and not await self._connect():
+                await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
+                backoff_s = min(backoff_s * 2, _BACKOFF_LONGEST_S)
+                continue
+            backoff_s = _BACKOFF_FIRST_S
+            await self._probe()
+            await asyncio.sleep(_PROBE_INTERVAL_S)
+
+    async def _connect(self) -> bool:
+        kafka, gateway = self._config.kafka, self._config.gateway
+        producer = AIOKafkaProducer(
+            **kafka_options(kafka),
+            acks="all",
+            enable_idempotence=kafka.idempotent_producer,
+            compression_type="zstd",
+            linger_ms=0,  # the coalescer has lingered already
+            max_batch_size=min(gateway.batch_bytes, kafka.max_message_bytes),
+            max_request_size=kafka.max_message_bytes,
+            request_timeout_ms=max(1000, int(self._deadline_s * 1000)),
+        )
+        try:
+            async with asyncio.timeout(_START_TIMEOUT_S):
+                await producer.start()
+        except (KafkaError, OSError, TimeoutError) as error:
+            log.info("no broker yet", extra={"fault": type(error).__name__})
+            await _close(producer)
+            return False
+        self._producer, self._unusable = producer, False
+        return True
+
+    async def _probe(self) -> None:
+        """Ask for metadata: tells a broker that went away from one that is merely idle."""
+        if self._producer is None:
+            return
+        try:
+            async with asyncio.timeout(_PROBE_TIMEOUT_S):
+                answering = bool(await self._producer.client.force_metadata_update())
+        except (KafkaError, OSError, TimeoutError):
+            answering = False
+        if answering != self._answering:
+            self._answering = answering
+            log.log(
+                logging.INFO if answering else logging.WARNING,
+                "broker answers" if answering else "broker away",
+            )
+
+    async def _discard(self) -> None:
+        producer, self._producer = self._producer, None
+        self._unusable = self._answering = False
+        if producer is not None:
+            await _close(producer)
+
+
+async def _close(producer: AIOKafkaProducer) -> None:
+    try:
+        async with asyncio.timeout(_CLOSE_TIMEOUT_S):
+            await producer.stop()
+    except (KafkaError, OSError, TimeoutError) as error:
+        log.warning("producer not closed cleanly", extra={"fault": type(error).__name__})

@@ -1,0 +1,179 @@
+"""Joining the content that several fragments carry, and reading evidence out of it.
+
+Content is joined side by side (system, input, output, documents, tools): per side the richest
+source wins, since one library writes the prompt to the span, another to log records, some to
+both. Findings follow the side that they point into. All functions are pure and independent of
+the order of their arguments.
+"""
+
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from typing import Literal, get_args
+
+from schemas.records import Content, Document, Evidence, Finding, Fragment, Message, Part
+
+Side = Literal["system", "input", "output", "document", "tools"]
+SIDES: tuple[Side, ...] = get_args(Side)
+"""First segments of part paths, and ``tools``."""
+
+FRAGMENT_OVERHEAD_BYTES = 4096
+"""Estimate of a fragment without its texts; too low a figure would break the memory bound."""
+
+
+@dataclass(frozen=True, slots=True)
+class Joined:
+    """Content with the findings that point into it."""
+
+    content: Content = Content()
+    findings: tuple[Finding, ...] = ()
+
+    def side_chars(self, side: Side) -> int:
+        """Characters of one side."""
+        content = self.content
+        match side:
+            case "system":
+                return sum(len(part.text) for part in content.system)
+            case "input":
+                return _message_chars(content.input)
+            case "output":
+                return _message_chars(content.output)
+            case "document":
+                return sum(len(document.text) for document in content.documents)
+            case "tools":
+                return sum(len(tool) for tool in content.tools)
+
+    def has_side(self, side: Side) -> bool:
+        """Whether the side holds anything, be it without text (a tool call, an image)."""
+        content = self.content
+        held = {
+            "system": content.system,
+            "input": content.input,
+            "output": content.output,
+            "document": content.documents,
+            "tools": content.tools,
+        }
+        return bool(held[side])
+
+
+def join_fragments(fragments: Iterable[Fragment]) -> Joined:
+    """Content of one span from its own span and log fragments.
+
+    Log records that hold both sides tell the whole call; the others each hold one message and
+    are put together in order of time.
+    """
+    spans: list[Joined] = []
+    whole_logs: list[Joined] = []
+    single_logs: list[Joined] = []
+    for fragment in sorted(fragments, key=lambda f: (f.time_ns, f.fragment_id)):
+        joined = Joined(fragment.content, fragment.findings)
+        if fragment.signal == "span":
+            spans.append(joined)
+        elif joined.has_side("input") and joined.has_side("output"):
+            whole_logs.append(joined)
+        else:
+            single_logs.append(joined)
+    return _richest_sides([*spans, *whole_logs, _chain(single_logs)])
+
+
+def fill_missing_sides(own: Joined, others: Sequence[Joined]) -> Joined:
+    """``own``, with the sides that it lacks taken from the richest of ``others``."""
+    if not others:
+        return own
+    return _by_side(
+        lambda side: own if own.has_side(side) else max(others, key=lambda j: j.side_chars(side))
+    )
+
+
+def kept_bytes(fragment: Fragment) -> int:
+    """Estimated memory of a fragment that is kept."""
+    content = fragment.content
+    texts = [text for _, text in content.parts()] + list(content.tools)
+    return FRAGMENT_OVERHEAD_BYTES + sum(map(sys.getsizeof, texts))
+
+
+def evidence_of(span_id: str, kind: str, content: Content) -> tuple[Evidence, ...]:
+    """What a span offers others as evidence: its documents; of a tool's span, its results."""
+    found = [
+        Evidence(span_id=span_id, part=f"document/{i}", text=document.text, id=document.id)
+        for i, document in enumerate(content.documents)
+        if document.text
+    ]
+    if kind == "execute_tool":
+        found += [
+            Evidence(span_id=span_id, part=f"output/{m}/{p}", text=part.text, id=part.id)
+            for m, message in enumerate(content.output)
+            for p, part in enumerate(message.parts)
+            if part.text and part.type in ("text", "tool_result")
+        ]
+    return tuple(found)
+
+
+def _message_chars(messages: Iterable[Message]) -> int:
+    return sum(len(part.text) for message in messages for part in message.parts)
+
+
+def _richest_sides(sources: Sequence[Joined]) -> Joined:
+    """Per side the source with most characters; of equals a non-empty, then the earlier one."""
+    return _by_side(
+        lambda side: max(sources, key=lambda j: (j.side_chars(side), j.has_side(side)))
+    )
+
+
+def _by_side(choose: Callable[[Side], Joined]) -> Joined:
+    chosen = {side: choose(side) for side in SIDES}
+    content = Content(
+        system=chosen["system"].content.system,
+        input=chosen["input"].content.input,
+        output=chosen["output"].content.output,
+        documents=chosen["document"].content.documents,
+        tools=chosen["tools"].content.tools,
+    )
+    findings = tuple(
+        finding
+        for side in SIDES
+        for finding in chosen[side].findings
+        if finding.part.partition("/")[0] == side
+    )
+    return Joined(content, findings)
+
+
+def _chain(logs: Sequence[Joined]) -> Joined:
+    """Single-message log records put one after the other; findings' paths move along."""
+    system: list[Part] = []
+    inputs: list[Message] = []
+    outputs: list[Message] = []
+    documents: list[Document] = []
+    tools: list[str] = []
+    findings: list[Finding] = []
+    for log in logs:
+        shifts = {
+            "system": len(system),
+            "input": len(inputs),
+            "output": len(outputs),
+            "document": len(documents),
+        }
+        findings += [_shifted(finding, shifts) for finding in log.findings]
+        system += log.content.system
+        inputs += log.content.input
+        outputs += log.content.output
+        documents += log.content.documents
+        tools += log.content.tools
+    content = Content(
+        system=tuple(system),
+        input=tuple(inputs),
+        output=tuple(outputs),
+        documents=tuple(documents),
+        tools=tuple(tools),
+    )
+    return Joined(content, tuple(findings))
+
+
+def _shifted(finding: Finding, shifts: dict[str, int]) -> Finding:
+    side, _, rest = finding.part.partition("/")
+    index, slash, inner = rest.partition("/")
+    if side not in shifts or not index.isdigit():
+        return finding
+    return finding.model_copy(
+        update={"part": f"{side}/{int(index) + shifts[side]}{slash}{inner}"}
+    )

@@ -1,0 +1,294 @@
+"""What is known of one trace, and the operations that follow from it.
+
+Pure of time and of I/O but for the bookkeeping fields that the stage sets on spans. ``revision``
+covers every fragment an operation was computed from: its own, those of the spans below that make
+it a duplicate, and the content of the spans above that it stands for. The set only grows as
+fragments come, so the newest knowledge always has the highest revision.
+"""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from processors.assemble.collapse import LLM_KINDS, SpanFacts, repeats, span_facts
+from processors.assemble.graces import Pending
+from processors.assemble.join import (
+    Joined,
+    evidence_of,
+    fill_missing_sides,
+    join_fragments,
+    kept_bytes,
+)
+from schemas.identity import operation_revision, text_hash
+from schemas.records import Call, Evidence, Fragment, Operation
+
+TraceKey = tuple[int, str, str]
+"""(partition, tenant, trace id)."""
+EvidenceState = Literal["complete", "late_context", "evicted"]
+
+
+@dataclass(frozen=True, slots=True)
+class Knowledge:
+    """What an emitted operation said; equal knowledge need not be emitted again."""
+
+    revision: int
+    duplicate_of: str
+    evidence_hash: str
+
+
+@dataclass(slots=True)
+class SpanEntry:
+    """One span of the trace. ``queued`` was handed to the outputs, ``confirmed`` acknowledged."""
+
+    span_id: str
+    first_seen: float
+    fragments: dict[str, Fragment] = field(default_factory=dict)
+    facts: dict[str, SpanFacts] = field(default_factory=dict)
+    joined: Joined = Joined()
+    evidence: tuple[Evidence, ...] = ()
+    pending: Pending | None = None
+    queued: Knowledge | None = None
+    confirmed: Knowledge | None = None
+    evidence_reemissions: int = 0
+
+    def add(self, fragment: Fragment) -> None:
+        """Learn one new fragment."""
+        self.fragments[fragment.fragment_id] = fragment
+        if fragment.call is not None:
+            self.facts[fragment.fragment_id] = span_facts(fragment, fragment.call)
+        self.joined = join_fragments(self.fragments.values())
+        best = self.best()
+        if best is not None and best[1].kind not in LLM_KINDS:
+            self.evidence = evidence_of(self.span_id, best[1].kind, self.joined.content)
+
+    def best(self) -> tuple[Fragment, Call] | None:
+        """The span fragment that says most about the call; None with only log records in hand."""
+        found = [(f, f.call) for f in self.fragments.values() if f.call is not None]
+        if not found:
+            return None
+        return max(
+            found,
+            key=lambda pair: (
+                pair[1].usage.known(),
+                pair[1].end_ns,
+                pair[0].content.chars(),
+                pair[0].fragment_id,
+            ),
+        )
+
+    def is_llm(self) -> bool:
+        """Whether this is a model call with its span in hand."""
+        best = self.best()
+        return best is not None and best[1].kind in LLM_KINDS
+
+    def end_ns(self) -> int:
+        """End of the span; 0 without it."""
+        best = self.best()
+        return best[1].end_ns if best else 0
+
+    def wraps(self) -> bool:
+        """Whether the span may repeat a child that has not come."""
+        return any(facts.wraps for facts in self.facts.values())
+
+
+class TraceState:
+    """All spans of one trace that are kept."""
+
+    def __init__(self, key: TraceKey, evicted: bool) -> None:
+        self.key = key
+        self.spans: dict[str, SpanEntry] = {}
+        self.used_at = 0.0
+        self.bytes = 0
+        self.evicted = evicted
+        """Evidence of an earlier stretch of this trace was forgotten."""
+        self._children: dict[str, set[str]] = {}
+        self._pointing_to: dict[str, set[str]] = {}
+
+    def apply(self, fragment: Fragment, now: float) -> bool:
+        """Learn a fragment. False if it was known."""
+        entry = self.spans.get(fragment.span_id)
+        if entry is None:
+            entry = self.spans[fragment.span_id] = SpanEntry(fragment.span_id, now)
+        if fragment.fragment_id in entry.fragments:
+            return False
+        entry.add(fragment)
+        self.bytes += kept_bytes(fragment)
+        if fragment.call is not None and fragment.parent_span_id:
+            self._children.setdefault(fragment.parent_span_id, set()).add(fragment.span_id)
+        if fragment.duplicate_of:
+            self._pointing_to.setdefault(fragment.duplicate_of, set()).add(fragment.span_id)
+        return True
+
+    def has_pending(self) -> bool:
+        """Whether an emission waits in a grace."""
+        return any(entry.pending is not None for entry in self.spans.values())
+
+    def has_evidence(self) -> bool:
+        """Whether forgetting this trace would lose evidence."""
+        return any(entry.evidence for entry in self.spans.values())
+
+    def related(self, span_id: str) -> set[str]:
+        """Spans whose operation depends on this one's fragments, itself included."""
+        return _closure(span_id, self._inner) | _closure(span_id, self._outer)
+
+    def repeats_a_child(self, entry: SpanEntry) -> bool:
+        """Whether another span in hand, or one named by the dialect, counts instead."""
+        return bool(self._inner(entry.span_id)) or self._explicit(entry) != ""
+
+    def evidence_for(self, entry: SpanEntry, limit_bytes: int) -> tuple[tuple[Evidence, ...], bool]:
+        """Evidence from spans that ended before this model call did, oldest first.
+
+        Equal texts count once. Beyond ``limit_bytes`` (UTF-8, estimated by characters) the oldest
+        is left out; the second value says whether anything was.
+        """
+        if not entry.is_llm():
+            return (), False
+        end_ns = entry.end_ns()
+        sources = [
+            other
+            for other in self.spans.values()
+            if other.evidence and other.span_id != entry.span_id and other.end_ns() <= end_ns
+        ]
+        sources.sort(key=lambda other: (other.end_ns(), other.span_id))
+        distinct = {item.text: item for other in sources for item in reversed(other.evidence)}
+        kept: list[Evidence] = []
+        size = 0
+        for item in reversed(list(distinct.values())):
+            size += len(item.text.encode("utf-8", "surrogatepass"))
+            if size > limit_bytes:
+                return tuple(reversed(kept)), True
+            kept.append(item)
+        return tuple(reversed(kept)), False
+
+    def operation(
+        self, entry: SpanEntry, evidence_limit_bytes: int, late: bool = False
+    ) -> Operation | None:
+        """The operation of a span as it is known now; None without its span fragment.
+
+        ``late`` says that a grace was cut short.
+        """
+        best = entry.best()
+        if best is None:
+            return None
+        fragment, call = best
+        fragments = sorted(self._knowledge(entry))
+        duplicate_of = self._counted_instead(entry)
+        joined = entry.joined if duplicate_of else self._enriched(entry)
+        if call.content_state == "not_captured" and joined.content.parts():
+            call = call.model_copy(update={"content_state": "captured"})
+        evidence, cut = self.evidence_for(entry, evidence_limit_bytes)
+        return Operation(
+            tenant=fragment.tenant,
+            trace_id=fragment.trace_id,
+            span_id=fragment.span_id,
+            parent_span_id=fragment.parent_span_id,
+            day=fragment.day,
+            revision=operation_revision(fragments),
+            fragments=tuple(fragments),
+            duplicate_of=duplicate_of,
+            call=call,
+            content=joined.content,
+            findings=joined.findings,
+            evidence=evidence,
+            evidence_state=self._evidence_state(cut, late),
+        )
+
+    def _evidence_state(self, cut: bool, late: bool) -> EvidenceState:
+        if cut or self.evicted:
+            return "evicted"
+        return "late_context" if late else "complete"
+
+    def _explicit(self, entry: SpanEntry) -> str:
+        """The span that the dialect says counts instead of this one; empty if none."""
+        return max((facts.duplicate_of for facts in entry.facts.values()), default="")
+
+    def _repeated_children(self, entry: SpanEntry) -> list[SpanEntry]:
+        children = (self.spans[child] for child in self._children.get(entry.span_id, ()))
+        return [
+            child
+            for child in children
+            if child is not entry and _any_repeats(entry.facts.values(), child.facts.values())
+        ]
+
+    def _inner(self, span_id: str) -> set[str]:
+        """Spans in hand that count instead of this one, one step."""
+        entry = self.spans[span_id]
+        found = {child.span_id for child in self._repeated_children(entry)}
+        for facts in entry.facts.values():
+            if facts.duplicate_of in self.spans:
+                found.add(facts.duplicate_of)
+        return found
+
+    def _outer(self, span_id: str) -> set[str]:
+        """Spans in hand that this one counts for, one step."""
+        found = set(self._pointing_to.get(span_id, ()))
+        entry = self.spans[span_id]
+        for facts in entry.facts.values():
+            parent = self.spans.get(facts.parent_span_id)
+            if parent is not None and _any_repeats(parent.facts.values(), (facts,)):
+                found.add(parent.span_id)
+        return found
+
+    def _knowledge(self, entry: SpanEntry) -> set[str]:
+        found = set(entry.fragments)
+        for span_id in _closure(entry.span_id, self._inner):
+            found.update(self.spans[span_id].facts)
+        for span_id in _closure(entry.span_id, self._outer):
+            found.update(
+                identifier
+                for identifier, fragment in self.spans[span_id].fragments.items()
+                if fragment.content.parts() or fragment.content.tools
+            )
+        return found
+
+    def _counted_instead(self, entry: SpanEntry) -> str:
+        """The innermost span that counts instead of this one; empty if it counts itself."""
+        seen = {entry.span_id}
+        current = entry
+        target = ""
+        while True:
+            step = self._explicit(current)
+            if not step:
+                children = self._repeated_children(current)
+                step = max(((c.end_ns(), c.span_id) for c in children), default=(0, ""))[1]
+            if not step or step in seen:
+                return target
+            target = step
+            seen.add(step)
+            if step not in self.spans:
+                return target
+            current = self.spans[step]
+
+    def _enriched(self, entry: SpanEntry) -> Joined:
+        """Content with the sides that only the spans it stands for carry."""
+        outer = sorted(_closure(entry.span_id, self._outer) - {entry.span_id})
+        standing_for = [
+            self.spans[span_id].joined
+            for span_id in outer
+            if self._counted_instead(self.spans[span_id]) == entry.span_id
+        ]
+        return fill_missing_sides(entry.joined, standing_for)
+
+
+def knowledge_of(operation: Operation) -> Knowledge:
+    """What tells two emissions of one operation apart."""
+    return Knowledge(
+        revision=operation.revision,
+        duplicate_of=operation.duplicate_of,
+        evidence_hash=text_hash(*(f"{e.span_id}/{e.part}" for e in operation.evidence)),
+    )
+
+
+def _any_repeats(outer: Iterable[SpanFacts], inner: Iterable[SpanFacts]) -> bool:
+    found = tuple(inner)
+    return any(repeats(o, i) for o in outer for i in found)
+
+
+def _closure(start: str, step: Callable[[str], set[str]]) -> set[str]:
+    found = {start}
+    frontier = [start]
+    while frontier:
+        for span_id in step(frontier.pop()) - found:
+            found.add(span_id)
+            frontier.append(span_id)
+    return found

@@ -1,0 +1,375 @@
+"""The core that every runner feeds: bounded, ordered, at-least-once processing of one stage.
+
+A message is offered, waits for room (back-pressure), is processed as a task started in offset
+order, and is acknowledged **strictly in offset order per partition** once everything it calls for
+is durably taken. Errors: retryable ones are tried again for ever; a poisonous message is
+dead-lettered, then acknowledged; anything else, and too many dead letters, is fail-stop: nothing
+is acknowledged any more and the worker exits, so that a restart begins at the last commit.
+"""
+
+import asyncio
+import logging
+import time
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Protocol
+
+from processors.runtime.backoff import Backoff, last_retry_s
+from processors.runtime.dead_letter_limits import DeadLetterLimits
+from processors.runtime.failpoints import failpoint
+from schemas import metrics
+from schemas.config import Config
+from schemas.protocols import (
+    Clock,
+    DeadLetter,
+    History,
+    Message,
+    Outputs,
+    PoisonError,
+    RetryableError,
+    Stage,
+)
+from schemas.topics import OTLP_SPANS_GATEWAY, TENANT_HEADER
+
+logger = logging.getLogger(__name__)
+
+MESSAGE_OVERHEAD_BYTES = 1024
+"""Counted on top of a message's bytes, so that many tiny messages are bounded too."""
+
+Ack = Callable[[], None]
+TopicPartition = tuple[str, int]
+
+
+class FatalStageError(Exception):
+    """The stage stopped for good; the worker must exit without acknowledging anything more."""
+
+
+class RecallReader(Protocol):
+    """Reads what a stage needs to remember before it sees its first new message."""
+
+    def read(
+        self, topic: str, partition: int, before: int | None, anchor_ms: int, history: History
+    ) -> AsyncIterator[Message]:
+        """Messages of ``topic`` older than offset ``before`` (None: to its end), oldest first.
+
+        ``anchor_ms`` is the time the window ends at where no earlier message tells it.
+        """
+        ...
+
+
+@dataclass(slots=True, eq=False)
+class _InFlight:
+    """One message between offer and acknowledgement."""
+
+    message: Message
+    ack: Ack
+    size_bytes: int
+    started_s: float
+    done: bool = False
+
+
+@dataclass(slots=True, eq=False)
+class _Assignment:
+    """One assignment of one partition; a later assignment of it is another object, so that an
+    acknowledgement can never outlive the assignment it belongs to."""
+
+    waiting: deque[_InFlight] = field(default_factory=deque)
+    revoked: bool = False
+
+
+class Pipeline:
+    """Runs one stage over the messages a runner offers. One event loop, one worker."""
+
+    def __init__(
+        self,
+        stage: Stage,
+        outputs: Outputs,
+        config: Config,
+        clock: Clock,
+        recall: RecallReader | None = None,
+    ) -> None:
+        self._stage = stage
+        self._outputs = outputs
+        self._config = config
+        self._clock = clock
+        self._recall = recall
+        self._limits = DeadLetterLimits(
+            config.runtime.dead_letter_run_limit, config.runtime.dead_letter_ratio_limit
+        )
+        self._assignments: dict[TopicPartition, _Assignment] = {}
+        self._recalled: set[TopicPartition] = set()
+        self._offering = asyncio.Lock()
+        self._changed = asyncio.Event()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._inflight_messages = 0
+        self._inflight_bytes = 0
+        self._progress_s = clock.monotonic()
+        self.failed = asyncio.Event()
+        """Set when the stage has failed for good; :attr:`fatal` says why."""
+        self.fatal: BaseException | None = None
+
+    # --- runner's side ---------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Start the stage; called before the first offer."""
+        await self._stage.start()
+        self._note_progress()
+
+    async def assigned(self, topic: str, partition: int, position: int) -> None:
+        """Recall the partition's history now rather than at its first message.
+
+        ``position`` is the next offset to be read. A stage with timers (open alerts) needs its
+        memory even if no message comes.
+        """
+        async with self._offering:
+            await self._assignment((topic, partition), position, int(time.time() * 1000))
+
+    async def offer(self, message: Message, ack: Ack) -> None:
+        """Take one message, waiting until there is room. Offers of one partition are in order.
+
+        ``ack`` is called on this event loop, in offset order, once the message is done; never
+        after its partition was revoked. Raises :class:`FatalStageError` once the stage failed.
+        """
+        async with self._offering:
+            self._note_progress()
+            assignment = await self._assignment(
+                (message.topic, message.partition), message.offset, message.timestamp_ms
+            )
+            size = MESSAGE_OVERHEAD_BYTES + len(message.value or b"") + len(message.key or b"")
+            await self._wait_for_room(size)
+            if assignment.revoked:
+                return
+            entry = _InFlight(message, ack, size, self._clock.monotonic())
+            assignment.waiting.append(entry)
+            self._hold(entry)
+            task = asyncio.get_running_loop().create_task(self._run(assignment, entry))
+            self._tasks.add(task)
+            task.add_done_callback(self._task_ended)
+
+    async def revoke(self, partitions: Iterable[TopicPartition]) -> None:
+        """Drain the partitions for at most ``drain_s``, then drop their acks and state.
+
+        Work still in flight may end later; it is neither retried nor acknowledged.
+        """
+        revoked = [key for key in partitions if key in self._assignments]
+        await self._drain(revoked)
+        for key in revoked:
+            assignment = self._assignments.pop(key)
+            assignment.revoked = True
+            for entry in assignment.waiting:
+                if entry.done:
+                    self._release(entry)
+            assignment.waiting.clear()
+            self._stage.forget(*key)
+        numbers = {partition for _, partition in self._assignments}
+        self._recalled = {key for key in self._recalled if key[1] in numbers}
+        self._changed.set()
+
+    async def stop(self) -> None:
+        """Drain everything for at most ``drain_s`` and stop the stage."""
+        if self.fatal is None:
+            await self._drain(list(self._assignments))
+        await self._stage.stop()
+
+    def stalled_s(self) -> float:
+        """Seconds without a sign of life while messages are in flight; 0 when idle.
+
+        Offers, completions, acknowledgements and retries are signs of life. A grace is shorter
+        than any sensible limit: one message in flight that waits for it is not stuck.
+        """
+        if not self._inflight_messages:
+            return 0.0
+        return self._clock.monotonic() - max(self._progress_s, last_retry_s())
+
+    def next_offsets(self) -> dict[TopicPartition, int]:
+        """Offset after the newest message offered, of partitions with messages in flight."""
+        return {
+            key: assignment.waiting[-1].message.offset + 1
+            for key, assignment in self._assignments.items()
+            if assignment.waiting
+        }
+
+    @property
+    def inflight_messages(self) -> int:
+        """Messages offered and not yet acknowledged."""
+        return self._inflight_messages
+
+    @property
+    def inflight_bytes(self) -> int:
+        """Their bytes, with :data:`MESSAGE_OVERHEAD_BYTES` each."""
+        return self._inflight_bytes
+
+    # --- assignment and history ------------------------------------------------------------------
+
+    async def _assignment(self, key: TopicPartition, before: int, anchor_ms: int) -> _Assignment:
+        """The partition's assignment; a new one recalls its history first."""
+        known = self._assignments.get(key)
+        if known is not None:
+            return known
+        assignment = self._assignments[key] = _Assignment()
+        topic, partition = key
+        history = self._stage.history
+        if self._recall is None:
+            return assignment
+        for other in history.topics:
+            if other == topic:
+                await self._remember(assignment, other, partition, before, anchor_ms)
+            elif other not in self._stage.topics and (other, partition) not in self._recalled:
+                self._recalled.add((other, partition))
+                await self._remember(assignment, other, partition, None, anchor_ms)
+        return assignment
+
+    async def _remember(
+        self,
+        assignment: _Assignment,
+        topic: str,
+        partition: int,
+        before: int | None,
+        anchor_ms: int,
+    ) -> None:
+        if self._recall is None:
+            return
+        messages = self._recall.read(topic, partition, before, anchor_ms, self._stage.history)
+        async for message in messages:
+            if assignment.revoked:
+                return
+            self._stage.recall(message)
+            self._note_progress()
+
+    # --- room ------------------------------------------------------------------------------------
+
+    async def _wait_for_room(self, size: int) -> None:
+        runtime = self._config.runtime
+        while self._inflight_messages and (
+            self._inflight_messages >= runtime.inflight_messages
+            or self._inflight_bytes + size > runtime.inflight_bytes
+        ):
+            self._raise_if_failed()
+            self._stage.relieve()
+            self._changed.clear()
+            await self._changed.wait()
+        self._raise_if_failed()
+
+    def _raise_if_failed(self) -> None:
+        if self.fatal is not None:
+            raise FatalStageError(f"stage {self._stage.name} has failed") from self.fatal
+
+    def _hold(self, entry: _InFlight) -> None:
+        self._inflight_messages += 1
+        self._inflight_bytes += entry.size_bytes
+        self._publish_inflight()
+
+    def _release(self, entry: _InFlight) -> None:
+        self._inflight_messages -= 1
+        self._inflight_bytes -= entry.size_bytes
+        self._publish_inflight()
+        self._changed.set()
+
+    def _publish_inflight(self) -> None:
+        metrics.STAGE_INFLIGHT_BYTES.labels(self._stage.name).set(self._inflight_bytes)
+
+    async def _drain(self, keys: list[TopicPartition]) -> None:
+        """Wait until nothing of ``keys`` is in flight, at most ``drain_s``."""
+        deadline = asyncio.get_running_loop().time() + self._config.runtime.drain_s
+        while self.fatal is None and any(
+            self._assignments[key].waiting for key in keys if key in self._assignments
+        ):
+            left = deadline - asyncio.get_running_loop().time()
+            if left <= 0:
+                logger.warning("drain of %s ended with work in flight", self._stage.name)
+                return
+            self._changed.clear()
+            try:
+                await asyncio.wait_for(self._changed.wait(), left)
+            except TimeoutError:
+                continue
+
+    # --- one message -----------------------------------------------------------------------------
+
+    async def _run(self, assignment: _Assignment, entry: _InFlight) -> None:
+        """Process one message to its end and acknowledge what is ready."""
+        try:
+            outcome = await self._complete(assignment, entry)
+            entry.done = True
+            self._note_progress()
+            if outcome is not None:
+                self._count(entry, outcome)
+            if assignment.revoked:
+                self._release(entry)
+            else:
+                self._acknowledge(assignment)
+        except Exception as error:  # the boundary at which a worker fails and stops
+            self._fail(error)
+
+    async def _complete(self, assignment: _Assignment, entry: _InFlight) -> str | None:
+        """Process or dead-letter, for as long as it takes; None if revoked meanwhile."""
+        backoff = Backoff(self._clock)
+        poison: PoisonError | None = None
+        while True:
+            try:
+                if poison is None:
+                    await self._stage.process(entry.message)
+                    self._limits.count(dead=False)
+                    failpoint("processed")
+                    return "done"
+                await self._outputs.dead_letter(self._letter(entry.message, poison, backoff))
+                failpoint("dead_lettered")
+                return "dead"
+            except PoisonError as error:
+                if poison is not None:
+                    raise FatalStageError("a dead letter was refused") from error
+                self._limits.count(dead=True)
+                poison = error
+                continue
+            except RetryableError as error:
+                metrics.STAGE_MESSAGES.labels(self._stage.name, "retried").inc()
+                logger.warning("%s retries a message: %s", self._stage.name, error)
+            if assignment.revoked or self.fatal is not None:
+                return None
+            await backoff.wait()
+
+    def _letter(self, message: Message, poison: PoisonError, backoff: Backoff) -> DeadLetter:
+        metrics.DEAD_LETTERS.labels(self._stage.name, poison.reason).inc()
+        tenant = message.header(TENANT_HEADER) if message.topic == OTLP_SPANS_GATEWAY.name else None
+        return DeadLetter(
+            origin=message,
+            stage=self._stage.name,
+            reason=poison.reason,
+            error_class=type(poison).__name__,
+            value=message.value or b"",
+            tenant=tenant or self._config.tenant,
+            attempts=backoff.attempts + 1,
+        )
+
+    def _count(self, entry: _InFlight, outcome: str) -> None:
+        name = self._stage.name
+        metrics.STAGE_MESSAGES.labels(name, outcome).inc()
+        metrics.STAGE_LATENCY.labels(name).observe(self._clock.monotonic() - entry.started_s)
+
+    def _acknowledge(self, assignment: _Assignment) -> None:
+        """Ack every finished message that no unfinished one precedes."""
+        waiting = assignment.waiting
+        while waiting and waiting[0].done and self.fatal is None:
+            entry = waiting.popleft()
+            self._release(entry)
+            entry.ack()
+            failpoint("acked")
+            metrics.STAGE_LAST_ACK.labels(self._stage.name).set(self._clock.time_ns() / 1e9)
+            self._note_progress()
+
+    def _task_ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if task.cancelled() and self.fatal is None:
+            self._fail(FatalStageError("a message's task was cancelled from outside"))
+
+    def _fail(self, error: BaseException) -> None:
+        """Fail-stop: keep the first error, ack nothing more, wake whoever waits."""
+        if self.fatal is None:
+            logger.critical("stage %s failed", self._stage.name, exc_info=error)
+            self.fatal = error
+        self.failed.set()
+        self._changed.set()
+
+    def _note_progress(self) -> None:
+        self._progress_s = self._clock.monotonic()

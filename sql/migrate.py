@@ -1,0 +1,81 @@
+"""Applies ``migrations/*.sql`` in order, once each, then re-creates every view of ``views/``.
+
+Safe to repeat and to interrupt: statements are ``IF NOT EXISTS``, a migration is recorded after
+its last statement, views are ``CREATE OR REPLACE``. A migration that was edited after it was
+applied is refused before anything is touched: tables out there were made by the old text.
+"""
+
+import hashlib
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+from clickhouse_connect.driver.client import Client
+
+from schemas.config import Config
+from sql.client import connect
+from sql.tables import MIGRATIONS
+
+VIEWS = Path(__file__).parent / "views"
+_RECORD = "schema_migrations"
+
+
+class MigrationError(RuntimeError):
+    """The schema cannot be brought up to date; the text names the file and what to do."""
+
+
+def statements(text: str) -> Iterator[str]:
+    """Statements of a file: each ends with a semicolon at a line's end."""
+    for statement in re.split(r";[ \t]*(?:\n|\Z)", text):
+        if re.sub(r"--[^\n]*", "", statement).strip():
+            yield statement.strip()
+
+
+def migrate(config: Config, folder: Path = MIGRATIONS) -> list[str]:
+    """Bring the database up to date; names of the migrations applied by this call.
+
+    Raises :class:`MigrationError` for a migration edited or removed after it was applied, and
+    clickhouse-connect's errors when the server is away or refuses a statement.
+    """
+    client = connect(config.clickhouse)
+    try:
+        files = {path.name: path for path in sorted(folder.glob("*.sql"))}
+        texts = {name: path.read_text() for name, path in files.items()}
+        checksums = {
+            name: hashlib.sha256(text.encode()).hexdigest() for name, text in texts.items()
+        }
+        recorded = _recorded(client)
+        _refuse_edits(recorded, checksums)
+        applied = [name for name in files if name not in recorded]
+        for name in applied:
+            for statement in statements(texts[name]):
+                client.command(statement)
+            client.insert(_RECORD, [[name, checksums[name]]], column_names=["name", "checksum"])
+        for path in sorted(VIEWS.glob("*.sql")):
+            for statement in statements(path.read_text()):
+                client.command(statement)
+    finally:
+        client.close()
+    return applied
+
+
+def _recorded(client: Client) -> dict[str, str]:
+    if not int(str(client.command(f"EXISTS TABLE {_RECORD}"))):
+        return {}
+    rows = client.query(f"SELECT name, checksum FROM {_RECORD} FINAL").result_rows  # noqa: S608 - a constant
+    return {str(name): str(checksum) for name, checksum in rows}
+
+
+def _refuse_edits(recorded: dict[str, str], checksums: dict[str, str]) -> None:
+    for name, checksum in recorded.items():
+        found = checksums.get(name)
+        if found is None:
+            raise MigrationError(
+                f"migration {name} was applied here but is not in this version: "
+                "use the version that has it, or a newer one"
+            )
+        if found != checksum:
+            raise MigrationError(
+                f"migration {name} was edited after it was applied here: expected sha256 "
+                f"{checksum}, found {found}; restore the file and put the change in a new one"
+            )

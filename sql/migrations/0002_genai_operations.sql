@@ -1,0 +1,63 @@
+-- One GenAI call that counts, without its content. Writer: store, from genai.operations.v1.
+CREATE TABLE IF NOT EXISTS genai_operations
+(
+  tenant LowCardinality(String) COMMENT 'Tenant, from the API key or the configuration',
+  trace_id String CODEC(ZSTD(1)) COMMENT 'Trace id, 32 lower-case hex characters',
+  span_id String CODEC(ZSTD(1)) COMMENT 'Span id, 16 lower-case hex characters',
+  day Date CODEC(Delta(2), ZSTD(1)) COMMENT 'UTC day of the start; 1970-01-01 if that time cannot be trusted. The partition, a function of identity',
+  revision UInt64 CODEC(ZSTD(1)) COMMENT 'Distinct fragments << 32 | XOR of their ids: the highest wins',
+  parent_span_id String CODEC(ZSTD(1)) COMMENT 'Parent\'s span id, empty for a root',
+  duplicate_of String CODEC(ZSTD(1)) COMMENT 'Span id that counts instead of this one, else empty',
+  start_time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'Start, ns, UTC',
+  end_time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'End, ns, UTC',
+  duration_ns UInt64 CODEC(T64, ZSTD(1)) COMMENT 'End minus start, ns; 0 if the end is earlier',
+  time_to_first_token_ns Nullable(UInt64) CODEC(ZSTD(1)) COMMENT 'Start to first token of the answer, ns; null = not reported',
+  service_name LowCardinality(String) COMMENT 'service.name of the app',
+  service_version LowCardinality(String) COMMENT 'service.version of the app: its release',
+  environment LowCardinality(String) COMMENT 'deployment.environment.name',
+  sdk_language LowCardinality(String) COMMENT 'telemetry.sdk.language',
+  scope_name LowCardinality(String) COMMENT 'Instrumentation library',
+  scope_version LowCardinality(String) COMMENT 'Its version',
+  span_name LowCardinality(String) COMMENT 'Span name',
+  dialect LowCardinality(String) COMMENT 'Attribute dialect the span was read with',
+  kind LowCardinality(String) COMMENT 'gen_ai.operation.name: chat, embeddings, retrieval, execute_tool, invoke_agent, ...',
+  rolls_up Bool COMMENT 'True where the span sums others (agents, workflows): its usage and cost do not count',
+  provider LowCardinality(String) COMMENT 'gen_ai.provider.name',
+  request_model LowCardinality(String) COMMENT 'Model asked for',
+  response_model LowCardinality(String) COMMENT 'Model that answered',
+  response_id String CODEC(ZSTD(1)) COMMENT 'Provider\'s id of the answer',
+  parameters Map(LowCardinality(String), String) CODEC(ZSTD(1)) COMMENT 'Request parameters: temperature, max_tokens, ...',
+  status LowCardinality(String) COMMENT 'Span status: unset, ok or error',
+  error_type LowCardinality(String) COMMENT 'error.type, empty without an error',
+  finish_reasons Array(LowCardinality(String)) COMMENT 'Why each choice ended: stop, length, tool_calls, ...',
+  input_tokens Nullable(UInt64) CODEC(ZSTD(1)) COMMENT 'Input tokens, without cached ones; null = not reported',
+  cache_read_tokens Nullable(UInt64) CODEC(ZSTD(1)) COMMENT 'Input tokens read from the provider\'s cache; null = not reported',
+  cache_write_tokens Nullable(UInt64) CODEC(ZSTD(1)) COMMENT 'Input tokens written to the provider\'s cache; null = not reported',
+  output_tokens Nullable(UInt64) CODEC(ZSTD(1)) COMMENT 'Output tokens, without reasoning; null = not reported',
+  reasoning_tokens Nullable(UInt64) CODEC(ZSTD(1)) COMMENT 'Output tokens spent on reasoning; null = not reported',
+  reported_cost_usd Nullable(Decimal(18, 9)) CODEC(ZSTD(1)) COMMENT 'Cost the instrumentation reported, USD; null = not reported',
+  cost_usd Nullable(Decimal(18, 9)) CODEC(ZSTD(1)) COMMENT 'Cost by our price table as of the call, USD; null = price unknown',
+  price_version LowCardinality(String) COMMENT 'Version of the price table; empty where no price is known',
+  conversation_id String CODEC(ZSTD(1)) COMMENT 'gen_ai.conversation.id or session',
+  user_id String CODEC(ZSTD(1)) COMMENT 'User as sent by the app, redacted',
+  agent_name LowCardinality(String) COMMENT 'gen_ai.agent.name',
+  tool_name LowCardinality(String) COMMENT 'gen_ai.tool.name',
+  prompt_name LowCardinality(String) COMMENT 'Prompt template\'s name',
+  prompt_version LowCardinality(String) COMMENT 'Prompt template\'s version',
+  content_state LowCardinality(String) COMMENT 'captured, not_captured, external or dropped_by_policy',
+  flags Array(LowCardinality(String)) COMMENT 'truncated, utf8_repaired, start_time_untrusted, ...',
+  redacted Map(LowCardinality(String), UInt64) COMMENT 'Values masked in the content, by entity',
+  evidence_items UInt32 CODEC(T64, ZSTD(1)) COMMENT 'Documents and tool results an answer could be checked against',
+  evidence_state LowCardinality(String) COMMENT 'complete, late_context or evicted',
+  fragments Array(String) CODEC(ZSTD(1)) COMMENT 'Ids of the fragments the record was computed from',
+  inserted_at DateTime('UTC') DEFAULT now() CODEC(Delta(4), ZSTD(1)) COMMENT 'When ClickHouse took the row, UTC',
+  INDEX idx_start_time start_time TYPE minmax GRANULARITY 1,
+  INDEX idx_conversation conversation_id TYPE bloom_filter(0.01) GRANULARITY 1
+)
+ENGINE = ReplacingMergeTree(revision)
+PARTITION BY day
+ORDER BY (tenant, trace_id, span_id)
+TTL if(day = toDate('1970-01-01'), toDate(inserted_at), day) + INTERVAL 400 DAY
+SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000,
+  min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1
+COMMENT 'GenAI operations; identity (tenant, trace_id, span_id)';
