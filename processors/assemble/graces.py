@@ -5,9 +5,29 @@ One sleeping task serves every grace, since a busy stage holds thousands of them
 
 import asyncio
 import heapq
+from dataclasses import dataclass
 from itertools import count
 
 from schemas.protocols import Clock
+
+
+@dataclass(slots=True, eq=False)
+class Pending:
+    """One emission that waits. ``ready`` completes when the grace is over, for whatever reason.
+
+    ``settles`` marks a wait for more evidence to come together, which nothing but time ends;
+    other graces end when what they wait for has come. ``late`` says that it was cut short.
+    """
+
+    ready: asyncio.Future[None]
+    deadline: float
+    settles: bool
+    late: bool = False
+
+    def release(self) -> None:
+        """End the grace now."""
+        if not self.ready.done():
+            self.ready.set_result(None)
 
 
 class Graces:

@@ -13,6 +13,7 @@ from typing import Literal
 from processors.assemble.collapse import LLM_KINDS, SpanFacts, repeats, span_facts
 from processors.assemble.graces import Pending
 from processors.assemble.join import (
+    SIDES,
     Joined,
     evidence_of,
     fill_missing_sides,
@@ -44,7 +45,10 @@ class SpanEntry:
     first_seen: float
     fragments: dict[str, Fragment] = field(default_factory=dict)
     facts: dict[str, SpanFacts] = field(default_factory=dict)
+    best: tuple[Fragment, Call] | None = None
+    """The span fragment that says most about the call; None with only log records in hand."""
     joined: Joined = Joined()
+    bytes: int = 0
     evidence: tuple[Evidence, ...] = ()
     pending: Pending | None = None
     queued: Knowledge | None = None
@@ -54,41 +58,42 @@ class SpanEntry:
     def add(self, fragment: Fragment) -> None:
         """Learn one new fragment."""
         self.fragments[fragment.fragment_id] = fragment
+        self.bytes += kept_bytes(fragment)
         if fragment.call is not None:
             self.facts[fragment.fragment_id] = span_facts(fragment, fragment.call)
+            candidates = [(f, f.call) for f in self.fragments.values() if f.call is not None]
+            self.best = max(candidates, key=_says_most)
         self.joined = join_fragments(self.fragments.values())
-        best = self.best()
-        if best is not None and best[1].kind not in LLM_KINDS:
-            self.evidence = evidence_of(self.span_id, best[1].kind, self.joined.content)
-
-    def best(self) -> tuple[Fragment, Call] | None:
-        """The span fragment that says most about the call; None with only log records in hand."""
-        found = [(f, f.call) for f in self.fragments.values() if f.call is not None]
-        if not found:
-            return None
-        return max(
-            found,
-            key=lambda pair: (
-                pair[1].usage.known(),
-                pair[1].end_ns,
-                pair[0].content.chars(),
-                pair[0].fragment_id,
-            ),
-        )
+        if self.best is not None and self.best[1].kind not in LLM_KINDS:
+            self.evidence = evidence_of(self.span_id, self.best[1].kind, self.joined.content)
 
     def is_llm(self) -> bool:
         """Whether this is a model call with its span in hand."""
-        best = self.best()
-        return best is not None and best[1].kind in LLM_KINDS
+        return self.best is not None and self.best[1].kind in LLM_KINDS
 
     def end_ns(self) -> int:
         """End of the span; 0 without it."""
-        best = self.best()
-        return best[1].end_ns if best else 0
+        return self.best[1].end_ns if self.best else 0
 
     def wraps(self) -> bool:
         """Whether the span may repeat a child that has not come."""
         return any(facts.wraps for facts in self.facts.values())
+
+    def awaits_log(self) -> bool:
+        """Whether log records are to bring the answer (or, of a failed call, anything at all)."""
+        if self.best is None or not any(f.awaits_log for f in self.fragments.values()):
+            return False
+        failed = self.best[1].status == "error"
+        sides = SIDES if failed else ("output",)
+        return not any(self.joined.has_side(side) for side in sides)
+
+    def answer_unsupported(self) -> bool:
+        """Whether this model call has an answer but no documents of its own to check it by."""
+        return (
+            self.is_llm()
+            and self.joined.side_chars("output") > 0
+            and not self.joined.has_side("document")
+        )
 
 
 class TraceState:
@@ -99,6 +104,8 @@ class TraceState:
         self.spans: dict[str, SpanEntry] = {}
         self.used_at = 0.0
         self.bytes = 0
+        self.pending: dict[str, Pending] = {}
+        """Emissions waiting in a grace, by span."""
         self.evicted = evicted
         """Evidence of an earlier stretch of this trace was forgotten."""
         self._children: dict[str, set[str]] = {}
@@ -111,17 +118,14 @@ class TraceState:
             entry = self.spans[fragment.span_id] = SpanEntry(fragment.span_id, now)
         if fragment.fragment_id in entry.fragments:
             return False
+        before = entry.bytes
         entry.add(fragment)
-        self.bytes += kept_bytes(fragment)
+        self.bytes += entry.bytes - before
         if fragment.call is not None and fragment.parent_span_id:
             self._children.setdefault(fragment.parent_span_id, set()).add(fragment.span_id)
         if fragment.duplicate_of:
             self._pointing_to.setdefault(fragment.duplicate_of, set()).add(fragment.span_id)
         return True
-
-    def has_pending(self) -> bool:
-        """Whether an emission waits in a grace."""
-        return any(entry.pending is not None for entry in self.spans.values())
 
     def has_evidence(self) -> bool:
         """Whether forgetting this trace would lose evidence."""
@@ -129,17 +133,17 @@ class TraceState:
 
     def related(self, span_id: str) -> set[str]:
         """Spans whose operation depends on this one's fragments, itself included."""
-        return _closure(span_id, self._inner) | _closure(span_id, self._outer)
+        return _closure(span_id, lambda step: self._inner(step) | self._outer(step))
 
     def repeats_a_child(self, entry: SpanEntry) -> bool:
         """Whether another span in hand, or one named by the dialect, counts instead."""
         return bool(self._inner(entry.span_id)) or self._explicit(entry) != ""
 
     def evidence_for(self, entry: SpanEntry, limit_bytes: int) -> tuple[tuple[Evidence, ...], bool]:
-        """Evidence from spans that ended before this model call did, oldest first.
+        """Evidence from spans that ended before this model call did, oldest span first.
 
-        Equal texts count once. Beyond ``limit_bytes`` (UTF-8, estimated by characters) the oldest
-        is left out; the second value says whether anything was.
+        Equal texts count once. Beyond ``limit_bytes`` of UTF-8 the oldest spans are left out; the
+        second value says whether anything was.
         """
         if not entry.is_llm():
             return (), False
@@ -149,16 +153,18 @@ class TraceState:
             for other in self.spans.values()
             if other.evidence and other.span_id != entry.span_id and other.end_ns() <= end_ns
         ]
-        sources.sort(key=lambda other: (other.end_ns(), other.span_id))
-        distinct = {item.text: item for other in sources for item in reversed(other.evidence)}
-        kept: list[Evidence] = []
+        sources.sort(key=lambda other: (other.end_ns(), other.span_id), reverse=True)
+        seen: set[str] = set()
+        newest_first: list[tuple[Evidence, ...]] = []
         size = 0
-        for item in reversed(list(distinct.values())):
-            size += len(item.text.encode("utf-8", "surrogatepass"))
+        for source in sources:
+            distinct = tuple({e.text: e for e in source.evidence if e.text not in seen}.values())
+            seen.update(item.text for item in distinct)
+            size += sum(len(item.text.encode("utf-8", "surrogatepass")) for item in distinct)
             if size > limit_bytes:
-                return tuple(reversed(kept)), True
-            kept.append(item)
-        return tuple(reversed(kept)), False
+                return tuple(e for span in reversed(newest_first) for e in span), True
+            newest_first.append(distinct)
+        return tuple(e for span in reversed(newest_first) for e in span), False
 
     def operation(
         self, entry: SpanEntry, evidence_limit_bytes: int, late: bool = False
@@ -167,10 +173,9 @@ class TraceState:
 
         ``late`` says that a grace was cut short.
         """
-        best = entry.best()
-        if best is None:
+        if entry.best is None:
             return None
-        fragment, call = best
+        fragment, call = entry.best
         fragments = sorted(self._knowledge(entry))
         duplicate_of = self._counted_instead(entry)
         joined = entry.joined if duplicate_of else self._enriched(entry)
@@ -233,12 +238,14 @@ class TraceState:
         found = set(entry.fragments)
         for span_id in _closure(entry.span_id, self._inner):
             found.update(self.spans[span_id].facts)
-        for span_id in _closure(entry.span_id, self._outer):
-            found.update(
-                identifier
-                for identifier, fragment in self.spans[span_id].fragments.items()
-                if fragment.content.parts() or fragment.content.tools
-            )
+        for span_id in _closure(entry.span_id, self._outer) - {entry.span_id}:
+            fragments = self.spans[span_id].fragments.values()
+            carrying = {f.fragment_id for f in fragments if f.content.parts() or f.content.tools}
+            if carrying:
+                # Which of its inner spans gets this content depends on all of them.
+                found |= carrying
+                for inner in _closure(span_id, self._inner):
+                    found.update(self.spans[inner].facts)
         return found
 
     def _counted_instead(self, entry: SpanEntry) -> str:
@@ -277,6 +284,11 @@ def knowledge_of(operation: Operation) -> Knowledge:
         duplicate_of=operation.duplicate_of,
         evidence_hash=text_hash(*(f"{e.span_id}/{e.part}" for e in operation.evidence)),
     )
+
+
+def _says_most(candidate: tuple[Fragment, Call]) -> tuple[bool, int, int, str]:
+    fragment, call = candidate
+    return call.usage.known(), call.end_ns, fragment.content.chars(), fragment.fragment_id
 
 
 def _any_repeats(outer: Iterable[SpanFacts], inner: Iterable[SpanFacts]) -> bool:

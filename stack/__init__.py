@@ -1,0 +1,1 @@
+"""The embedded stack (evaluation, development, tests) and the command line."""
