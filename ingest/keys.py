@@ -88,9 +88,9 @@ class KeyRing:
             self._seen = version
             self._keys = _read(path)
         except KeysFileError as error:
-            log.error("keys file not reloaded, the last keys stay", extra={"fault": str(error)})
+            log.error("keys file not reloaded, the last keys stay: %s", error)
         else:
-            log.info("keys file reloaded", extra={"keys": len(self._keys)})
+            log.info("keys file reloaded: %d keys", len(self._keys))
 
 
 def _presented_key(headers: Mapping[str, str]) -> str:

@@ -22,6 +22,9 @@ from ingest.wire import LENGTH, Field, Walker, WireError, delimited
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
+MAX_ITEMS = 1_000_000
+"""Most resources, scopes and spans of one request (about 1 s of one core). The smallest useful
+span takes 60 bytes, so only bodies of millions of empty messages, at 2 bytes each, exceed it."""
 _NO_TRACE_ID = bytes(TRACE_ID_BYTES)
 _NO_SPAN_ID = bytes(SPAN_ID_BYTES)
 _RESOURCE_SPANS = 1  # field of the request
@@ -124,10 +127,18 @@ def _decode_protobuf(value: bytes) -> DecodedTraces:
 
 
 def _reject_invalid_ids(decoded: DecodedTraces) -> None:
-    """Move spans without usable ids from the request to ``rejected``; count the others."""
-    for resource_spans in decoded.request.resource_spans:
-        for scope_spans in resource_spans.scope_spans:
+    """Move spans without usable ids from the request to ``rejected``; count the others.
+
+    Raises :class:`OtlpError` beyond :data:`MAX_ITEMS`, before spending time on them.
+    """
+    items = len(decoded.request.resource_spans)
+    for resource_spans in decoded.request.resource_spans if items <= MAX_ITEMS else ():
+        items += len(resource_spans.scope_spans)
+        for scope_spans in resource_spans.scope_spans if items <= MAX_ITEMS else ():
             kept = scope_spans.spans
+            items += len(kept)
+            if items > MAX_ITEMS:
+                break
             reasons = {
                 index: reason
                 for index, span in enumerate(kept)
@@ -148,6 +159,8 @@ def _reject_invalid_ids(decoded: DecodedTraces) -> None:
                 scope_spans.ClearField("spans")
                 scope_spans.MergeFrom(replacement)
             decoded.span_count += len(scope_spans.spans)
+    if items > MAX_ITEMS:
+        raise OtlpError("too many resources, scopes and spans in one request")
 
 
 def _invalid_id(span: Span) -> str | None:

@@ -31,6 +31,8 @@ _START_TIMEOUT_S = 10.0
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_LONGEST_S = 4.0
 _CLOSE_TIMEOUT_S = 3.0
+_RETRY_BACKOFF_MS = 250
+"""Between aiokafka's retries; each logs three lines while the broker is away."""
 
 
 class GatewayProducer:
@@ -116,33 +118,37 @@ class GatewayProducer:
             linger_ms=0,  # the coalescer has lingered already
             max_batch_size=min(gateway.batch_bytes, kafka.max_message_bytes),
             max_request_size=kafka.max_message_bytes,
+            retry_backoff_ms=_RETRY_BACKOFF_MS,
             request_timeout_ms=max(1000, int(self._deadline_s * 1000)),
         )
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 await producer.start()
+                await producer.client.add_topic(OTLP_SPANS_GATEWAY.name)
         except (KafkaError, OSError, TimeoutError) as error:
-            log.info("no broker yet", extra={"fault": type(error).__name__})
+            log.info("no broker yet: %s", type(error).__name__)
             await _close(producer)
             return False
         self._producer, self._unusable = producer, False
         return True
 
     async def _probe(self) -> None:
-        """Ask for metadata: tells a broker that went away from one that is merely idle."""
+        """Ask for the topic's metadata: tells a broker that went away from one that is idle."""
         if self._producer is None:
             return
+        client = self._producer.client
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                answering = bool(await self._producer.client.force_metadata_update())
+                answering = bool(await client.force_metadata_update())
+            answering &= bool(client.cluster.partitions_for_topic(OTLP_SPANS_GATEWAY.name))
         except (KafkaError, OSError, TimeoutError):
             answering = False
         if answering != self._answering:
             self._answering = answering
-            log.log(
-                logging.INFO if answering else logging.WARNING,
-                "broker answers" if answering else "broker away",
-            )
+            if answering:
+                log.info("broker answers")
+            else:
+                log.warning("broker away, or without topic %s", OTLP_SPANS_GATEWAY.name)
 
     async def _discard(self) -> None:
         producer, self._producer = self._producer, None
@@ -156,4 +162,4 @@ async def _close(producer: AIOKafkaProducer) -> None:
         async with asyncio.timeout(_CLOSE_TIMEOUT_S):
             await producer.stop()
     except (KafkaError, OSError, TimeoutError) as error:
-        log.warning("producer not closed cleanly", extra={"fault": type(error).__name__})
+        log.warning("producer not closed cleanly: %s", type(error).__name__)

@@ -21,7 +21,7 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 from sql.client import connect
-from stack.ports import PortError
+from stack.ports import PortInUseError
 from stack.up import Stack, start_stack
 
 from schemas.config import Config, WebhookReceiver
@@ -246,7 +246,7 @@ def run_demo(config: Config, *, once: bool, count: int, rate: float, console: Co
     demo = Demo(config, count, rate, console)
     try:
         asyncio.run(demo.run(once))
-    except PortError as error:
+    except PortInUseError as error:
         console.print(f"[red]{error}[/]")
         return 2
     except KeyboardInterrupt:

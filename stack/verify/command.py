@@ -6,9 +6,9 @@ from pathlib import Path
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-from sql.client import connect
 
 from schemas.config import Config
+from sql.client import connect
 from stack.verify.generator import Sender, plan
 from stack.verify.journal import JournalWriter, read_journal
 from stack.verify.oracle import Report, check_until_settled
@@ -41,7 +41,7 @@ def run_verify(config: Config, run: VerifyRun, console: Console) -> Report:
                     run.endpoint,
                     config.kafka,
                     stop_after_s=run.traces / run.rate + run.wait_s,
-                    on_ack=lambda spans: progress.advance(task, spans),
+                    on_ack=lambda parcel: progress.advance(task, len(parcel.spans)),
                 )
                 asyncio.run(sender.send(parcels))
         settle = progress.add_task("spans stored", total=None)

@@ -16,11 +16,11 @@ from dataclasses import dataclass, field
 import aiohttp
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from ingest.kafka import kafka_options
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ingest.kafka import kafka_options
 from schemas.config import KafkaConfig
 from schemas.topics import OTLP_SPANS
 from stack.verify.journal import JournalWriter, SentSpan
@@ -112,7 +112,7 @@ def _chat(rng: random.Random, span: Span, unique: str) -> SentSpan:
     return SentSpan(span.trace_id.hex(), span.span_id.hex(), call=True, content_hash=digest)
 
 
-def _trace(rng: random.Random, service: str, at_s: float, number: int) -> list[Parcel]:
+def _trace(rng: random.Random, service: str, at_s: float, number: int, split: bool) -> list[Parcel]:
     """The parcels of one trace: the calls, and (often late) what belongs to them."""
     trace_id = rng.randbytes(16)
     root_id = rng.randbytes(8)
@@ -153,6 +153,8 @@ def _trace(rng: random.Random, service: str, at_s: float, number: int) -> list[P
         SentSpan(trace_id.hex(), root_id.hex(), call=False),
         SentSpan(trace_id.hex(), retrieval.span_id.hex(), call=True),
     ]
+    if not split:
+        return [Parcel(sent + rest, _request(service, [retrieval, *chats, root]), at_s)]
     by_kafka = rng.random() < KAFKA_SHARE
     first = Parcel(sent, _request(service, chats), at_s, by_kafka)
     other = Parcel(
@@ -164,11 +166,16 @@ def _trace(rng: random.Random, service: str, at_s: float, number: int) -> list[P
     return parcels
 
 
-def plan(service: str, traces: int, rate: float, seed: int) -> list[Parcel]:
-    """All parcels of a run in the order of their departure; ``rate`` is traces a second."""
+def plan(service: str, traces: int, rate: float, seed: int, *, split: bool = True) -> list[Parcel]:
+    """All parcels of a run in the order of their departure; ``rate`` is traces a second.
+
+    Not ``split``: each trace is one request over HTTP, as most SDKs' batches are.
+    """
     rng = random.Random(seed)  # noqa: S311 - repeatable traffic, not a secret
     parcels = [
-        parcel for number in range(traces) for parcel in _trace(rng, service, number / rate, number)
+        parcel
+        for number in range(traces)
+        for parcel in _trace(rng, service, number / rate, number, split)
     ]
     return sorted(parcels, key=lambda parcel: parcel.due_s)
 
@@ -183,7 +190,7 @@ class Sender:
     endpoint: str
     kafka: KafkaConfig | None
     stop_after_s: float
-    on_ack: Callable[[int], None] = lambda _: None
+    on_ack: Callable[[Parcel], None] = lambda _: None
     requests: int = 0
     retries: int = 0
     _http: aiohttp.ClientSession | None = field(default=None, init=False)
@@ -214,7 +221,7 @@ class Sender:
             )
             if accepted:
                 self.journal.acked(span.key for span in parcel.spans)
-                self.on_ack(len(parcel.spans))
+                self.on_ack(parcel)
                 return
             self.retries += 1
             await asyncio.sleep(pause_s)

@@ -1,0 +1,4 @@
+"""Every published figure comes from a script here: ``python -m bench.<name>``.
+
+Each prints its figures and writes ``bench/results/<name>.json``; ``docs/benchmarks.md`` cites them.
+"""

@@ -1,0 +1,133 @@
+"""The OTLP gateway process: ``POST /v1/traces`` on one port, health and metrics on another.
+
+Accepts exports, names their tenant, writes them to ``otlp_spans.gateway`` and answers after the
+broker's acknowledgement. It starts and stays alive without a broker (``/ready`` says no, exports
+get 503) and recovers by itself. SIGTERM: stop accepting, finish what is in flight, flush, close.
+"""
+
+import asyncio
+import logging
+import signal
+
+import uvloop
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ingest.coalesce import Coalescer
+from ingest.http import TracesEndpoint, message_cap_bytes
+from ingest.keys import KeyRing
+from ingest.producer import GatewayProducer
+from schemas.config import Config
+from schemas.metrics import REGISTRY
+
+log = logging.getLogger(__name__)
+
+DRAIN_S = 4.0
+"""Longest wait for requests in flight on SIGTERM; later ones get no answer and are sent again."""
+_FLUSH_S = 1.0
+"""Then, for messages whose senders wait no longer."""
+
+
+def run_gateway(config: Config) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises :class:`ingest.keys.KeysFileError` for an unusable keys file and ``OSError`` for a busy
+    port, before anything is served.
+    """
+    uvloop.run(_serve_until_signal(config))
+
+
+async def _serve_until_signal(config: Config) -> None:
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopping.set)
+    gateway = Gateway(config)
+    await gateway.start()
+    try:
+        await stopping.wait()
+    finally:
+        await gateway.stop()
+
+
+class Gateway:
+    """The gateway as a service inside a running event loop."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises :class:`ingest.keys.KeysFileError`."""
+        self._config = config
+        self._draining = False
+        keys = KeyRing(config.gateway.api_keys_file, config.tenant)
+        self._producer = GatewayProducer(config)
+        self._coalescer = Coalescer(
+            self._producer.send,
+            linger_s=config.gateway.linger_ms / 1000,
+            target_bytes=config.gateway.batch_bytes,
+            cap_bytes=message_cap_bytes(config),
+        )
+        self._endpoint = TracesEndpoint(config, self._producer, self._coalescer, keys)
+        self._exports = self._exports_runner()
+        self._status = web.AppRunner(self._status_app(), access_log=None)
+
+    async def start(self) -> None:
+        """Bind both ports and begin connecting to the broker. Raises ``OSError`` if one is busy."""
+        runtime, gateway = self._config.runtime, self._config.gateway
+        for runner, host, port in (
+            (self._status, runtime.metrics_host, runtime.metrics_base_port),
+            (self._exports, gateway.host, gateway.http_port),
+        ):
+            await runner.setup()
+            await web.TCPSite(runner, host, port).start()
+            log.info("listening on %s:%d", host, runner.addresses[0][1])
+        await self._producer.start()
+
+    async def stop(self) -> None:
+        """Finish what is in flight within :data:`DRAIN_S`, then close (8 s at the very most)."""
+        self._draining = True
+        await self._exports.cleanup()
+        try:
+            async with asyncio.timeout(_FLUSH_S):
+                await self._coalescer.drain()
+        except TimeoutError:
+            log.warning("stopped with messages that the broker has not acknowledged")
+        await self._producer.stop()
+        self._endpoint.close()
+        await self._status.cleanup()
+
+    @property
+    def http_port(self) -> int:
+        """The bound port of the exports (the configured one may be 0)."""
+        return int(self._exports.addresses[0][1])
+
+    @property
+    def status_port(self) -> int:
+        """The bound port of health and metrics."""
+        return int(self._status.addresses[0][1])
+
+    def _exports_runner(self) -> web.AppRunner:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", self._endpoint.handle)
+        # aiohttp's own decompression has no bound, so bodies come as they were sent.
+        return web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=DRAIN_S)
+
+    def _status_app(self) -> web.Application:
+        app = web.Application()
+        app.router.add_get("/health", self._health)
+        app.router.add_get("/ready", self._ready)
+        app.router.add_get("/metrics", self._metrics)
+        return app
+
+    async def _health(self, _request: web.Request) -> web.Response:
+        return web.Response(text="ok\n")
+
+    async def _ready(self, _request: web.Request) -> web.Response:
+        if self._draining:
+            return web.Response(status=503, text="stopping\n")
+        if not self._producer.available:
+            return web.Response(status=503, text="the broker is slow or away\n")
+        return web.Response(text="ok\n")
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        response = web.Response(body=generate_latest(REGISTRY))
+        response.headers["Content-Type"] = CONTENT_TYPE_LATEST
+        return response

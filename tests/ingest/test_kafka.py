@@ -1,0 +1,34 @@
+"""Connection options from the configuration."""
+
+import ssl
+
+import pytest
+from pydantic import SecretStr
+
+from ingest.kafka import kafka_options
+from schemas.config import KafkaConfig
+
+
+def test_plaintext_needs_an_address_only() -> None:
+    assert kafka_options(KafkaConfig(bootstrap_servers="a:1,b:2")) == {
+        "bootstrap_servers": "a:1,b:2",
+        "client_id": "streamgauge",
+        "security_protocol": "PLAINTEXT",
+    }
+
+
+@pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL", "SSL"])
+def test_tls_verifies_the_broker_and_sasl_carries_the_password(protocol: str) -> None:
+    options = kafka_options(
+        KafkaConfig(
+            security_protocol=protocol,  # type: ignore[arg-type]
+            sasl_username="u",
+            sasl_password=SecretStr("p"),
+        )
+    )
+    context = options.get("ssl_context")
+    assert isinstance(context, ssl.SSLContext) == ("SSL" in protocol.split("_"))
+    if context is not None:
+        assert context.verify_mode == ssl.CERT_REQUIRED
+        assert context.check_hostname
+    assert options.get("sasl_plain_password") == ("p" if protocol.startswith("SASL") else None)
