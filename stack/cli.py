@@ -143,6 +143,7 @@ def migrate() -> None:
 def sql(query: Annotated[str, typer.Argument(help="a SELECT over the views")]) -> None:
     """Run one query and print its rows as a table."""
     from clickhouse_connect.driver.exceptions import ClickHouseError
+
     from sql.client import connect
 
     try:

@@ -1,6 +1,6 @@
 """Ports of the embedded stack: checked before anything starts, so that a busy one is named.
 
-Failure behaviour: :class:`PortInUseError` says which port, what wanted it, and the configuration
+Failure behaviour: :class:`PortError` says which port, what wanted it, and the configuration
 key (and its environment variable) that moves it.
 """
 
@@ -8,8 +8,10 @@ import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from stack.errors import StackError
 
-class PortInUseError(RuntimeError):
+
+class PortError(StackError):
     """One or more ports are taken; the text names each with the option that moves it."""
 
 
@@ -45,7 +47,7 @@ def is_free(host: str, port: int) -> bool:
 
 
 def check_free(claims: Iterable[PortClaim]) -> None:
-    """Raise :class:`PortInUseError` naming every busy port, or two claims to one port."""
+    """Raise :class:`PortError` naming every busy port, or two claims to one port."""
     problems: list[str] = []
     seen: dict[int, PortClaim] = {}
     for claim in claims:
@@ -61,7 +63,7 @@ def check_free(claims: Iterable[PortClaim]) -> None:
                 f"free it, or set {claim.option} (environment: {claim.variable})"
             )
     if problems:
-        raise PortInUseError("; ".join(problems))
+        raise PortError("; ".join(problems))
 
 
 def free_port(host: str = "127.0.0.1") -> int:

@@ -96,18 +96,21 @@ def run_text(task: str, folder: Path, cache: Cache) -> Result:
         windows = cache.encoder.windows(rows.texts, limit)
         return cache.encode(name, windows.ids, "pooled"), windows, np.asarray(rows.labels)
 
-    x, windows, labels = load(data.training_rows(folder, task, SEED), f"{task} train",
-                              TRAIN_WINDOWS[task])
+    x, windows, labels = load(
+        data.training_rows(folder, task, SEED), f"{task} train", TRAIN_WINDOWS[task]
+    )
     head = fit_windows(x, windows, labels, RECIPES[task])
     del x
-    x, windows, labels = load(data.text_rows(folder / "dev" / f"{task}.jsonl.gz"), f"{task} dev",
-                              EVAL_WINDOWS)
+    x, windows, labels = load(
+        data.text_rows(folder / "dev" / f"{task}.jsonl.gz"), f"{task} dev", EVAL_WINDOWS
+    )
     logits = worst_window(head.logits(x), windows, len(labels))
     head = head.scaled(*calibrate.platt(logits, labels))
     scores = calibrate.sigmoid(worst_window(head.logits(x), windows, len(labels)))
     thresholds = {
         "warn": calibrate.at_false_positive_rate(scores, labels, WARN_FALSE_POSITIVES),
-        "page": calibrate.at_false_positive_rate(scores, labels, PAGE_FALSE_POSITIVES)}
+        "page": calibrate.at_false_positive_rate(scores, labels, PAGE_FALSE_POSITIVES),
+    }
     measured = figures(scores, labels, thresholds)
     tests = {}
     for path in sorted((folder / "test" / task).glob("*.jsonl.gz")):
@@ -135,10 +138,17 @@ def encode_pairs(rows: data.PairRows, cache: Cache, name: str) -> Pairs:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)  # undo fp16 rounding
     pairs = [(i, k, c) for i, cs in enumerate(rows.chunks) for k, c in enumerate(cs)]
     lexical = np.asarray([support_features(rows.claims[i], c) for i, _, c in pairs], np.float32)
-    x = pair_features(vectors[[at[rows.claims[i]] for i, _, _ in pairs]],
-                      vectors[[at[c] for _, _, c in pairs]], lexical)
-    return Pairs(x, np.asarray([i for i, _, _ in pairs]), np.asarray([k for _, k, _ in pairs]),
-                 np.asarray(rows.labels))
+    x = pair_features(
+        vectors[[at[rows.claims[i]] for i, _, _ in pairs]],
+        vectors[[at[c] for _, _, c in pairs]],
+        lexical,
+    )
+    return Pairs(
+        x,
+        np.asarray([i for i, _, _ in pairs]),
+        np.asarray([k for _, k, _ in pairs]),
+        np.asarray(rows.labels),
+    )
 
 
 def best_support(logits: F32, pairs: Pairs) -> F64:
@@ -156,14 +166,20 @@ def run_pairs(folder: Path, cache: Cache) -> Result:
     train = encode_pairs(rows, cache, f"{task} train")
     y = train.labels[train.owner]
     keep = (train.rank == 0) | (y == 1)  # the second chunk of a supported claim may not support it
-    head = train_head(train.x[keep], y[keep].astype(np.float32),
-                      np.where(train.rank[keep] == 0, 1.0, 0.5).astype(np.float32),
-                      RECIPES[task], SEED)
+    head = train_head(
+        train.x[keep],
+        y[keep].astype(np.float32),
+        np.where(train.rank[keep] == 0, 1.0, 0.5).astype(np.float32),
+        RECIPES[task],
+        SEED,
+    )
     dev = encode_pairs(data.pair_rows(folder / "dev" / f"{task}.jsonl.gz"), cache, f"{task} dev")
     head = head.scaled(*calibrate.platt(best_support(head.logits(dev.x), dev), dev.labels))
     scores = calibrate.sigmoid(best_support(head.logits(dev.x), dev))
-    thresholds = {"warn": calibrate.at_precision(scores, dev.labels, WARN_PRECISION),
-                  "page": calibrate.at_precision(scores, dev.labels, PAGE_PRECISION)}
+    thresholds = {
+        "warn": calibrate.at_precision(scores, dev.labels, WARN_PRECISION),
+        "page": calibrate.at_precision(scores, dev.labels, PAGE_PRECISION),
+    }
     measured = figures(scores, dev.labels, thresholds)
     tests = {}
     for path in sorted((folder / "test" / task).glob("*.jsonl.gz")):
@@ -198,8 +214,9 @@ def base_model(given: Path | None) -> Path:
 def check_data(folder: Path) -> None:
     """Say so when the data files are not those the shipped model was made from."""
     known = json.loads((Path(__file__).parent / "data_hashes.json").read_text())["files"]
-    other = [n for n, h in known.items()
-             if not (folder / n).exists() or data.sha256(folder / n) != h]
+    other = [
+        n for n, h in known.items() if not (folder / n).exists() or data.sha256(folder / n) != h
+    ]
     if other:
         print(f"note: {len(other)} data files differ from data_hashes.json: {other[:5]}")
 
@@ -210,10 +227,19 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path("models/starter"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
     parser.add_argument("--base", type=Path, help="folder of all-MiniLM-L6-v2 (default: package)")
-    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=list(TASKS),
-                        help="train these; the others come from the cache")
-    parser.add_argument("--precision", choices=("weights", "dynamic"), default="weights",
-                        help="int8 weights (default) or int8 weights and activations (CPU only)")
+    parser.add_argument(
+        "--tasks",
+        nargs="+",
+        choices=TASKS,
+        default=list(TASKS),
+        help="train these; the others come from the cache",
+    )
+    parser.add_argument(
+        "--precision",
+        choices=("weights", "dynamic"),
+        default="weights",
+        help="int8 weights (default) or int8 weights and activations (CPU only)",
+    )
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     random.seed(SEED)
@@ -238,18 +264,27 @@ def main() -> None:
         kept = args.cache / f"head_{args.precision}_{task}"
         if task in args.tasks:
             print(f"{task}: train and measure")
-            results[task] = (run_text(task, args.data, cache) if task in TEXT_TASKS
-                             else run_pairs(args.data, cache))
+            results[task] = (
+                run_text(task, args.data, cache)
+                if task in TEXT_TASKS
+                else run_pairs(args.data, cache)
+            )
             save_result(kept, results[task])
         else:
             results[task] = load_result(kept)
-        print(f"{task}: thresholds {results[task].thresholds} dev {results[task].measured} "
-              f"({results[task].seconds:.0f} s)")
+        print(
+            f"{task}: thresholds {results[task].thresholds} dev {results[task].measured} "
+            f"({results[task].seconds:.0f} s)"
+        )
 
-    onnx.save(assemble.with_heads(onnx.load(small), {t: results[t].head for t in TEXT_TASKS}),
-              args.out / "model.onnx")
-    onnx.save(assemble.support_graph(results["hallucination"].head, len(FEATURE_NAMES)),
-              args.out / "support.onnx")
+    onnx.save(
+        assemble.with_heads(onnx.load(small), {t: results[t].head for t in TEXT_TASKS}),
+        args.out / "model.onnx",
+    )
+    onnx.save(
+        assemble.support_graph(results["hallucination"].head, len(FEATURE_NAMES)),
+        args.out / "support.onnx",
+    )
     shutil.copyfile(base / "tokenizer.json", args.out / "tokenizer.json")
     card.write(args.out, {t: asdict(r) for t, r in results.items()}, args.precision)
     print(f"written to {args.out}")

@@ -41,7 +41,11 @@ def support_graph(head: Head, features: int) -> onnx.ModelProto:
     cosine = g.add("ReduceSum", product, g.const([1], int), keepdims=1)
     _score(g, g.add("Concat", product, distance, cosine, "features", axis=1), head, "unsupported")
     info = helper.make_tensor_value_info
-    return g.model([info("claim", TensorProto.FLOAT, ["batch", HIDDEN]),
-                    info("evidence", TensorProto.FLOAT, ["batch", HIDDEN]),
-                    info("features", TensorProto.FLOAT, ["batch", features])],
-                   [info("unsupported", TensorProto.FLOAT, ["batch"])])
+    return g.model(
+        [
+            info("claim", TensorProto.FLOAT, ["batch", HIDDEN]),
+            info("evidence", TensorProto.FLOAT, ["batch", HIDDEN]),
+            info("features", TensorProto.FLOAT, ["batch", features]),
+        ],
+        [info("unsupported", TensorProto.FLOAT, ["batch"])],
+    )

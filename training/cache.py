@@ -30,7 +30,7 @@ class Cache:
         parts: list[F32] = []
         started = time.monotonic()
         for start in range(0, len(ids), SHARD):
-            part = [list(i) for i in ids[start:start + SHARD]]
+            part = [list(i) for i in ids[start : start + SHARD]]
             key = hashlib.sha256(json.dumps([self.version, output, part]).encode()).hexdigest()
             path = self.folder / f"{key[:32]}.npy"
             if not path.exists():
@@ -40,6 +40,8 @@ class Cache:
                 partial.rename(path)  # a killed run leaves no half shard
             parts.append(np.load(path).astype(np.float32))
             done = min(start + SHARD, len(ids))
-            print(f"  {name}: {done}/{len(ids)} windows, {time.monotonic() - started:.0f} s",
-                  flush=True)
+            print(
+                f"  {name}: {done}/{len(ids)} windows, {time.monotonic() - started:.0f} s",
+                flush=True,
+            )
         return np.concatenate(parts)

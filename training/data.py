@@ -85,8 +85,11 @@ def training_rows(folder: Path, task: str, seed: int) -> TextRows:
     if task == "toxicity":
         own = rng.sample(own, min(TOXICITY_ROWS, len(own)))
         written = augment.toxicity_rows(rng)
-        other = [r for r in read(folder / "train" / "injection.jsonl.gz")
-                 if r["label"] == 0 and r["source"] != "plain_harmful_requests"]
+        other = [
+            r
+            for r in read(folder / "train" / "injection.jsonl.gz")
+            if r["label"] == 0 and r["source"] != "plain_harmful_requests"
+        ]
     else:
         written = augment.injection_rows(rng)
         other = read(folder / "train" / "toxicity.jsonl.gz")

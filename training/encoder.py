@@ -59,8 +59,9 @@ class Graph:
 
     def linear(self, x: str, weight: F32, bias: F32, name: str = "") -> str:
         """x @ weight + bias; weight [in, out], bias [out]."""
-        return self.add("Add", self.add("MatMul", x, self.const(weight, name=name)),
-                        self.const(bias))
+        return self.add(
+            "Add", self.add("MatMul", x, self.const(weight, name=name)), self.const(bias)
+        )
 
     def gelu(self, x: str) -> str:
         """Exact GELU spelled out with Erf; onnxruntime fuses this pattern."""
@@ -68,20 +69,30 @@ class Graph:
         gate = self.add("Add", self.add("Erf", scaled), self.const(1.0))
         return self.add("Mul", self.add("Mul", x, gate), self.const(0.5))
 
-    def model(self, inputs: list[onnx.ValueInfoProto],
-              outputs: list[onnx.ValueInfoProto]) -> onnx.ModelProto:
+    def model(
+        self, inputs: list[onnx.ValueInfoProto], outputs: list[onnx.ValueInfoProto]
+    ) -> onnx.ModelProto:
         """Finish and check the model."""
         graph = helper.make_graph(self.nodes, "streamgauge", inputs, outputs, self.weights)
-        model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", OPSET)],
-                                  producer_name="streamgauge-training")
+        model = helper.make_model(
+            graph,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            producer_name="streamgauge-training",
+        )
         model.ir_version = 9  # readable by every onnxruntime the product supports
         onnx.checker.check_model(model)
         return model
 
 
 def _layer_norm(g: Graph, x: str, w: dict[str, F32], prefix: str) -> str:
-    return g.add("LayerNormalization", x, g.const(w[prefix + ".weight"]),
-                 g.const(w[prefix + ".bias"]), axis=-1, epsilon=1e-12)
+    return g.add(
+        "LayerNormalization",
+        x,
+        g.const(w[prefix + ".weight"]),
+        g.const(w[prefix + ".bias"]),
+        axis=-1,
+        epsilon=1e-12,
+    )
 
 
 def _block(g: Graph, x: str, bias: str, w: dict[str, F32], p: str) -> str:
@@ -89,22 +100,35 @@ def _block(g: Graph, x: str, bias: str, w: dict[str, F32], p: str) -> str:
     attention = p + "attention.self."
     # One fused q/k/v product: one activation quantisation instead of three.
     names = ("query", "key", "value")
-    qkv = g.linear(x, np.concatenate([w[f"{attention}{n}.weight"].T for n in names], axis=1),
-                   np.concatenate([w[f"{attention}{n}.bias"] for n in names]), p + "qkv")
-    split = [g.add("Reshape", part, g.const([0, 0, HEADS, HIDDEN // HEADS], np.int64))
-             for part in _split3(g, qkv, p)]
+    qkv = g.linear(
+        x,
+        np.concatenate([w[f"{attention}{n}.weight"].T for n in names], axis=1),
+        np.concatenate([w[f"{attention}{n}.bias"] for n in names]),
+        p + "qkv",
+    )
+    split = [
+        g.add("Reshape", part, g.const([0, 0, HEADS, HIDDEN // HEADS], np.int64))
+        for part in _split3(g, qkv, p)
+    ]
     query, value = (g.add("Transpose", s, perm=[0, 2, 1, 3]) for s in (split[0], split[2]))
     key = g.add("Transpose", split[1], perm=[0, 2, 3, 1])
-    scores = g.add("Mul", g.add("MatMul", query, key),
-                   g.const(1.0 / np.sqrt(HIDDEN // HEADS)))
+    scores = g.add("Mul", g.add("MatMul", query, key), g.const(1.0 / np.sqrt(HIDDEN // HEADS)))
     mixed = g.add("MatMul", g.add("Softmax", g.add("Add", scores, bias), axis=-1), value)
-    merged = g.add("Reshape", g.add("Transpose", mixed, perm=[0, 2, 1, 3]),
-                   g.const([0, 0, HIDDEN], np.int64))
-    dense = g.linear(merged, w[p + "attention.output.dense.weight"].T,
-                     w[p + "attention.output.dense.bias"], p + "attention_out")
+    merged = g.add(
+        "Reshape", g.add("Transpose", mixed, perm=[0, 2, 1, 3]), g.const([0, 0, HIDDEN], np.int64)
+    )
+    dense = g.linear(
+        merged,
+        w[p + "attention.output.dense.weight"].T,
+        w[p + "attention.output.dense.bias"],
+        p + "attention_out",
+    )
     x = _layer_norm(g, g.add("Add", x, dense), w, p + "attention.output.LayerNorm")
-    inner = g.gelu(g.linear(x, w[p + "intermediate.dense.weight"].T,
-                            w[p + "intermediate.dense.bias"], p + "inner"))
+    inner = g.gelu(
+        g.linear(
+            x, w[p + "intermediate.dense.weight"].T, w[p + "intermediate.dense.bias"], p + "inner"
+        )
+    )
     outer = g.linear(inner, w[p + "output.dense.weight"].T, w[p + "output.dense.bias"], p + "outer")
     return _layer_norm(g, g.add("Add", x, outer), w, p + "output.LayerNorm")
 
@@ -120,25 +144,33 @@ def build_encoder(weights_file: Path) -> onnx.ModelProto:
 
     Source of the weights: sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0), BertModel layout.
     """
-    w = {k: v.astype(np.float32) for k, v in load_file(str(weights_file)).items()
-         if v.dtype != np.int64}
+    w = {
+        k: v.astype(np.float32)
+        for k, v in load_file(str(weights_file)).items()
+        if v.dtype != np.int64
+    }
     g = Graph()
     ids, mask = "input_ids", "attention_mask"
     length = g.add("Gather", g.add("Shape", ids), g.const(1, np.int64), axis=0)
     position = g.add("Range", g.const(0, np.int64), length, g.const(1, np.int64))
     words = g.add("Gather", g.const(w["embeddings.word_embeddings.weight"], name="words"), ids)
     # Token type is always 0, so its one row is folded into the position table.
-    places = g.const(w["embeddings.position_embeddings.weight"]
-                     + w["embeddings.token_type_embeddings.weight"][0], name="positions")
-    x = _layer_norm(g, g.add("Add", words, g.add("Gather", places, position)), w,
-                    "embeddings.LayerNorm")
+    places = g.const(
+        w["embeddings.position_embeddings.weight"]
+        + w["embeddings.token_type_embeddings.weight"][0],
+        name="positions",
+    )
+    x = _layer_norm(
+        g, g.add("Add", words, g.add("Gather", places, position)), w, "embeddings.LayerNorm"
+    )
     valid = g.add("Cast", mask, to=TensorProto.FLOAT)
     hidden_by = g.add("Mul", g.add("Sub", g.const(1.0), valid), g.const(MASKED))
     bias = g.add("Unsqueeze", hidden_by, g.const([1, 2], np.int64))
     valid3 = g.add("Unsqueeze", valid, g.const([2], np.int64))
     hidden3 = g.add("Unsqueeze", hidden_by, g.const([2], np.int64))
-    total = g.add("Max", g.add("ReduceSum", valid3, g.const([1], np.int64), keepdims=0),
-                  g.const(1.0))
+    total = g.add(
+        "Max", g.add("ReduceSum", valid3, g.const([1], np.int64), keepdims=0), g.const(1.0)
+    )
     pooled: dict[tuple[str, int], str] = {}
     for layer in range(LAYERS + 1):
         if layer:
@@ -147,12 +179,14 @@ def build_encoder(weights_file: Path) -> onnx.ModelProto:
             if at != layer:
                 continue
             if kind == "mean":
-                summed = g.add("ReduceSum", g.add("Mul", x, valid3), g.const([1], np.int64),
-                               keepdims=0)
+                summed = g.add(
+                    "ReduceSum", g.add("Mul", x, valid3), g.const([1], np.int64), keepdims=0
+                )
                 pooled[kind, at] = g.add("Div", summed, total)
             elif kind == "max":
-                pooled[kind, at] = g.add("ReduceMax", g.add("Add", x, hidden3), axes=[1],
-                                         keepdims=0)
+                pooled[kind, at] = g.add(
+                    "ReduceMax", g.add("Add", x, hidden3), axes=[1], keepdims=0
+                )
             else:
                 pooled[kind, at] = g.add("Gather", x, g.const(0, np.int64), axis=1)
     mean = pooled["mean", LAYERS]
@@ -162,8 +196,11 @@ def build_encoder(weights_file: Path) -> onnx.ModelProto:
     info = helper.make_tensor_value_info
     return g.model(
         [info(n, TensorProto.INT64, ["batch", "length"]) for n in (ids, mask)],
-        [info("embedding", TensorProto.FLOAT, ["batch", HIDDEN]),
-         info("pooled", TensorProto.FLOAT, ["batch", POOLED_SIZE])])
+        [
+            info("embedding", TensorProto.FLOAT, ["batch", HIDDEN]),
+            info("pooled", TensorProto.FLOAT, ["batch", POOLED_SIZE]),
+        ],
+    )
 
 
 def weights_to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -184,13 +221,22 @@ def weights_to_int8(model: onnx.ModelProto) -> onnx.ModelProto:
         scale = np.maximum(scale, np.float32(1e-8))  # [PAD]-like all-zero rows
         name = tensor.name
         graph.initializer.remove(tensor)
-        graph.initializer.extend([
-            numpy_helper.from_array(np.rint(weight / scale).astype(np.int8), name + ".int8"),
-            numpy_helper.from_array(scale, name + ".scale")])
+        graph.initializer.extend(
+            [
+                numpy_helper.from_array(np.rint(weight / scale).astype(np.int8), name + ".int8"),
+                numpy_helper.from_array(scale, name + ".scale"),
+            ]
+        )
         before += [
-            helper.make_node("Cast", [name + ".int8"], [name + ".cast"], name=name + ".cast",
-                             to=TensorProto.FLOAT),
-            helper.make_node("Mul", [name + ".cast", name + ".scale"], [name], name=name + ".mul")]
+            helper.make_node(
+                "Cast",
+                [name + ".int8"],
+                [name + ".cast"],
+                name=name + ".cast",
+                to=TensorProto.FLOAT,
+            ),
+            helper.make_node("Mul", [name + ".cast", name + ".scale"], [name], name=name + ".mul"),
+        ]
     nodes = [*before, *graph.node]
     del graph.node[:]
     graph.node.extend(nodes)
@@ -205,9 +251,15 @@ def dynamic_int8(source: Path, target: Path) -> None:
     have no kernels for it. reduce_range keeps weights to 7 bits: x86 kernels without VNNI saturate
     on full int8, and the verdict must not depend on the machine.
     """
-    quantize_dynamic(source, target, op_types_to_quantize=["MatMul", "Gather"],
-                     weight_type=QuantType.QInt8, per_channel=True, reduce_range=True,
-                     extra_options={"MatMulConstBOnly": True})
+    quantize_dynamic(
+        source,
+        target,
+        op_types_to_quantize=["MatMul", "Gather"],
+        weight_type=QuantType.QInt8,
+        per_channel=True,
+        reduce_range=True,
+        extra_options={"MatMulConstBOnly": True},
+    )
 
 
 @dataclass(frozen=True)
@@ -225,8 +277,7 @@ class Encoder:
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
-        self.session = ort.InferenceSession(str(graph), options,
-                                            providers=["CPUExecutionProvider"])
+        self.session = ort.InferenceSession(str(graph), options, providers=["CPUExecutionProvider"])
         self.tokenizer = Tokenizer.from_file(str(tokenizer))
         self.tokenizer.no_padding()
         self.tokenizer.enable_truncation(MAX_LENGTH, stride=STRIDE)
@@ -236,15 +287,16 @@ class Encoder:
         ids: list[list[int]] = []
         owner: list[int] = []
         for start in range(0, len(texts), 1000):
-            batch = self.tokenizer.encode_batch(list(texts[start:start + 1000]))
+            batch = self.tokenizer.encode_batch(list(texts[start : start + 1000]))
             for i, encoding in enumerate(batch, start):
                 for part in [encoding, *encoding.overflowing][:limit]:
                     ids.append(part.ids)
                     owner.append(i)
         return Windows(ids, np.asarray(owner, dtype=np.int64))
 
-    def encode(self, ids: Sequence[Sequence[int]], outputs: Sequence[str],
-               tokens: int = 4096) -> list[npt.NDArray[np.float32]]:
+    def encode(
+        self, ids: Sequence[Sequence[int]], outputs: Sequence[str], tokens: int = 4096
+    ) -> list[npt.NDArray[np.float32]]:
         """Run windows in length-sorted batches of at most `tokens` padded tokens."""
         order = sorted(range(len(ids)), key=lambda i: len(ids[i]))
         found: list[npt.NDArray[np.float32] | None] = [None] * len(outputs)
@@ -258,8 +310,8 @@ class Encoder:
             batch = np.zeros((len(rows), width), dtype=np.int64)
             mask = np.zeros_like(batch)
             for r, i in enumerate(rows):
-                batch[r, :len(ids[i])] = ids[i]
-                mask[r, :len(ids[i])] = 1
+                batch[r, : len(ids[i])] = ids[i]
+                mask[r, : len(ids[i])] = 1
             results = self.session.run(list(outputs), {"input_ids": batch, "attention_mask": mask})
             for k, values in enumerate(results):
                 if found[k] is None:

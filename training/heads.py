@@ -42,19 +42,29 @@ class Head:
 
     def scaled(self, slope: float, offset: float) -> Head:
         """The head whose logits are slope * logit + offset (Platt calibration folded in)."""
-        return Head(self.w1, self.b1, (self.w2 * slope).astype(np.float32),
-                    (self.b2 * slope + offset).astype(np.float32))
+        return Head(
+            self.w1,
+            self.b1,
+            (self.w2 * slope).astype(np.float32),
+            (self.b2 * slope + offset).astype(np.float32),
+        )
 
 
-def train_head(x: F32, y: npt.NDArray[np.float32], weight: npt.NDArray[np.float32],
-               recipe: Recipe, seed: int) -> Head:
+def train_head(
+    x: F32, y: npt.NDArray[np.float32], weight: npt.NDArray[np.float32], recipe: Recipe, seed: int
+) -> Head:
     """Fit a head to x [N, F], y [N] in {0, 1} with row weights [N]."""
     torch.manual_seed(seed)
     mean, std = x.mean(axis=0), x.std(axis=0) + 1e-4
     data = torch.from_numpy((x - mean) / std)
     target, weights = torch.from_numpy(y), torch.from_numpy(weight)
-    model = nn.Sequential(nn.Dropout(recipe.dropout / 2), nn.Linear(x.shape[1], recipe.hidden),
-                          nn.ReLU(), nn.Dropout(recipe.dropout), nn.Linear(recipe.hidden, 1))
+    model = nn.Sequential(
+        nn.Dropout(recipe.dropout / 2),
+        nn.Linear(x.shape[1], recipe.hidden),
+        nn.ReLU(),
+        nn.Dropout(recipe.dropout),
+        nn.Linear(recipe.hidden, 1),
+    )
     steps = -(-len(x) // recipe.batch) * recipe.epochs
     optimiser = torch.optim.AdamW(model.parameters(), lr=recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, recipe.rate * 2, total_steps=steps)
@@ -71,14 +81,17 @@ def train_head(x: F32, y: npt.NDArray[np.float32], weight: npt.NDArray[np.float3
             schedule.step()
     first, last = model[1], model[4]
     w1 = first.weight.detach().numpy().T
-    return Head(np.ascontiguousarray(w1 / std[:, None], dtype=np.float32),
-                (first.bias.detach().numpy() - (mean / std) @ w1).astype(np.float32),
-                np.ascontiguousarray(last.weight.detach().numpy().T, dtype=np.float32),
-                last.bias.detach().numpy().astype(np.float32))
+    return Head(
+        np.ascontiguousarray(w1 / std[:, None], dtype=np.float32),
+        (first.bias.detach().numpy() - (mean / std) @ w1).astype(np.float32),
+        np.ascontiguousarray(last.weight.detach().numpy().T, dtype=np.float32),
+        last.bias.detach().numpy().astype(np.float32),
+    )
 
 
 def pair_features(claim: F32, evidence: F32, features: F32) -> F32:
     """What the support head reads, [N, 2 * 384 + 1 + F]: product, distance, cosine, lexical."""
     product = claim * evidence
-    return np.concatenate([product, np.abs(claim - evidence), product.sum(axis=1, keepdims=True),
-                           features], axis=1)
+    return np.concatenate(
+        [product, np.abs(claim - evidence), product.sum(axis=1, keepdims=True), features], axis=1
+    )

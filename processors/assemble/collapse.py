@@ -35,6 +35,7 @@ class SpanFacts:
     family: str
     models: frozenset[str]
     usage_known: bool
+    failed: bool
     wraps: bool
     duplicate_of: str
 
@@ -47,6 +48,7 @@ def span_facts(fragment: Fragment, call: Call) -> SpanFacts:
         family=family(call.kind),
         models=model_names(call),
         usage_known=call.usage.known(),
+        failed=call.status == "error",
         wraps=fragment.wraps,
         duplicate_of=fragment.duplicate_of,
     )
@@ -55,12 +57,12 @@ def span_facts(fragment: Fragment, call: Call) -> SpanFacts:
 def repeats(outer: SpanFacts, inner: SpanFacts) -> bool:
     """Whether ``outer``, the parent of ``inner``, reports the same call as ``inner``.
 
-    A span that its dialect already points elsewhere is no candidate for counting.
+    Both tell the call's usage, or both that it failed; a wrapper may leave the telling to the
+    span it wraps. A span that its dialect already points elsewhere is no candidate for counting.
     """
-    if not outer.family or outer.family != inner.family:
+    if not outer.family or outer.family != inner.family or inner.duplicate_of:
         return False
-    if inner.duplicate_of or not inner.usage_known:
-        return False
-    if outer.wraps and not outer.models:
-        return True
-    return bool(outer.models & inner.models) and (outer.wraps or outer.usage_known)
+    same_model = bool(outer.models & inner.models) or (outer.wraps and not outer.models)
+    if inner.usage_known:
+        return same_model and (outer.wraps or outer.usage_known)
+    return same_model and inner.failed and outer.failed and not outer.usage_known

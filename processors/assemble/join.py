@@ -8,7 +8,7 @@ the order of their arguments.
 
 import sys
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 from schemas.records import Content, Document, Evidence, Finding, Fragment, Message, Part
@@ -17,15 +17,16 @@ Side = Literal["system", "input", "output", "document", "tools"]
 SIDES: tuple[Side, ...] = get_args(Side)
 """First segments of part paths, and ``tools``."""
 
-FRAGMENT_OVERHEAD_BYTES = 4096
-"""Estimate of a fragment without its texts; too low a figure would break the memory bound."""
+FRAGMENT_OVERHEAD_BYTES = 10 << 10
+PART_OVERHEAD_BYTES = 1 << 10
+"""Measured with tracemalloc, texts apart; too low a figure would break the memory bound."""
 
 
 @dataclass(frozen=True, slots=True)
 class Joined:
     """Content with the findings that point into it."""
 
-    content: Content = Content()
+    content: Content = field(default_factory=Content)
     findings: tuple[Finding, ...] = ()
 
     def side_chars(self, side: Side) -> int:
@@ -73,23 +74,25 @@ def join_fragments(fragments: Iterable[Fragment]) -> Joined:
             whole_logs.append(joined)
         else:
             single_logs.append(joined)
-    return _richest_sides([*spans, *whole_logs, _chain(single_logs)])
+    sources = [*spans, *whole_logs]
+    if single_logs:
+        sources.append(_chain(single_logs))
+    return richest_sides(sources)
 
 
-def fill_missing_sides(own: Joined, others: Sequence[Joined]) -> Joined:
-    """``own``, with the sides that it lacks taken from the richest of ``others``."""
-    if not others:
-        return own
-    return _by_side(
-        lambda side: own if own.has_side(side) else max(others, key=lambda j: j.side_chars(side))
-    )
+def richest_sides(sources: Sequence[Joined]) -> Joined:
+    """Per side the source with most characters; of equals a non-empty, then the earlier one."""
+    if len(sources) == 1:
+        return sources[0]
+    return _by_side(lambda side: max(sources, key=lambda j: (j.side_chars(side), j.has_side(side))))
 
 
 def kept_bytes(fragment: Fragment) -> int:
     """Estimated memory of a fragment that is kept."""
     content = fragment.content
     texts = [text for _, text in content.parts()] + list(content.tools)
-    return FRAGMENT_OVERHEAD_BYTES + sum(map(sys.getsizeof, texts))
+    overhead = FRAGMENT_OVERHEAD_BYTES + PART_OVERHEAD_BYTES * len(texts)
+    return overhead + sum(map(sys.getsizeof, texts))
 
 
 def evidence_of(span_id: str, kind: str, content: Content) -> tuple[Evidence, ...]:
@@ -111,13 +114,6 @@ def evidence_of(span_id: str, kind: str, content: Content) -> tuple[Evidence, ..
 
 def _message_chars(messages: Iterable[Message]) -> int:
     return sum(len(part.text) for message in messages for part in message.parts)
-
-
-def _richest_sides(sources: Sequence[Joined]) -> Joined:
-    """Per side the source with most characters; of equals a non-empty, then the earlier one."""
-    return _by_side(
-        lambda side: max(sources, key=lambda j: (j.side_chars(side), j.has_side(side)))
-    )
 
 
 def _by_side(choose: Callable[[Side], Joined]) -> Joined:
@@ -174,6 +170,4 @@ def _shifted(finding: Finding, shifts: dict[str, int]) -> Finding:
     index, slash, inner = rest.partition("/")
     if side not in shifts or not index.isdigit():
         return finding
-    return finding.model_copy(
-        update={"part": f"{side}/{int(index) + shifts[side]}{slash}{inner}"}
-    )
+    return finding.model_copy(update={"part": f"{side}/{int(index) + shifts[side]}{slash}{inner}"})

@@ -11,22 +11,37 @@ worker before. A fragment whose trace was forgotten makes a lower revision, whic
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+import re
+from collections.abc import Awaitable, Collection, Iterable
 
 from processors.assemble.graces import Graces, Pending
 from processors.assemble.memory import TraceMemory
-from processors.assemble.trace import SpanEntry, TraceState, knowledge_of
+from processors.assemble.trace import Knowledge, SpanEntry, TraceState, knowledge_of
 from schemas.config import Config
 from schemas.metrics import STAGE_RECORDS
-from schemas.protocols import Clock, History, Message, Outputs, PoisonError, StageBase
+from schemas.protocols import (
+    Clock,
+    History,
+    Message,
+    Outputs,
+    PoisonError,
+    RetryableError,
+    StageBase,
+)
 from schemas.records import BatchError, Fragment, Operation, decode_batch
 from schemas.topics import FRAGMENTS, OPERATIONS
 
 HISTORY_WINDOW_S = 120.0
+RELIEF_S = 0.5
+"""No grace begins this soon after relief was asked for: messages that the runner has started and
+that have not come to run yet would otherwise hold it up once more."""
 EVIDENCE_REEMISSIONS_MAX = 2
 """Times that a model call is emitted again for evidence alone: each makes ``evaluate`` judge it
 anew, and a long agent trace would otherwise do so for every tool result."""
-FRAGMENT_ID_CHARS = 16
+EMISSIONS_MAX = 32
+"""Emissions of one operation after which other spans' fragments no longer cause one: a trace of
+thousands of spans under one wrapper would otherwise be emitted whole for each of them."""
+FRAGMENT_ID = re.compile("[0-9a-f]{16}")
 
 
 class AssembleStage(StageBase):
@@ -44,8 +59,10 @@ class AssembleStage(StageBase):
         self._clock = clock
         self._memory = TraceMemory(self._config.trace_idle_s, self._config.evidence_bytes)
         self._graces = Graces(clock)
-        self._pending: set[Pending] = set()
+        self._relieved_until = float("-inf")
+        self._pending: dict[Pending, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._stopped = False
 
     def recall(self, message: Message) -> None:
         """Learn what was known before the first message; nothing is emitted."""
@@ -60,7 +77,13 @@ class AssembleStage(StageBase):
 
     async def process(self, message: Message) -> None:
         """Learn the message's fragments and emit every operation that they change."""
-        await asyncio.gather(*self._learn(message.partition, _fragments(message)))
+        fragments = _fragments(message)
+        try:
+            await asyncio.gather(*self._learn(message.partition, fragments))
+        except asyncio.CancelledError:
+            if self._stopped:  # an orderly end, which must not look like a failed worker
+                raise RetryableError("the stage was stopped") from None
+            raise
 
     def forget(self, topic: str, partition: int) -> None:
         """Drop the partition's traces; emissions in a grace are made at once, while they can be."""
@@ -69,10 +92,12 @@ class AssembleStage(StageBase):
 
     def relieve(self) -> None:
         """End all graces; operations say ``late_context`` until what was awaited comes."""
+        self._relieved_until = self._clock.monotonic() + RELIEF_S
         _release(self._pending)
 
     async def stop(self) -> None:
         """Cancel what waits; its messages were not acknowledged and come again."""
+        self._stopped = True
         self._graces.close()
         for task in self._tasks:
             task.cancel()
@@ -93,13 +118,17 @@ class AssembleStage(StageBase):
         return waits
 
     def _advance(
-        self, state: TraceState, span_ids: Iterable[str], now: float
+        self, state: TraceState, span_ids: Collection[str], now: float
     ) -> list[Awaitable[None]]:
         """Emit or defer whatever depends on these spans of the trace."""
         related: dict[str, None] = {}
         for span_id in span_ids:
             related.update(dict.fromkeys(sorted(state.related(span_id))))
-        calls = [self._call_for(state, state.spans[span_id], now) for span_id in related]
+        calls = [
+            self._call_for(state, state.spans[span_id], now)
+            for span_id in related
+            if span_id in span_ids or state.spans[span_id].emissions < EMISSIONS_MAX
+        ]
         sources = [state.spans[span_id] for span_id in span_ids if state.spans[span_id].evidence]
         if sources:
             earliest_ns = min(source.end_ns() for source in sources)
@@ -112,19 +141,19 @@ class AssembleStage(StageBase):
             ]
         for span_id, pending in state.pending.items():
             if not pending.settles:
-                self._shorten(pending, self._grace_until(state, state.spans[span_id]), now)
+                self._shorten(pending, self._grace_until(state, state.spans[span_id]))
         return [call for call in calls if call is not None]
 
     def _call_for(self, state: TraceState, entry: SpanEntry, now: float) -> Awaitable[None] | None:
         """What a message waits for because it tells of this span; None if nothing."""
         if entry.pending is not None:
-            return asyncio.shield(self._task_of(entry.pending))
+            return asyncio.shield(self._pending[entry.pending])
         operation = self._operation(state, entry)
         if operation is None or entry.confirmed == knowledge_of(operation):
             return None
         until = self._grace_until(state, entry)
         if entry.queued is None and until > now:
-            return self._defer(state, entry, Pending(_future(), until, settles=False))
+            return self._defer(state, entry, until, settles=False)
         return self._emit(state, entry, operation)
 
     def _call_for_evidence(
@@ -132,7 +161,7 @@ class AssembleStage(StageBase):
     ) -> Awaitable[None] | None:
         """Like :meth:`_call_for`, for a model call that others' documents bear on."""
         if entry.pending is not None:
-            return asyncio.shield(self._task_of(entry.pending))
+            return asyncio.shield(self._pending[entry.pending])
         operation = self._operation(state, entry)
         if (
             operation is None
@@ -143,4 +172,92 @@ class AssembleStage(StageBase):
             return None
         entry.evidence_reemissions += 1
         until = now + self._config.evidence_grace_s
-        return self._defer(state, entry, Pending(_future(), until, settles=True))
+        return self._defer(state, entry, until, settles=True)
+
+    def _grace_until(self, state: TraceState, entry: SpanEntry) -> float:
+        """Monotonic seconds until which something awaited may still come; 0 if nothing is."""
+        until = 0.0
+        if entry.awaits_log():
+            until = entry.first_seen + self._config.log_grace_s
+        repeats = state.repeats_a_child(entry)
+        open_retrieval = (
+            entry.answer_unsupported()
+            and not repeats
+            and state.parent_unseen(entry)
+            and not state.evidence_for(entry, self._config.trace_evidence_bytes)[0]
+        )
+        if open_retrieval or (entry.wraps() and not repeats):
+            until = max(until, entry.first_seen + self._config.evidence_grace_s)
+        return until
+
+    def _defer(
+        self, state: TraceState, entry: SpanEntry, until: float, settles: bool
+    ) -> Awaitable[None]:
+        ready = asyncio.get_running_loop().create_future()
+        pending = Pending(ready, until, settles)
+        if self._clock.monotonic() < self._relieved_until:
+            _release([pending])
+        entry.pending = state.pending[entry.span_id] = pending
+        task = asyncio.create_task(self._emit_after(state, entry, pending))
+        self._pending[pending] = task
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        self._graces.wake_at(until, ready)
+        return asyncio.shield(task)
+
+    def _shorten(self, pending: Pending, until: float) -> None:
+        if until <= self._clock.monotonic():
+            pending.release()
+        elif until < pending.deadline:
+            pending.deadline = until
+            self._graces.wake_at(until, pending.ready)
+
+    async def _emit_after(self, state: TraceState, entry: SpanEntry, pending: Pending) -> None:
+        await pending.ready
+        entry.pending = None
+        del state.pending[entry.span_id], self._pending[pending]
+        operation = self._operation(state, entry, pending.late)
+        if operation is not None:
+            await self._emit(state, entry, operation)
+
+    def _emit(self, state: TraceState, entry: SpanEntry, operation: Operation) -> Awaitable[None]:
+        """Queue the operation now; the result ends when it is acknowledged."""
+        STAGE_RECORDS.labels("assemble", "emitted").inc()
+        entry.emissions += 1
+        entry.queued = knowledge_of(operation)
+        taken = self._outputs.emit(OPERATIONS.name, state.key[0], operation)
+        return _confirm(entry, entry.queued, taken)
+
+    def _operation(
+        self, state: TraceState, entry: SpanEntry, late: bool = False
+    ) -> Operation | None:
+        # Half of a message, since JSON escapes make text longer.
+        room_bytes = max(0, self._message_bytes // 2 - entry.bytes)
+        return state.operation(entry, min(self._config.trace_evidence_bytes, room_bytes), late)
+
+    def _evict(self, now: float) -> None:
+        forgotten = self._memory.trim(now)
+        STAGE_RECORDS.labels("assemble", "traces_forgotten").inc(forgotten)
+
+
+async def _confirm(entry: SpanEntry, queued: Knowledge, taken: Awaitable[None]) -> None:
+    await taken
+    entry.confirmed = queued
+
+
+def _release(pending: Iterable[Pending]) -> None:
+    for one in pending:
+        one.late = True
+        one.release()
+
+
+def _fragments(message: Message) -> list[Fragment]:
+    """Raises ``PoisonError`` if the value is no batch of fragments with well-formed ids."""
+    try:
+        fragments = decode_batch(Fragment, message.value)
+    except BatchError as error:
+        raise PoisonError("undecodable_batch", str(error)) from None
+    for fragment in fragments:
+        if not FRAGMENT_ID.fullmatch(fragment.fragment_id):
+            raise PoisonError("malformed_fragment_id")
+    return fragments

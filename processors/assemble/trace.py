@@ -6,7 +6,7 @@ it a duplicate, and the content of the spans above that it stands for. The set o
 fragments come, so the newest knowledge always has the highest revision.
 """
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -16,9 +16,9 @@ from processors.assemble.join import (
     SIDES,
     Joined,
     evidence_of,
-    fill_missing_sides,
     join_fragments,
     kept_bytes,
+    richest_sides,
 )
 from schemas.identity import operation_revision, text_hash
 from schemas.records import Call, Evidence, Fragment, Operation
@@ -47,12 +47,13 @@ class SpanEntry:
     facts: dict[str, SpanFacts] = field(default_factory=dict)
     best: tuple[Fragment, Call] | None = None
     """The span fragment that says most about the call; None with only log records in hand."""
-    joined: Joined = Joined()
+    joined: Joined = field(default_factory=Joined)
     bytes: int = 0
     evidence: tuple[Evidence, ...] = ()
     pending: Pending | None = None
     queued: Knowledge | None = None
     confirmed: Knowledge | None = None
+    emissions: int = 0
     evidence_reemissions: int = 0
 
     def add(self, fragment: Fragment) -> None:
@@ -139,6 +140,11 @@ class TraceState:
         """Whether another span in hand, or one named by the dialect, counts instead."""
         return bool(self._inner(entry.span_id)) or self._explicit(entry) != ""
 
+    def parent_unseen(self, entry: SpanEntry) -> bool:
+        """Whether the span has a parent that has not come: the trace is still open around it."""
+        parents = {facts.parent_span_id for facts in entry.facts.values()} - {""}
+        return bool(parents) and not parents & self.spans.keys()
+
     def evidence_for(self, entry: SpanEntry, limit_bytes: int) -> tuple[tuple[Evidence, ...], bool]:
         """Evidence from spans that ended before this model call did, oldest span first.
 
@@ -158,8 +164,7 @@ class TraceState:
         newest_first: list[tuple[Evidence, ...]] = []
         size = 0
         for source in sources:
-            distinct = tuple({e.text: e for e in source.evidence if e.text not in seen}.values())
-            seen.update(item.text for item in distinct)
+            distinct = tuple(_unseen(source.evidence, seen))
             size += sum(len(item.text.encode("utf-8", "surrogatepass")) for item in distinct)
             if size > limit_bytes:
                 return tuple(e for span in reversed(newest_first) for e in span), True
@@ -208,10 +213,12 @@ class TraceState:
         return max((facts.duplicate_of for facts in entry.facts.values()), default="")
 
     def _repeated_children(self, entry: SpanEntry) -> list[SpanEntry]:
-        children = (self.spans[child] for child in self._children.get(entry.span_id, ()))
+        children = self._children.get(entry.span_id)
+        if not children:
+            return []
         return [
             child
-            for child in children
+            for child in (self.spans[span_id] for span_id in children)
             if child is not entry and _any_repeats(entry.facts.values(), child.facts.values())
         ]
 
@@ -267,14 +274,14 @@ class TraceState:
             current = self.spans[step]
 
     def _enriched(self, entry: SpanEntry) -> Joined:
-        """Content with the sides that only the spans it stands for carry."""
+        """Content, each side from the span it stands for where that tells more."""
         outer = sorted(_closure(entry.span_id, self._outer) - {entry.span_id})
         standing_for = [
             self.spans[span_id].joined
             for span_id in outer
             if self._counted_instead(self.spans[span_id]) == entry.span_id
         ]
-        return fill_missing_sides(entry.joined, standing_for)
+        return richest_sides([entry.joined, *standing_for])
 
 
 def knowledge_of(operation: Operation) -> Knowledge:
@@ -289,6 +296,13 @@ def knowledge_of(operation: Operation) -> Knowledge:
 def _says_most(candidate: tuple[Fragment, Call]) -> tuple[bool, int, int, str]:
     fragment, call = candidate
     return call.usage.known(), call.end_ns, fragment.content.chars(), fragment.fragment_id
+
+
+def _unseen(evidence: Iterable[Evidence], seen: set[str]) -> Iterator[Evidence]:
+    for item in evidence:
+        if item.text not in seen:
+            seen.add(item.text)
+            yield item
 
 
 def _any_repeats(outer: Iterable[SpanFacts], inner: Iterable[SpanFacts]) -> bool:

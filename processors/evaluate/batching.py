@@ -7,10 +7,11 @@ more row by row, so that one bad text costs its neighbours nothing but time.
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
-from processors.evaluate.models import F32, Model, run_texts
+from processors.evaluate.graphs import F32, Model, run_texts
 from schemas.metrics import EVALUATE_BATCH_TOKENS
 
 LOG = logging.getLogger(__name__)
@@ -54,12 +55,18 @@ def text_limit_chars(model: Model, max_windows: int) -> int:
 
 
 def tokenise(model: Model, texts: Sequence[str], max_windows: int) -> list[Tokenised]:
-    """Overlapping windows of every text, in order; an empty text gives one window. Blocking."""
+    """Overlapping windows of every text, in order. Blocking.
+
+    An empty text gives one window, a text that the tokenizer refuses none.
+    """
     limit = text_limit_chars(model, max_windows)
     # A lone surrogate cannot cross into Rust; U+FFFD keeps every other offset.
     clean = [text[:limit].encode("utf-8", "replace").decode() for text in texts]
     found = []
-    for text, cut, encoding in zip(texts, clean, model.tokenizer.encode_batch(clean), strict=True):
+    for text, cut, encoding in zip(texts, clean, _encode(model, clean), strict=True):
+        if encoding is None:
+            found.append(Tokenised([], False))
+            continue
         overflowing = encoding.overflowing
         if not overflowing:
             found.append(Tokenised([Window(encoding.ids, 0, len(cut))], len(text) > limit))
@@ -70,13 +77,25 @@ def tokenise(model: Model, texts: Sequence[str], max_windows: int) -> list[Token
     return found
 
 
-def _window(encoding: object) -> Window:
+def _encode(model: Model, texts: Sequence[str]) -> list[Any]:
+    """Encodings of all texts; when the tokenizer refuses one, None for that one."""
+    try:
+        return list(model.tokenizer.encode_batch(list(texts)))
+    # The edge of native code: it raises a bare Exception, and for the whole batch.
+    except Exception as error:
+        if len(texts) == 1:
+            LOG.error("the tokenizer refused a text: %s", type(error).__name__)
+            return [None]
+        return [encoding for text in texts for encoding in _encode(model, [text])]
+
+
+def _window(encoding: Any) -> Window:
     """Window of one encoding; special tokens have no place in the text."""
-    special = encoding.special_tokens_mask  # type: ignore[attr-defined]
-    offsets = encoding.offsets  # type: ignore[attr-defined]
+    special = encoding.special_tokens_mask
+    offsets = encoding.offsets
     real = [offset for offset, mark in zip(offsets, special, strict=True) if not mark]
     start, end = (real[0][0], real[-1][1]) if real else (0, 0)
-    return Window(encoding.ids, start, end)  # type: ignore[attr-defined]
+    return Window(encoding.ids, start, end)
 
 
 def plan_batches(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:

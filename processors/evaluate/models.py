@@ -9,87 +9,35 @@ absent GPU refuse to start with :class:`~schemas.manifest.ManifestError` or :cla
 import ctypes
 import logging
 import os
-from collections.abc import Mapping, Sequence
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import onnxruntime as ort
 import psutil
 from tokenizers import Tokenizer
 
+from processors.evaluate.batching import score_batch
+from processors.evaluate.graphs import F32, Graph, Model, run_support, run_texts
 from processors.evaluate.support_features import FEATURE_NAMES, FEATURE_SET
-from schemas.config import EvaluateConfig
-from schemas.manifest import Manifest, ManifestError, Task, load_manifest
+from schemas.config import Config, EvaluateConfig
+from schemas.manifest import Manifest, ManifestError, load_manifest
 
 LOG = logging.getLogger(__name__)
-
-F32 = npt.NDArray[np.float32]
 
 CUDA = "CUDAExecutionProvider"
 CPU = "CPUExecutionProvider"
 _CUDA_OPTIONS = {"arena_extend_strategy": "kSameAsRequested"}
 _FATAL_ONLY = 4
 """Log severity while a GPU is tried: a failed attempt is ours to report, in one line."""
-_SHRINK_EVERY_RUNS = 32
-"""The CPU arena keeps the largest batch's memory: give it back now and then, not on every run."""
+_CHECK_ROWS, _CHECK_TOKENS, _CHECK_RUNS = 16, 64, 3
 _PROBE = ("This is a first run.", "Its two texts have different lengths, so that padding is seen.")
 
 
-class DeviceError(RuntimeError):
-    """The demanded device is absent; the text names the providers found."""
-
-
-@dataclass(slots=True)
-class Graph:
-    """One ONNX session with the tensor names that it really has."""
-
-    name: str
-    session: Any
-    inputs: tuple[str, ...]
-    outputs: tuple[str, ...]
-    runs: int = 0
-
-    def run(self, outputs: Sequence[str], feeds: Mapping[str, npt.NDArray[Any]]) -> list[F32]:
-        """Outputs by name, blocking. Frees the GIL; raises whatever the runtime raises."""
-        self.runs += 1
-        options = None
-        if self.runs % _SHRINK_EVERY_RUNS == 0:
-            options = ort.RunOptions()
-            options.add_run_config_entry("memory.enable_memory_arena_shrinkage", "cpu:0")
-        found: list[F32] = self.session.run(list(outputs), dict(feeds), options)
-        return found
-
-
-@dataclass(frozen=True, slots=True)
-class Model:
-    """A model folder, verified and loaded: ready to score."""
-
-    manifest: Manifest
-    tokenizer: Any
-    graphs: dict[str, Graph]
-    device: str
-
-    @property
-    def version(self) -> str:
-        """Changes whenever any task's scores may change (the key of cached scores)."""
-        return "+".join(self.manifest.model_version(task) for task in sorted(self.manifest.tasks))
-
-    def text_tasks(self, graph: str) -> dict[str, Task]:
-        """Tasks that one run of this graph over a text answers."""
-        tasks = self.manifest.tasks.items()
-        return {name: task for name, task in tasks if task.graph == graph and task.input == "text"}
-
-    def text_graphs(self) -> list[str]:
-        """Graphs that read texts (the others are heads over embeddings)."""
-        graphs = self.manifest.graphs
-        return [name for name in graphs if graphs[name].embedding or self.text_tasks(name)]
-
-    def support_task(self) -> Task | None:
-        """The task that compares a claim with evidence, if the model has one."""
-        return next((t for t in self.manifest.tasks.values() if t.input == "two_texts"), None)
+class DeviceError(ManifestError):
+    """The device demanded for a model is absent; the text names the providers found."""
 
 
 def core_count(threads: int) -> int:
@@ -268,46 +216,47 @@ def _first_run(folder: Path, model: Model) -> None:
         raise ManifestError(f"{path}: the first run failed: {error}") from None
 
 
-def text_outputs(model: Model, graph: str) -> list[str]:
-    """Output tensors that one run of a text graph must give: its tasks', and the embedding."""
-    names = [task.output for task in model.text_tasks(graph).values()]
-    if embedding := model.manifest.graphs[graph].embedding:
-        names.append(embedding)
-    return names
+@dataclass(frozen=True, slots=True)
+class ModelCheck:
+    """A model folder that loads, runs and answers as its manifest says."""
+
+    folder: str
+    name: str
+    version: str
+    device: str
+    tasks: tuple[str, ...]
+    load_ms: float
+    tokens_per_second: float
 
 
-def run_texts(model: Model, graph: str, rows: Sequence[Sequence[int]]) -> dict[str, F32]:
-    """One padded batch: token ids in, ``output -> array`` out, first axis as ``rows``. Blocking.
+def check_models(config: Config) -> list[ModelCheck]:
+    """Verify, load and time every folder of ``evaluate.models_dir``, the configured one included.
 
-    Scores come as one number a row. Raises ``ValueError`` for another shape, else what the
-    runtime raises.
+    Blocking, a few seconds a model. Raises as :func:`load_model` does, at the first that fails.
     """
-    width = max(map(len, rows))
-    ids = np.zeros((len(rows), width), dtype=np.int64)
-    mask = np.zeros_like(ids)
-    for index, row in enumerate(rows):
-        ids[index, : len(row)] = row
-        mask[index, : len(row)] = 1
-    session = model.graphs[graph]
-    # Exports differ in whether they take token types (always 0 here: one text a row).
-    known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": None}
-    feeds = {}
-    for name in session.inputs:
-        value = known[name] if name in known else None
-        feeds[name] = np.zeros_like(ids) if value is None else value
-    names = text_outputs(model, graph)
-    found = dict(zip(names, session.run(names, feeds), strict=True))
-    for task in model.text_tasks(graph).values():
-        found[task.output] = np.asarray(found[task.output], np.float32).reshape(len(rows))
-    return found
+    settings = config.evaluate
+    folders = {path.parent.name for path in settings.models_dir.glob("*/manifest.yaml")}
+    return [_check(settings, name) for name in sorted({*folders, settings.model})]
 
 
-def run_support(model: Model, claims: F32, evidence: F32, features: F32) -> F32:
-    """P(unsupported) per row of the ``two_texts`` head. Blocking."""
-    task = model.support_task()
-    if task is None:
-        raise ValueError("the model has no two_texts task")
-    graph = model.graphs[task.graph]
-    feeds = dict(zip(graph.inputs, (claims, evidence, features), strict=True))
-    (scores,) = graph.run([task.output], feeds)
-    return np.asarray(scores, np.float32).reshape(len(claims))
+def _check(settings: EvaluateConfig, name: str) -> ModelCheck:
+    started = time.perf_counter()
+    model = load_model(settings.model_copy(update={"model": name}))
+    load_ms = (time.perf_counter() - started) * 1000
+    length = min(_CHECK_TOKENS, model.manifest.tokenizer.max_length)
+    # Which tokens does not matter for the time of a run.
+    rows = [[token % model.tokenizer.get_vocab_size() for token in range(length)]] * _CHECK_ROWS
+    score_batch(model, rows)
+    started = time.perf_counter()
+    for _ in range(_CHECK_RUNS):
+        score_batch(model, rows)
+    seconds = time.perf_counter() - started
+    return ModelCheck(
+        folder=name,
+        name=model.manifest.name,
+        version=model.manifest.version,
+        device=model.device,
+        tasks=tuple(sorted(model.manifest.tasks)),
+        load_ms=round(load_ms, 1),
+        tokens_per_second=round(_CHECK_RUNS * _CHECK_ROWS * length / seconds),
+    )

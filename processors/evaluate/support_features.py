@@ -41,11 +41,13 @@ _STOP = _words(
     "a an the and or but of in on at to for from by with as is are was were be been being am do"
     " does did has have had it its this that these those he she they them his her their we you i my"
     " your our who which what when where how there then than so such also into about over only one"
-    " some all any both each more most other very can could will would shall should may might")
+    " some all any both each more most other very can could will would shall should may might"
+)
 _NEGATION = _words(
     "not no never none nobody nothing neither nor without cannot can't don't doesn't didn't isn't"
     " aren't wasn't weren't won't wouldn't shouldn't couldn't hasn't haven't hadn't unable fail"
-    " failed fails lack lacks false hardly")
+    " failed fails lack lacks false hardly"
+)
 _NUMBERS = "zero,one,two,three,four,five,six,seven,eight,nine,ten,eleven,twelve"
 _NUMBER_WORDS = {word: str(i) for i, word in enumerate(_NUMBERS.split(","))}
 _PAIRS = (
@@ -114,15 +116,20 @@ def support_features(claim: str, evidence: str) -> list[float]:
     claim_pairs = list(pairwise(stems))
     numbers = [s for s in stems if any(c.isdigit() for c in s)]
     # The first word is capitalised anyway, so it is a name only if it is not a common word.
-    names = [_stem(t.lower()) for i, t in enumerate(raw)
-             if t[0].isupper() and t.lower() not in _STOP and (i or len(raw) == 1)]
+    names = [
+        _stem(t.lower())
+        for i, t in enumerate(raw)
+        if t[0].isupper() and t.lower() not in _STOP and (i or len(raw) == 1)
+    ]
     # A missing word whose two neighbours frame another word in the evidence was swapped.
     frames = set(zip(known_stems, known_stems[2:], strict=False))
     swapped = sum(
         stems[i] not in vocabulary and (stems[i - 1], stems[i + 1]) in frames
-        for i in range(1, len(stems) - 1))
+        for i in range(1, len(stems) - 1)
+    )
     flipped = any(
-        s not in best_stems and not best_stems.isdisjoint(_OPPOSITES.get(s, ())) for s in stems)
+        s not in best_stems and not best_stems.isdisjoint(_OPPOSITES.get(s, ())) for s in stems
+    )
     lost_numbers = sum(n not in vocabulary for n in numbers)
     lost_names = sum(n not in vocabulary for n in names)
     return [

@@ -1,8 +1,10 @@
 """Deterministic detectors of personal data and secrets: what is found, and where.
 
 Each detector yields :class:`Hit`s on one text. All run in time linear in the text: patterns start
-at a word boundary, repeat one character class, and are bounded or possessive. Checksums and number
-plans keep out order numbers, versions, UUIDs and hashes; what a detector misses stays in the text.
+at a word boundary, repeat one character class, and are bounded or possessive. For speed each starts
+with a rare character (what must precede it is looked up behind it) or after a search for a literal.
+Checksums and number plans keep out order numbers, versions, UUIDs and hashes; what a detector
+misses stays in the text.
 """
 
 import ipaddress
@@ -21,11 +23,18 @@ class Hit(NamedTuple):
     value: str
 
 
+_POSSIBLE = re.compile(r"[@:=\d]|-----")
+"""Without any of these no detector finds anything."""
+
 # A value may also start right after an escape of JSON text, e.g. ``\n`` in a tool's result.
 _START = r"(?:(?<![A-Za-z0-9_])|(?<=\\[nrt]))"
+_DIGIT_AFTER = r"(?:(?<![%s]\d)|(?<=\\[nrt]\d))"
+"""After a first digit: it is not preceded by these characters, or by an escape."""
 
 # --- secrets -------------------------------------------------------------------------------------
 
+_KEY_MARKS = ("sk-", "k_live_", "k_test_", "AKIA", "ASIA", "ghp_", "gho_", "ghu_", "ghs_", "ghr_",
+              "github_pat_", "xox", "AIza", "glpat-", "hf_", "gsk_", "npm_", "SG.")  # fmt: skip
 _API_KEY = re.compile(
     _START + r"(?:sk-[A-Za-z0-9_\-]{20,}|[sr]k_(?:live|test)_[A-Za-z0-9]{16,}"
     r"|(?:AKIA|ASIA)[0-9A-Z]{16}(?![0-9A-Za-z])|gh[pousr]_[A-Za-z0-9]{20,}"
@@ -37,17 +46,20 @@ _JWT = re.compile(
     r"(?:(?<![A-Za-z0-9_\-])|(?<=\\[nrt]))"
     r"eyJ[A-Za-z0-9_\-]{5,}+\.eyJ[A-Za-z0-9_\-]{5,}+\.[A-Za-z0-9_\-]{5,}+"
 )
-_BEARER = re.compile(_START + r"(?i:bearer) {1,4}(?P<value>[A-Za-z0-9._~+/\-]{20,}=*)")
+_BEARER = re.compile(r"(?:[Bb]earer|BEARER) {1,4}(?P<value>[A-Za-z0-9._~+/\-]{20,}=*)")
 _PEM = re.compile(r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 _URL_PASSWORD = re.compile(
     r"://[^\s/:@\"'<>\\]{0,256}:(?P<value>[^\s/@\"'<>\\]{1,256})@(?=[A-Za-z0-9\[])"
 )
-_ASSIGNMENT = re.compile(
-    r"(?i)(?<![A-Za-z])(?P<key>pass(?:word|wd|phrase)|pwd|(?:client|app|api)?[_\-]?secret"
-    r"|(?:api|access|secret|private|auth)[_\-]?(?:key|token)|token)"
-    r"\\?[\"']?[ \t]{0,4}(?P<operator>[:=])[ \t]{0,4}\\?[\"']?"
-    r"(?P<value>[^\s\"',;&{}<>()\[\]\\]{4,256})"
+_OPERATOR = re.compile("[:=]")
+_SECRET_NAME = re.compile(
+    r"(?i)(?<![A-Za-z])(?:pass(?:word|wd|phrase)|pwd|(?:client|app|api)?[_\-]?secret"
+    r"|(?:api|access|secret|private|auth)[_\-]?(?:key|token)|(?P<token>token))"
+    r"\\?[\"']?[ \t]{0,4}$"
 )
+_SECRET_WORDS = ("pass", "pwd", "secret", "key", "token")
+_SECRET_NAME_MAX_CHARS = 32
+_ASSIGNED = re.compile(r"[ \t]{0,4}\\?[\"']?(?P<value>[^\s\"',;&{}<>()\[\]\\]{4,256})")
 _NOT_A_VALUE = re.compile(
     r"(?i)^(?:\$|%|\*+$|x+$|\.+$|null$|none$|true$|false$|undefined$|required$|optional$|string$"
     r"|os\.|process\.|env\.|self\.|config\.|settings\.|getenv|your[_\-]|my[_\-]"
@@ -56,6 +68,8 @@ _NOT_A_VALUE = re.compile(
 
 
 def _api_keys(text: str) -> Iterator[Hit]:
+    if not any(mark in text for mark in _KEY_MARKS):
+        return
     for match in _API_KEY.finditer(text):
         value = match[0]
         if any(char.isdigit() for char in value[3:]):
@@ -66,10 +80,11 @@ def _tokens(text: str) -> Iterator[Hit]:
     if "eyJ" in text:
         for match in _JWT.finditer(text):
             yield Hit(match.start(), match.end(), "JWT", True, match[0])
-    for match in _BEARER.finditer(text):
-        value = match["value"]
-        if any(char.isdigit() for char in value):
-            yield Hit(*match.span("value"), "API_KEY", True, value)
+    if "earer " in text or "EARER " in text:
+        for match in _BEARER.finditer(text):
+            value = match["value"]
+            if any(char.isdigit() for char in value):
+                yield Hit(*match.span("value"), "API_KEY", True, value)
 
 
 def _private_keys(text: str) -> Iterator[Hit]:
@@ -87,16 +102,22 @@ def _passwords(text: str) -> Iterator[Hit]:
     if "://" in text:
         for match in _URL_PASSWORD.finditer(text):
             yield Hit(*match.span("value"), "PASSWORD", True, match["value"])
-    if "=" not in text and ":" not in text:
+    lowered = text.lower()
+    if not any(word in lowered for word in _SECRET_WORDS):
         return
-    for match in _ASSIGNMENT.finditer(text):
-        value = match["value"].rstrip(".!?:")
+    for operator in _OPERATOR.finditer(text):
+        position = operator.start()
+        name = _SECRET_NAME.search(text, max(0, position - _SECRET_NAME_MAX_CHARS), position)
+        assigned = _ASSIGNED.match(text, position + 1) if name else None
+        if name is None or assigned is None:
+            continue
+        value = assigned["value"].rstrip(".!?:")
         if len(value) < 4 or _NOT_A_VALUE.match(value):
             continue
-        prose = match["operator"] == ":" or match["key"].lower() == "token"
+        prose = operator[0] == ":" or name["token"] is not None
         if prose and (len(value) < 6 or not any(char.isdigit() for char in value)):
             continue  # "password: required" is prose, "token=word" code or a query
-        start = match.start("value")
+        start = assigned.start("value")
         yield Hit(start, start + len(value), "PASSWORD", True, value)
 
 
@@ -106,12 +127,17 @@ _EMAIL = re.compile(
     r"(?<![\w.%+\-])[\w.%+\-]{1,64}@(?:[\w\-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w\-]|\.\w)"
 )
 _PHONE = re.compile(
-    r"(?:(?<![\w.+\-/=#])|(?<=\\[nrt]))(?:\+|00)?\(?\d[\d ().\-/]{6,24}\d(?!\w|[.\-/]\d)"
+    r"[+(\d](?:(?<![\w.+\-/=#][+(\d])|(?<=\\[nrt][+(\d]))"
+    r"[\d ().\-/]{7,26}\d(?!\w|[.\-/]\d)"
 )
 _PHONE_GROUPS = re.compile(r"\d+")
-_DIGIT_RUN = re.compile(r"(?:(?<![\w.\-/])|(?<=\\[nrt]))\d(?:[ \-]?\d){11,}(?![\w]|[.\-/]\w)")
-_IBAN_START = re.compile(_START + r"[A-Za-z]{2}\d{2}(?= ?[A-Za-z0-9]{4})")
-_IPV4 = re.compile(r"(?:(?<![\w.\-])|(?<=\\[nrt]))(?:\d{1,3}\.){3}\d{1,3}(?![\w\-]|\.\d)")
+_DIGIT_RUN = re.compile(r"\d" + _DIGIT_AFTER % r"\w.\-/" + r"(?:[ \-]?\d){11,}(?![\w]|[.\-/]\w)")
+_IBAN_START = re.compile(r"\d(?<=[A-Za-z]{2}\d)\d(?= ?[A-Za-z0-9]{4})")
+_IBAN_BEFORE = re.compile(_START + r"[A-Za-z]{2}")
+_IPV4 = re.compile(
+    r"\d" + _DIGIT_AFTER % r"\w.\-" + r"\d{0,2}\.(?:\d{1,3}\.){2}\d{1,3}(?![\w\-]|\.\d)"
+)
+_IPV6_HINT = re.compile(r":[0-9A-Fa-f]{0,4}:")
 _IPV6 = re.compile(r"(?:(?<![\w:.])|(?<=\\[nrt]))[0-9A-Fa-f:]{3,39}(?![\w:])")
 _VERSION_BEFORE = re.compile(r"(?i)(?:version|release|build|ver\.?)[ :=]{1,3}$")
 
@@ -155,18 +181,22 @@ def _is_phone(value: str) -> bool:
         return False
     if value.startswith("+"):
         return digits[0] != "0"
-    shape = tuple(len(group) for group in groups)
-    if len(groups) < 2 or (shape[0] == 4 and shape[1:3] == (2, 2)):
-        return False  # no separator at all, or a date
-    north_american = groups[1:] if groups[0] == "1" else groups
-    if tuple(len(group) for group in north_american) == (3, 3, 4):
-        return north_american[0][0] in "23456789" and north_american[1][0] in "23456789"
-    if digits[0] == "0":
-        lengths_fit = all(2 <= size <= 8 for size in shape) and len(digits) <= 14
-        return lengths_fit and digits[1] != "0" or (digits[:2] == "00" and digits[2] in "123456789")
-    if value.startswith("("):
-        return len(digits) <= 11
-    return shape == (3, 3, 3) and digits[0] in "6789" and value.count(" ") == 2
+    if len(groups) < 2:
+        return False
+    sizes = tuple(len(group) for group in groups)
+    return (
+        _is_north_american(groups)
+        or (digits[:2] == "00" and digits[2] != "0")
+        or (digits[0] == "0" != digits[1] and len(digits) <= 12 and 1 not in sizes)
+        or (value.startswith("(") and len(digits) <= 11)
+        or (sizes == (3, 3, 3) and digits[0] in "6789" and value.count(" ") == 2)
+    )
+
+
+def _is_north_american(groups: list[str]) -> bool:
+    national = groups[1:] if groups[0] == "1" else groups
+    sizes = tuple(len(group) for group in national)
+    return sizes == (3, 3, 4) and national[0][0] > "1" and national[1][0] > "1"
 
 
 def _phones(text: str) -> Iterator[Hit]:
@@ -221,11 +251,12 @@ def _card_end(groups: list[tuple[int, str]], index: int) -> int:
 
 def _ibans(text: str) -> Iterator[Hit]:
     for match in _IBAN_START.finditer(text):
-        chars = IBAN_CHARS.get(match[0][:2].upper())
-        if chars is None:
+        start = match.start() - 2
+        chars = IBAN_CHARS.get(text[start : start + 2].upper())
+        if chars is None or not _IBAN_BEFORE.match(text, start):
             continue
         taken: list[str] = []
-        position = match.start()
+        position = start
         while len(taken) < chars and position < len(text):
             char = text[position]
             if char.isascii() and char.isalnum():
@@ -236,7 +267,7 @@ def _ibans(text: str) -> Iterator[Hit]:
         closed = position == len(text) or not text[position].isalnum()
         value = "".join(taken).upper()
         if closed and len(taken) == chars and iban_checksum(value):
-            yield Hit(match.start(), position, "IBAN", False, value)
+            yield Hit(start, position, "IBAN", False, value)
 
 
 def iban_checksum(value: str) -> bool:
@@ -246,7 +277,7 @@ def iban_checksum(value: str) -> bool:
 
 def _ip_addresses(text: str) -> Iterator[Hit]:
     candidates = list(_IPV4.finditer(text)) if "." in text else []
-    if ":" in text:
+    if _IPV6_HINT.search(text):
         candidates += [match for match in _IPV6.finditer(text) if match[0].count(":") >= 2]
     for match in candidates:
         try:
@@ -277,6 +308,8 @@ DETECTORS: tuple[Callable[[str], Iterator[Hit]], ...] = (
 
 def detect(text: str) -> list[Hit]:
     """All hits in reading order; overlapping ones are joined, so that no part is left readable."""
+    if not _POSSIBLE.search(text):
+        return []
     ranked = [(rank, hit) for rank, find in enumerate(DETECTORS) for hit in find(text)]
     ranked.sort(key=lambda item: (item[1].start, item[0]))
     joined: list[tuple[int, Hit]] = []

@@ -15,6 +15,9 @@ from schemas.records import Document, Message, Part
 NESTING_LIMIT = 6
 """Blocks inside blocks deeper than this are read as plain JSON text."""
 
+UNKNOWN_BLOCK_MAX_CHARS = 4096
+"""A block of unknown shape is kept as JSON up to this; beyond it is likely an embedded file."""
+
 ROLES = {"human": "user", "ai": "assistant", "model": "assistant", "AIMessageChunk": "assistant",
          "function": "tool", "developer": "system", "thinking": "assistant"}  # fmt: skip
 
@@ -101,6 +104,7 @@ def read_message(value: Any, role: str) -> Message:
     """One message of any shape."""
     if not isinstance(value, dict):
         return Message(role=role, parts=(text_part(json_text(value)),))
+    value = _unwrapped(value)
     finish = value.get("finish_reason") or value.get("stop_reason")
     inner = value.get("message")
     if isinstance(inner, dict):  # an OpenAI choice
@@ -109,8 +113,7 @@ def read_message(value: Any, role: str) -> Message:
     if "role" not in value and kind in ("tool_call", "tool_result", "reasoning", "media"):
         said = "tool" if kind == "tool_result" else "assistant" if kind != "media" else role
         return Message(role=said, parts=tuple(_block(value, 0)))
-    said = as_text(value.get("role") or value.get("type")) or role
-    said = ROLES.get(said, said if value.get("role") or said in ("system", "user") else role)
+    said = _role(value, role)
     parts = list(_message_parts(value, said))
     return Message(
         role=said,
@@ -118,6 +121,24 @@ def read_message(value: Any, role: str) -> Message:
         name=as_text(value.get("name")),
         finish_reason=fold_finish_reason(finish),
     )
+
+
+def _role(value: dict[str, Any], default: str) -> str:
+    said = as_text(value.get("role"))
+    if not said:  # LangChain says it by the type
+        kind = as_text(value.get("type"))
+        said = kind if kind in ROLES or kind in ("system", "user", "assistant", "tool") else ""
+    said = ROLES.get(said, said)
+    return default if said in ("", "unknown") else said
+
+
+def _unwrapped(value: dict[str, Any]) -> dict[str, Any]:
+    """The message inside LangChain's serialised forms."""
+    for member in ("kwargs", "data"):
+        inner = value.get(member)
+        if isinstance(inner, dict) and ("lc" in value or member == "data") and "content" in inner:
+            return {"type": value.get("type"), **inner}
+    return value
 
 
 def _message_parts(value: dict[str, Any], role: str) -> Iterator[Part]:
@@ -188,10 +209,14 @@ def _text(block: dict[str, Any], kind: str, said: str, depth: int) -> Iterator[P
                 yield part.model_copy(update={"type": "reasoning"}) if is_reasoning else part
         return
     text = json_text(value)
+    if value is None and kind != "reasoning" and not any(key in block for key in _TEXT_KEYS):
+        text = json_text(block)  # no text of its own: keep what there is, unless it is a file
+        text = text if len(text) <= UNKNOWN_BLOCK_MAX_CHARS else ""
     if kind == "reasoning":
         yield Part(type="reasoning", text=text)
     elif kind == "text":
-        yield text_part(text)
+        if text:
+            yield text_part(text)
     else:
         yield Part(type="other", name=said, text=text_part(text).text)
 

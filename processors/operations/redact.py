@@ -101,6 +101,13 @@ class Redactor:
             log.error("an attribute was withheld: redaction failed with %s", type(error).__name__)
             return WITHHELD
 
+    def pseudonym(self, identifier: str, tenant: str) -> str:
+        """A user's or conversation's id as it is, or, if it is or holds personal data, a keyed
+        hash of it that is stable for the tenant, so that their calls can still be found."""
+        if not identifier or self.redact_attribute(identifier, tenant, "") == identifier:
+            return identifier
+        return f"id_{self._digest(tenant, '', identifier)[:12].hex()}"
+
     def _digest(self, tenant: str, trace_id: str, value: str) -> bytes:
         message = "\x00".join((tenant, trace_id, value)).encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, message, hashlib.sha256)

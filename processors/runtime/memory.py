@@ -197,6 +197,10 @@ class MemorySource:
         self.acked.append((message.topic, message.partition, message.offset))
         self.committed[(message.topic, message.partition)] = message.offset + 1
 
+    async def holds_any(self, topic: str, partition: int, first: int, stop: int) -> bool:
+        """Whether a message lies in [first, stop)."""
+        return any(first <= message.offset < stop for message in self.log[(topic, partition)])
+
     async def read(
         self, topic: str, partition: int, before: int | None, anchor_ms: int, history: History
     ) -> AsyncIterator[Message]:
@@ -246,10 +250,17 @@ async def feed(
     clock: Clock,
     timeout_s: float = 10.0,
 ) -> None:
-    """Offer ``messages`` to a started pipeline and wait until they are acknowledged."""
+    """Offer ``messages`` to a started pipeline and wait until they are acknowledged.
+
+    A message at or below its partition's last one is a redelivery: as with a broker, it follows a
+    revocation and a new assignment.
+    """
 
     async def offer_all() -> None:
         for message in messages:
+            key = (message.topic, message.partition)
+            if message.offset < pipeline.next_offsets().get(key, 0):
+                await pipeline.revoke([key])
             await pipeline.offer(message, lambda message=message: source.ack(message))  # type: ignore[misc]
 
     loop = asyncio.get_running_loop()

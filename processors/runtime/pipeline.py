@@ -9,8 +9,7 @@ is acknowledged any more and the worker exits, so that a restart begins at the l
 
 import asyncio
 import logging
-import time
-from collections import deque
+from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -41,12 +40,20 @@ Ack = Callable[[], None]
 TopicPartition = tuple[str, int]
 
 
+class SkippedMessageError(Exception):
+    """The client library stepped over a message that exists."""
+
+
 class FatalStageError(Exception):
     """The stage stopped for good; the worker must exit without acknowledging anything more."""
 
 
 class RecallReader(Protocol):
-    """Reads what a stage needs to remember before it sees its first new message."""
+    """Reads a partition beside the runner: a stage's history, and gaps. Retries faults for ever."""
+
+    async def holds_any(self, topic: str, partition: int, first: int, stop: int) -> bool:
+        """Whether a message lies in [first, stop)."""
+        ...
 
     def read(
         self, topic: str, partition: int, before: int | None, anchor_ms: int, history: History
@@ -75,6 +82,7 @@ class _Assignment:
     acknowledgement can never outlive the assignment it belongs to."""
 
     waiting: deque[_InFlight] = field(default_factory=deque)
+    next_offset: int | None = None
     revoked: bool = False
 
 
@@ -98,6 +106,7 @@ class Pipeline:
             config.runtime.dead_letter_run_limit, config.runtime.dead_letter_ratio_limit
         )
         self._assignments: dict[TopicPartition, _Assignment] = {}
+        self._revocations: Counter[TopicPartition] = Counter()
         self._recalled: set[TopicPartition] = set()
         self._offering = asyncio.Lock()
         self._changed = asyncio.Event()
@@ -123,23 +132,34 @@ class Pipeline:
         memory even if no message comes.
         """
         async with self._offering:
-            await self._assignment((topic, partition), position, int(time.time() * 1000))
+            anchor_ms = self._clock.time_ns() // 1_000_000
+            assignment = await self._assignment((topic, partition), position, anchor_ms)
+            if assignment.next_offset is None:
+                assignment.next_offset = position
 
     async def offer(self, message: Message, ack: Ack) -> None:
         """Take one message, waiting until there is room. Offers of one partition are in order.
 
         ``ack`` is called on this event loop, in offset order, once the message is done; never
-        after its partition was revoked. Raises :class:`FatalStageError` once the stage failed.
+        after its partition was revoked. A message offered again within one assignment is ignored,
+        and so is one whose partition is revoked while it waits. Raises :class:`FatalStageError`
+        once the stage failed.
         """
+        key = (message.topic, message.partition)
+        revocations = self._revocations[key]
         async with self._offering:
+            self._raise_if_failed()
+            if self._revocations[key] != revocations:
+                return
             self._note_progress()
-            assignment = await self._assignment(
-                (message.topic, message.partition), message.offset, message.timestamp_ms
-            )
+            assignment = await self._assignment(key, message.offset, message.timestamp_ms)
+            if not await self._in_sequence(assignment, message):
+                return
             size = MESSAGE_OVERHEAD_BYTES + len(message.value or b"") + len(message.key or b"")
             await self._wait_for_room(size)
             if assignment.revoked:
                 return
+            assignment.next_offset = message.offset + 1
             entry = _InFlight(message, ack, size, self._clock.monotonic())
             assignment.waiting.append(entry)
             self._hold(entry)
@@ -152,6 +172,9 @@ class Pipeline:
 
         Work still in flight may end later; it is neither retried nor acknowledged.
         """
+        partitions = list(partitions)
+        for key in partitions:
+            self._revocations[key] += 1
         revoked = [key for key in partitions if key in self._assignments]
         await self._drain(revoked)
         for key in revoked:
@@ -183,11 +206,11 @@ class Pipeline:
         return self._clock.monotonic() - max(self._progress_s, last_retry_s())
 
     def next_offsets(self) -> dict[TopicPartition, int]:
-        """Offset after the newest message offered, of partitions with messages in flight."""
+        """Next offset expected in each assigned partition that is known yet."""
         return {
-            key: assignment.waiting[-1].message.offset + 1
+            key: assignment.next_offset
             for key, assignment in self._assignments.items()
-            if assignment.waiting
+            if assignment.next_offset is not None
         }
 
     @property
@@ -219,6 +242,25 @@ class Pipeline:
                 self._recalled.add((other, partition))
                 await self._remember(assignment, other, partition, None, anchor_ms)
         return assignment
+
+    async def _in_sequence(self, assignment: _Assignment, message: Message) -> bool:
+        """Whether the message comes next; False if it was offered before in this assignment.
+
+        Offsets may skip (transaction markers, compaction), but a client library that drops a
+        fetched message looks the same: a gap is read again, and a message in it is fatal, so that
+        the worker starts over from its commit.
+        """
+        expected = assignment.next_offset
+        if expected is None or message.offset == expected or assignment.revoked:
+            return True
+        if message.offset < expected:
+            return False
+        if self._recall is not None and await self._recall.holds_any(
+            message.topic, message.partition, expected, message.offset
+        ):
+            self.fail(SkippedMessageError(f"{message.topic}[{message.partition}] from {expected}"))
+            self._raise_if_failed()
+        return True
 
     async def _remember(
         self,
@@ -271,19 +313,20 @@ class Pipeline:
 
     async def _drain(self, keys: list[TopicPartition]) -> None:
         """Wait until nothing of ``keys`` is in flight, at most ``drain_s``."""
-        deadline = asyncio.get_running_loop().time() + self._config.runtime.drain_s
-        while self.fatal is None and any(
-            self._assignments[key].waiting for key in keys if key in self._assignments
-        ):
-            left = deadline - asyncio.get_running_loop().time()
-            if left <= 0:
-                logger.warning("drain of %s ended with work in flight", self._stage.name)
-                return
-            self._changed.clear()
-            try:
-                await asyncio.wait_for(self._changed.wait(), left)
-            except TimeoutError:
-                continue
+        limit = asyncio.ensure_future(self._clock.sleep(self._config.runtime.drain_s))
+        try:
+            while self.fatal is None and any(
+                self._assignments[key].waiting for key in keys if key in self._assignments
+            ):
+                if limit.done():
+                    logger.warning("drain of %s ended with work in flight", self._stage.name)
+                    return
+                self._changed.clear()
+                changed = asyncio.ensure_future(self._changed.wait())
+                await asyncio.wait((changed, limit), return_when=asyncio.FIRST_COMPLETED)
+                changed.cancel()
+        finally:
+            limit.cancel()
 
     # --- one message -----------------------------------------------------------------------------
 
@@ -300,7 +343,7 @@ class Pipeline:
             else:
                 self._acknowledge(assignment)
         except Exception as error:  # the boundary at which a worker fails and stops
-            self._fail(error)
+            self.fail(error)
 
     async def _complete(self, assignment: _Assignment, entry: _InFlight) -> str | None:
         """Process or dead-letter, for as long as it takes; None if revoked meanwhile."""
@@ -361,9 +404,9 @@ class Pipeline:
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if task.cancelled() and self.fatal is None:
-            self._fail(FatalStageError("a message's task was cancelled from outside"))
+            self.fail(FatalStageError("a message's task was cancelled from outside"))
 
-    def _fail(self, error: BaseException) -> None:
+    def fail(self, error: BaseException) -> None:
         """Fail-stop: keep the first error, ack nothing more, wake whoever waits."""
         if self.fatal is None:
             logger.critical("stage %s failed", self._stage.name, exc_info=error)

@@ -36,7 +36,7 @@ CREATE TABLE IF NOT EXISTS otel_spans
 )
 ENGINE = ReplacingMergeTree(revision)
 PARTITION BY day
-ORDER BY (tenant, TraceId, SpanId)
+ORDER BY (tenant, day, TraceId, SpanId)
 TTL if(day = toDate('1970-01-01'), toDate(inserted_at), day) + INTERVAL 30 DAY
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000,
   min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1

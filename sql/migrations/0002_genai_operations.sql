@@ -56,7 +56,7 @@ CREATE TABLE IF NOT EXISTS genai_operations
 )
 ENGINE = ReplacingMergeTree(revision)
 PARTITION BY day
-ORDER BY (tenant, trace_id, span_id)
+ORDER BY (tenant, day, trace_id, span_id)
 TTL if(day = toDate('1970-01-01'), toDate(inserted_at), day) + INTERVAL 400 DAY
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000,
   min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1

@@ -28,17 +28,17 @@ CREATE TABLE IF NOT EXISTS genai_evaluations
   cascade_stage LowCardinality(String) COMMENT 'Stage of the cascade that decided',
   latency_ns UInt64 CODEC(ZSTD(1)) COMMENT 'Time the verdict took, ns',
   scored_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'When the verdict was made, ns, UTC',
-  span_end_time DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'End of the span, ns, UTC',
+  span_end DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'End of the span, ns, UTC',
   service_name LowCardinality(String) COMMENT 'service.name of the operation',
   environment LowCardinality(String) COMMENT 'deployment.environment.name of the operation',
   kind LowCardinality(String) COMMENT 'gen_ai.operation.name of the operation',
   model LowCardinality(String) COMMENT 'Response model of the operation, else request model',
   inserted_at DateTime('UTC') DEFAULT now() CODEC(Delta(4), ZSTD(1)) COMMENT 'When ClickHouse took the row, UTC',
-  INDEX idx_span_end_time span_end_time TYPE minmax GRANULARITY 1
+  INDEX idx_span_end span_end TYPE minmax GRANULARITY 1
 )
 ENGINE = ReplacingMergeTree(revision)
 PARTITION BY day
-ORDER BY (tenant, trace_id, span_id, evaluator, model_version, target)
+ORDER BY (tenant, day, trace_id, span_id, evaluator, model_version, target)
 TTL if(day = toDate('1970-01-01'), toDate(inserted_at), day) + INTERVAL 400 DAY
 SETTINGS ttl_only_drop_parts = 1, non_replicated_deduplication_window = 1000,
   min_age_to_force_merge_seconds = 3600, min_age_to_force_merge_on_partition_only = 1

@@ -32,9 +32,7 @@ _REFUSED_SCALARS = frozenset({"file", "python", "sleep", "sleepeachrow", "catboo
 _REFUSED_WORDS = ("outfile", "infile")
 
 
-def refused_functions(
-    table_functions: Iterable[str], functions: Iterable[str]
-) -> frozenset[str]:
+def refused_functions(table_functions: Iterable[str], functions: Iterable[str]) -> frozenset[str]:
     """Names (lower case) that a read-only request may not call, from the engine's own lists.
 
     Every table function not known to be harmless is refused, so that a new engine's new ones
@@ -63,9 +61,9 @@ def check_read_only(
             raise _refusal(f"the function {token.text} is not for read-only requests")
         if token.kind == "quoted" and _is_path(token.text):
             raise _refusal("a quoted name that is a path would be read as a file")
-        if statement.verb != "select" and token.kind == "string" and _is_path(token.text):
-            if statement.verb in ("exists", "show", "describe", "desc"):
-                raise _refusal("a path in place of a table's name would be read as a file")
+        names_table = statement.verb in ("exists", "show", "describe", "desc")
+        if names_table and token.kind == "string" and _is_path(token.text):
+            raise _refusal("a path in place of a table's name would be read as a file")
     if any(_is_path(value) for name, value in parameters.items() if _names_table(statement, name)):
         raise _refusal("a parameter used as a name may not be a path")
 

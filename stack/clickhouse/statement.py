@@ -7,6 +7,7 @@ server would refuse too, such as several statements at once.
 
 import re
 from dataclasses import dataclass
+from itertools import pairwise
 
 from stack.clickhouse.tokens import LexError, Token, tokenise
 
@@ -16,7 +17,8 @@ HEAD_BYTES = 1 << 20
 
 READS = frozenset({"select", "with", "show", "describe", "desc", "explain", "exists", "from"})
 _ANSWERS = READS | {"check", "kill", "optimize"}
-_INSERT_FORMAT = re.compile(rb"\bformat\b", re.IGNORECASE)
+_INSERT_DATA = re.compile(rb"\b(format|values)\b", re.IGNORECASE)
+_FORMAT_NAME = re.compile(rb"\s*([A-Za-z_][A-Za-z0-9_]*)[ \t\f;]*(\r?\n)?")
 
 
 class StatementError(ValueError):
@@ -60,28 +62,34 @@ def is_insert(head: bytes) -> bool:
 
 
 def parse_insert(head: bytes) -> Statement | None:
-    """The INSERT ... FORMAT x at the beginning of ``head``, or None if it carries no format.
+    """The INSERT ... FORMAT x (or VALUES) that begins ``head``, or None if it carries no data.
 
     ``head`` may end anywhere in the data. Binary data follows the format's name, so only the
     text up to a candidate FORMAT is ever decoded.
     """
-    for match in _INSERT_FORMAT.finditer(head[:HEAD_BYTES]):
+    for match in _INSERT_DATA.finditer(head[:HEAD_BYTES]):
         try:
             sql = head[: match.start()].decode("utf-8")
             tokens = tuple(tokenise(sql))
         except (UnicodeDecodeError, LexError):
-            continue  # this FORMAT is inside a literal or comment
-        if any(token.is_word("values", "select", "with") for token in tokens):
+            continue  # this word is inside a literal or comment
+        if any(token.is_word("select", "with", "watch") for token in tokens):
             return None
-        name = re.match(rb"\s*([A-Za-z_][A-Za-z0-9_]*)[ \t\f;]*(\r?\n)?", head[match.end() :])
-        if name is None:
-            return None
+        texts = [token.text for token in tokens if token.kind == "symbol"]
+        if texts.count("(") != texts.count(")"):
+            continue  # a column of that name
+        insert_format, data_offset = "Values", match.end()
+        if match.group(1).lower() == b"format":
+            name = _FORMAT_NAME.match(head, match.end())
+            if name is None:
+                return None
+            insert_format, data_offset = name.group(1).decode(), name.end()
         return Statement(
             sql=sql.rstrip(),
             tokens=tokens,
             verb="insert",
-            insert_format=name.group(1).decode(),
-            data_offset=match.end() + name.end(),
+            insert_format=insert_format,
+            data_offset=data_offset,
         )
     return None
 
@@ -114,7 +122,7 @@ def _output_format(tokens: list[Token], default_format: str) -> str:
     """Name after the last top-level FORMAT, else the default."""
     depth = 0
     found = default_format
-    for token, after in zip(tokens, tokens[1:], strict=False):
+    for token, after in pairwise(tokens):
         if token.kind == "symbol":
             depth += {"(": 1, ")": -1}.get(token.text, 0)
         if depth == 0 and token.is_word("format") and after.kind == "word":

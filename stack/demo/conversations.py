@@ -258,8 +258,7 @@ def _tool(rng: random.Random, index: int) -> Conversation:
             (
                 Turn(
                     f"Do I need a warm sleeping bag for a weekend near {city}?",
-                    f"It will be about {degrees} degrees in {city}, so "
-                    + ("a warm one is a good idea." if degrees < 12 else "a light one is enough."),
+                    f"The weather in {city} is cloudy with a temperature of {degrees} degrees.",
                 ),
             ),
             tool=ToolCall(

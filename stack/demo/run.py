@@ -20,19 +20,35 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
-from sql.client import connect
-from stack.ports import PortInUseError
-from stack.up import Stack, start_stack
 
 from schemas.config import Config, WebhookReceiver
+from sql.client import connect
 from stack.demo.webhook import WebhookInbox
+from stack.ports import PortError
+from stack.up import Stack, start_stack
 
 POLL_S = 0.5
 SETTLE_S = 30.0
 ALERT_S = 20.0
 ROWS_SHOWN = 14
 QUERIES = Path(__file__).resolve().parents[2] / "sql" / "queries"
-ANALYST_QUERIES = ("flagged_recently", "flag_rates", "coverage", "cost_by_model", "latency")
+PIPE_WIDTH = 120
+ANALYST_QUERIES = {
+    "flagged_recently": ("service_name", "evaluator", "target", "score", "label", "excerpt"),
+    "flag_rates": ("service_name", "evaluator", "scored", "flagged_calls", "rate", "rate_high"),
+    "coverage": (
+        "service_name",
+        "evaluator",
+        "operations_n",
+        "scored_n",
+        "coverage_rate",
+        "not_applicable_n",
+        "missing_n",
+    ),
+    "cost_by_model": ("provider", "model", "calls_n", "priced_n", "usd", "tokens_in", "tokens_out"),
+    "latency": ("service_name", "model", "kind", "calls", "p50_ms", "p95_ms", "errors"),
+}
+"""Cookbook queries the demo runs, with the columns that fit a terminal."""
 
 VERDICTS_SQL = """
 SELECT formatDateTime(span_end, '%H:%i:%S'), service_name, model, evaluator, target,
@@ -46,6 +62,7 @@ SELECT evaluator, countIf(state = 'ok') AS scored, countIf(label = 'warn') AS wa
 FROM v_verdicts WHERE environment = 'demo' AND target = 'operation'
 GROUP BY evaluator ORDER BY evaluator
 """
+CURL_SQL = "SELECT evaluator, label, count() FROM v_verdicts GROUP BY ALL"
 CALLS_SQL = "SELECT count() FROM v_calls WHERE environment = 'demo'"
 VERDICT_ROWS_SQL = """
 SELECT count() FROM v_verdicts WHERE environment = 'demo' AND target = 'operation'
@@ -196,7 +213,9 @@ class Demo:
             if key not in self.seen.printed:
                 self.seen.printed.add(key)
                 line = "  ".join(str(value).replace("\n", " ") for value in row[:8])
-                self._console.print(f"  {line}"[:160], highlight=False, markup=False)
+                self._console.print(
+                    f"  {line}"[:160], highlight=False, markup=False, soft_wrap=True
+                )
         self._console.print(f"  -- {status}", highlight=False, markup=False)
 
     async def _show_alert(self, inbox: WebhookInbox) -> None:
@@ -212,15 +231,16 @@ class Demo:
 
     def _ask_questions(self, client: Client) -> None:
         self._console.rule("[bold]Five questions an analyst asks")
-        for name in ANALYST_QUERIES:
+        for name, columns in ANALYST_QUERIES.items():
             query = (QUERIES / f"{name}.sql").read_text()
             question = next(line[3:] for line in query.splitlines() if line.startswith("-- "))
             result = client.query(query)
-            table = Table(title=question, title_justify="left", title_style="bold")
-            for column in result.column_names:
-                table.add_column(str(column), overflow="ellipsis", max_width=48)
-            for row in result.result_rows[:8]:
-                table.add_row(*(str(value).replace("\n", " ") for value in row))
+            table = Table(title=f"{question}  [dim]sql/queries/{name}.sql[/]", title_justify="left")
+            for column in columns:
+                table.add_column(column, no_wrap=True, overflow="ellipsis", max_width=64)
+            for row in list(result.named_results())[:8]:
+                cells = (str(row[column]).replace("\n", " ") for column in columns)
+                table.add_row(*(cell.replace("[", r"\[") for cell in cells))
             self._console.print(table)
             self.seen.queries += bool(result.result_rows)
 
@@ -231,8 +251,7 @@ class Demo:
             f"ClickHouse  {stack.config.clickhouse.url}   (read-only; any client)\n"
             f"Kafka       {stack.config.kafka.bootstrap_servers}   (topic otlp_spans)\n"
             f"Metrics     http://127.0.0.1:{stack.config.runtime.metrics_base_port}/metrics\n\n"
-            f"curl '{stack.config.clickhouse.url}/' --data-binary "
-            "'SELECT evaluator, label, count() FROM v_verdicts GROUP BY ALL'\n\n"
+            f"curl '{stack.config.clickhouse.url}/' --data-binary '{CURL_SQL}'\n\n"
             "Your own traces, from any OpenTelemetry SDK:\n"
             f"  export OTEL_EXPORTER_OTLP_ENDPOINT=http://127.0.0.1:{port}\n"
             "  export OTEL_EXPORTER_OTLP_PROTOCOL=http/protobuf\n"
@@ -243,10 +262,12 @@ class Demo:
 
 def run_demo(config: Config, *, once: bool, count: int, rate: float, console: Console) -> int:
     """Run the demo; the exit status: 0, 1 if something did not happen, 2 if a port is busy."""
+    if not console.is_terminal:
+        console = Console(width=PIPE_WIDTH)
     demo = Demo(config, count, rate, console)
     try:
         asyncio.run(demo.run(once))
-    except PortInUseError as error:
+    except PortError as error:
         console.print(f"[red]{error}[/]")
         return 2
     except KeyboardInterrupt:

@@ -80,7 +80,7 @@ def _request(service: str, spans: list[Span]) -> bytes:
     scope = group.scope_spans.add()
     scope.scope.name = "delivery-generator"
     scope.spans.extend(spans)
-    return request.SerializeToString()
+    return bytes(request.SerializeToString())
 
 
 def _chat(rng: random.Random, span: Span, unique: str) -> SentSpan:

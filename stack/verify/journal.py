@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 import orjson
 
@@ -66,7 +67,7 @@ class Journal:
     acked: frozenset[tuple[str, str]]
 
 
-def _events(path: Path) -> Iterator[dict[str, list[object]]]:
+def _events(path: Path) -> Iterator[dict[str, list[Any]]]:
     with path.open("rb") as file:
         for line in file:
             if line.endswith(b"\n"):  # a torn last line was never relied on
@@ -79,9 +80,7 @@ def read_journal(path: Path) -> Journal:
     acked: set[tuple[str, str]] = set()
     for event in _events(path):
         for fields in event.get("sent", ()):
-            span = SentSpan(**fields)  # type: ignore[arg-type]
+            span = SentSpan(**fields)
             sent[span.key] = span
-        for key in event.get("acked", ()):
-            trace_id, span_id = key  # type: ignore[misc]
-            acked.add((trace_id, span_id))
+        acked.update((str(key[0]), str(key[1])) for key in event.get("acked", ()))
     return Journal(sent, frozenset(acked))

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from processors.app import STAGES
-
 from schemas.config import Config
 from tests.kafka.kraft import KRaftBroker, free_port
 

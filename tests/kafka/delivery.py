@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import orjson
-from sql.client import connect
 
+from sql.client import connect
 from stack.verify.generator import Sender, plan
 from stack.verify.journal import JournalWriter, read_journal
 from stack.verify.oracle import Report, check_until_settled

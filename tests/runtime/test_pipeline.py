@@ -17,7 +17,12 @@ from processors.runtime.memory import (
     run_stage,
     settle,
 )
-from processors.runtime.pipeline import MESSAGE_OVERHEAD_BYTES, FatalStageError, Pipeline
+from processors.runtime.pipeline import (
+    MESSAGE_OVERHEAD_BYTES,
+    FatalStageError,
+    Pipeline,
+    SkippedMessageError,
+)
 from schemas.config import Config, RuntimeConfig
 from schemas.protocols import History, Message
 from tests.runtime.stages import TOPIC, ScriptedStage
@@ -37,6 +42,12 @@ async def offer_all(pipeline: Pipeline, source: MemorySource) -> list[asyncio.Ta
         tasks.append(asyncio.create_task(pipeline.offer(message, lambda m=message: source.ack(m))))
     await settle()
     return tasks
+
+
+async def revoke(pipeline: Pipeline, clock: FakeClock) -> None:
+    revoking = asyncio.create_task(pipeline.revoke([(TOPIC, 0)]))
+    await clock.advance(10.0)
+    await revoking
 
 
 def filled(count: int, partitions: int = 1) -> MemorySource:
@@ -188,9 +199,9 @@ async def test_revocation_drains_what_ends_in_time() -> None:
 
 async def test_no_ack_outlives_its_assignment() -> None:
     stage, source = ScriptedStage(gated={0}), filled(3)
-    pipeline, _, _ = make(stage)
+    pipeline, _, clock = make(stage)
     await offer_all(pipeline, source)
-    await pipeline.revoke([(TOPIC, 0)])
+    await revoke(pipeline, clock)
     assert source.acked == []
     second: list[int] = []
     stage.gated = {1}
@@ -210,7 +221,7 @@ async def test_revoked_work_is_not_retried() -> None:
     stage, source = ScriptedStage(failures={0: 1000}), filled(1)
     pipeline, _, clock = make(stage)
     await offer_all(pipeline, source)
-    await pipeline.revoke([(TOPIC, 0)])
+    await revoke(pipeline, clock)
     await clock.advance(100)
     tries = len(stage.started)
     await clock.advance(100)
@@ -301,3 +312,50 @@ async def test_a_restart_from_the_commit_loses_nothing() -> None:
         finished |= set(stage.finished)
     assert finished == {(partition, offset) for partition in (0, 1) for offset in range(25)}
     assert source.committed == {(TOPIC, 0): 25, (TOPIC, 1): 25}
+
+
+async def test_a_message_offered_again_in_one_assignment_is_ignored() -> None:
+    stage, source = ScriptedStage(), filled(3)
+    pipeline, _, _ = make(stage, source=source)
+    await offer_all(pipeline, source)
+    await pipeline.offer(source.log[(TOPIC, 0)][1], lambda: None)
+    await settle()
+    assert stage.started == [(0, 0), (0, 1), (0, 2)]
+
+
+async def test_a_gap_passes_only_if_no_message_lies_in_it() -> None:
+    stage, source = ScriptedStage(), filled(4)
+    log = source.log[(TOPIC, 0)]
+    pipeline, _, _ = make(stage, source=source)
+    await pipeline.offer(log[0], lambda: None)
+    marker = log.pop(1)
+    await pipeline.offer(log[1], lambda: None)
+    await settle()
+    assert stage.finished == [(0, 0), (0, 2)]
+    log.insert(1, marker)
+    second, _, _ = make(ScriptedStage(), source=source)
+    await second.offer(log[0], lambda: None)
+    with pytest.raises(FatalStageError):
+        await second.offer(log[2], lambda: None)
+    assert isinstance(second.fatal, SkippedMessageError)
+
+
+async def test_an_offer_that_waited_through_a_revocation_is_dropped() -> None:
+    stage, source = ScriptedStage(gated={0}), filled(3)
+    pipeline, _, clock = make(stage, RuntimeConfig(inflight_messages=1))
+    await offer_all(pipeline, source)
+    await revoke(pipeline, clock)
+    stage.gates[0].set()
+    await settle()
+    assert stage.started == [(0, 0)]
+    assert pipeline.inflight_messages == 0
+
+
+async def test_assignment_recalls_even_if_no_message_comes() -> None:
+    stage, source = ScriptedStage(history=History(topics=(TOPIC,), window_s=60)), filled(3)
+    pipeline, _, _ = make(stage, source=source)
+    await pipeline.assigned(TOPIC, 0, 2)
+    assert stage.recalled == [(TOPIC, 0, 0), (TOPIC, 0, 1)]
+    source.add(TOPIC, b"later")
+    with pytest.raises(FatalStageError):
+        await pipeline.offer(source.log[(TOPIC, 0)][3], lambda: None)

@@ -23,11 +23,15 @@ from processors.evaluate.support_features import FEATURE_NAMES, FEATURE_SET, sup
 
 STARTER = Path(__file__).parents[2] / "models" / "starter"
 BATCH_TOLERANCE = 0.05
-REFUND = ("Refund policy: customers may return any item within 30 days of delivery for a full "
-          "refund. Shipping costs are not refunded. Refunds are paid to the original card within "
-          "5 business days.")
-TOWER = ("The Eiffel Tower is a wrought-iron lattice tower in Paris, France. It was completed in "
-         "1889 and is 330 metres tall.")
+REFUND = (
+    "Refund policy: customers may return any item within 30 days of delivery for a full "
+    "refund. Shipping costs are not refunded. Refunds are paid to the original card within "
+    "5 business days."
+)
+TOWER = (
+    "The Eiffel Tower is a wrought-iron lattice tower in Paris, France. It was completed in "
+    "1889 and is 330 metres tall."
+)
 
 
 @pytest.fixture(scope="module")
@@ -53,17 +57,21 @@ class Starter:
     def run(self, texts: Sequence[str]) -> dict[str, np.ndarray[Any, Any]]:
         """All encoder outputs by name for one batch."""
         encoded = self.tokenizer.encode_batch(list(texts))
-        feeds = {"input_ids": np.array([e.ids for e in encoded], np.int64),
-                 "attention_mask": np.array([e.attention_mask for e in encoded], np.int64)}
+        feeds = {
+            "input_ids": np.array([e.ids for e in encoded], np.int64),
+            "attention_mask": np.array([e.attention_mask for e in encoded], np.int64),
+        }
         names = [o.name for o in self.encoder.get_outputs()]
         return dict(zip(names, self.encoder.run(None, feeds), strict=True))
 
     def unsupported(self, claims: Sequence[str], evidence: Sequence[str]) -> np.ndarray[Any, Any]:
         """P(claim not supported) per pair."""
         features = [support_features(c, e) for c, e in zip(claims, evidence, strict=True)]
-        feeds = {"claim": self.run(claims)["embedding"],
-                 "evidence": self.run(evidence)["embedding"],
-                 "features": np.array(features, np.float32)}
+        feeds = {
+            "claim": self.run(claims)["embedding"],
+            "evidence": self.run(evidence)["embedding"],
+            "features": np.array(features, np.float32),
+        }
         scores: np.ndarray[Any, Any] = self.support.run(["unsupported"], feeds)[0]
         return scores
 
@@ -166,7 +174,8 @@ def test_everyday_texts_stay_below_warn(starter: Starter, manifest: dict[str, An
 
 
 def test_invented_claims_warn_and_supported_ones_do_not(
-        starter: Starter, manifest: dict[str, Any]) -> None:
+    starter: Starter, manifest: dict[str, Any]
+) -> None:
     warn = manifest["tasks"]["hallucination"]["thresholds"]["warn"]
     for pairs, bad in ((INVENTED, True), (SUPPORTED, False)):
         scores = starter.unsupported([c for c, _ in pairs], [e for _, e in pairs])
@@ -189,10 +198,20 @@ def test_support_features_take_odd_text(odd: str) -> None:
 
 
 def test_support_features_see_numbers_names_and_swaps() -> None:
-    right = dict(zip(FEATURE_NAMES, support_features("It opened in 1889 in Paris.",
-                                                     "It opened in 1889 in Paris."), strict=True))
-    wrong = dict(zip(FEATURE_NAMES, support_features("It opened in 1925 in Rome.",
-                                                     "It opened in 1889 in Paris."), strict=True))
+    right = dict(
+        zip(
+            FEATURE_NAMES,
+            support_features("It opened in 1889 in Paris.", "It opened in 1889 in Paris."),
+            strict=True,
+        )
+    )
+    wrong = dict(
+        zip(
+            FEATURE_NAMES,
+            support_features("It opened in 1925 in Rome.", "It opened in 1889 in Paris."),
+            strict=True,
+        )
+    )
     assert right["number_coverage"] == 1
     assert wrong["number_coverage"] == 0
     assert right["name_coverage"] == 1

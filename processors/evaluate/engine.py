@@ -1,0 +1,362 @@
+"""The scoring engine that a worker's operations share: texts in, scores out, off the event loop.
+
+One thread tokenises and one runs the model, so that both overlap; the event loop only moves
+references. What waits is taken in generations, sorted by length and cut into token-budget batches:
+within a generation nothing starves, between generations it is first come, first served. Identical
+texts of a tenant are scored once. Memory is bounded: :meth:`Engine.score` waits while the texts
+being scored exceed a number of characters.
+"""
+
+import asyncio
+from collections import OrderedDict, deque
+from collections.abc import AsyncIterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from processors.evaluate.batching import (
+    Tokenised,
+    Window,
+    WindowScores,
+    plan_batches,
+    score_batch,
+    text_limit_chars,
+    tokenise,
+)
+from processors.evaluate.graphs import F32, Model, run_support
+from processors.evaluate.support_features import FEATURE_NAMES, support_features
+from schemas.config import EvaluateConfig
+from schemas.identity import text_hash
+from schemas.metrics import EVALUATE_CACHE
+
+_ROOM_CHARS = 8 << 20
+"""Characters of texts being scored at once; a call beyond it waits (a lone larger one passes)."""
+_TOKENISE_CHARS = 128 << 10
+"""Characters tokenised at a time: short enough that the model never waits long for its first."""
+_GENERATION_BUDGETS = 4
+"""Batches sorted together: enough to pack well, few enough that a new text waits about a second."""
+_READY_GENERATIONS = 2
+"""Tokenising stops this far ahead of the model: windows are larger than the text they came from."""
+
+
+@dataclass(frozen=True, slots=True)
+class TaskScore:
+    """One task's score of a text and the characters of its worst window."""
+
+    score: float
+    start: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class TextScores:
+    """What the model said of one text; ``tasks`` is empty when it could not judge it."""
+
+    tasks: dict[str, TaskScore] = field(default_factory=dict)
+    embedding: F32 | None = None
+    windows: int = 0
+    truncated: bool = False
+    failed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SupportPair:
+    """A claim and a piece of evidence, with the scores (embeddings) of both texts."""
+
+    claim: str
+    evidence: str
+    claim_scores: TextScores
+    evidence_scores: TextScores
+
+
+class EngineError(RuntimeError):
+    """The engine itself broke (never the model): the worker must stop."""
+
+
+@dataclass(slots=True)
+class _Job:
+    """A text on its way through the engine."""
+
+    key: tuple[str, str, str]
+    text: str
+    done: "asyncio.Future[TextScores]"
+    due: float
+    tokenised: Tokenised | None = None
+    scores: list[WindowScores | None] = field(default_factory=list)
+    left: int = 0
+
+
+@dataclass(slots=True)
+class _Ready:
+    """A tokenised window waiting for its batch."""
+
+    job: _Job
+    index: int
+    window: Window
+
+
+class Engine:
+    """Scores texts with one model. Use from one event loop; :meth:`close` when done."""
+
+    def __init__(self, model: Model, config: EvaluateConfig) -> None:
+        self.model = model
+        self._config = config
+        self._version = model.version
+        self._cache: OrderedDict[tuple[str, str, str], TextScores] = OrderedDict()
+        self._inflight: dict[tuple[str, str, str], _Job] = {}
+        self._arrived: deque[_Job] = deque()
+        self._ready: deque[_Ready] = deque()
+        self._ready_tokens = 0
+        self._room_used = 0
+        self._room = asyncio.Condition()
+        self._arrival = asyncio.Event()
+        self._readiness = asyncio.Event()
+        self._drained = asyncio.Event()
+        self._tokeniser = ThreadPoolExecutor(1, thread_name_prefix="tokenise")
+        self._device = ThreadPoolExecutor(1, thread_name_prefix="infer")
+        self._loops: list[asyncio.Task[None]] = []
+        self._broken: EngineError | None = None
+
+    @property
+    def text_limit_chars(self) -> int:
+        """Characters of a text beyond which nothing is judged: callers may cut there."""
+        return text_limit_chars(self.model, self._config.max_windows)
+
+    def start(self) -> None:
+        """Start the two loops on the running event loop."""
+        for coroutine in (self._tokenise_loop(), self._infer_loop()):
+            task = asyncio.create_task(coroutine)
+            task.add_done_callback(self._loop_ended)
+            self._loops.append(task)
+
+    async def close(self) -> None:
+        """Stop; texts still being scored get :class:`EngineError`."""
+        for task in self._loops:
+            task.cancel()
+        await asyncio.gather(*self._loops, return_exceptions=True)
+        self._fail(EngineError("the engine is closed"))
+        self._tokeniser.shutdown(wait=False, cancel_futures=True)
+        self._device.shutdown(wait=False, cancel_futures=True)
+
+    async def score(self, tenant: str, texts: Sequence[str]) -> list[TextScores]:
+        """Scores of each text, in order. Waits while the engine is full.
+
+        A text the model cannot judge has ``failed`` set. Raises :class:`EngineError` only if the
+        engine itself is broken or closed.
+        """
+        if not texts:
+            return []
+        limit = self.text_limit_chars
+        async with self._hold(sum(min(len(text), limit) for text in texts)):
+            if self._broken:
+                raise self._broken
+            due = asyncio.get_running_loop().time() + self._config.batch_deadline_ms / 1000
+            found = [self._submit(tenant, text, due) for text in texts]
+            waiting = {item for item in found if isinstance(item, asyncio.Future)}
+            if waiting:
+                # wait() leaves the futures alone when this call is cancelled: others share them.
+                await asyncio.wait(waiting)
+            return [item.result() if isinstance(item, asyncio.Future) else item for item in found]
+
+    async def support(self, pairs: Sequence[SupportPair]) -> list[float | None]:
+        """P(evidence does not support claim) of each pair; None where the model failed."""
+        if not pairs:
+            return []
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._tokeniser, _support, self.model, list(pairs))
+
+    def _submit(
+        self, tenant: str, text: str, due: float
+    ) -> "TextScores | asyncio.Future[TextScores]":
+        """The cached scores, or the future of a job (a new one, or one already on its way)."""
+        key = (tenant, text_hash(text), self._version)
+        if (cached := self._cache.get(key)) is not None:
+            self._cache.move_to_end(key)
+            EVALUATE_CACHE.labels("hit").inc()
+            return cached
+        if (job := self._inflight.get(key)) is not None:
+            EVALUATE_CACHE.labels("hit").inc()
+            return job.done
+        EVALUATE_CACHE.labels("miss").inc()
+        job = _Job(key, text, asyncio.get_running_loop().create_future(), due)
+        self._inflight[key] = job
+        self._arrived.append(job)
+        self._arrival.set()
+        return job.done
+
+    @asynccontextmanager
+    async def _hold(self, chars: int) -> AsyncIterator[None]:
+        """Room for so many characters while the block runs."""
+        async with self._room:
+            await self._room.wait_for(
+                lambda: self._room_used == 0 or self._room_used + chars <= _ROOM_CHARS
+            )
+            self._room_used += chars
+        try:
+            yield
+        finally:
+            async with self._room:
+                self._room_used -= chars
+                self._room.notify_all()
+
+    async def _tokenise_loop(self) -> None:
+        """Arrived texts become ready windows, a bounded way ahead of the model."""
+        loop = asyncio.get_running_loop()
+        budget = self._config.batch_tokens * _GENERATION_BUDGETS * _READY_GENERATIONS
+        while True:
+            while not self._arrived:
+                self._arrival.clear()
+                await self._arrival.wait()
+            while self._ready_tokens > budget:
+                self._drained.clear()
+                await self._drained.wait()
+            jobs: list[_Job] = []
+            chars = 0
+            while self._arrived and (not jobs or chars < _TOKENISE_CHARS):
+                jobs.append(self._arrived.popleft())
+                chars += len(jobs[-1].text)
+            texts = [job.text for job in jobs]
+            tokenised = await loop.run_in_executor(
+                self._tokeniser, tokenise, self.model, texts, self._config.max_windows
+            )
+            for job, found in zip(jobs, tokenised, strict=True):
+                job.tokenised, job.left = found, len(found.windows)
+                job.scores = [None] * job.left
+                if not found.windows:
+                    self._finish(job)
+                for index, window in enumerate(found.windows):
+                    self._ready.append(_Ready(job, index, window))
+                    self._ready_tokens += len(window.ids)
+            self._readiness.set()
+
+    async def _infer_loop(self) -> None:
+        """Ready windows become scores; the next batch is queued while one is on the device."""
+        loop = asyncio.get_running_loop()
+        while True:
+            await self._batch_due()
+            generation = self._take_generation()
+            lengths = [len(item.window.ids) for item in generation]
+            running: tuple[list[_Ready], asyncio.Future[list[WindowScores | None]]] | None = None
+            for batch in plan_batches(lengths, self._config.batch_tokens):
+                items = [generation[index] for index in batch]
+                rows = [item.window.ids for item in items]
+                future = loop.run_in_executor(self._device, score_batch, self.model, rows)
+                if running:
+                    self._settle(running[0], await running[1])
+                running = (items, future)
+            if running:
+                self._settle(running[0], await running[1])
+
+    async def _batch_due(self) -> None:
+        """Until a batch is full, or its oldest text has waited for the deadline."""
+        loop = asyncio.get_running_loop()
+        while not self._ready or self._ready_tokens < self._config.batch_tokens:
+            timeout = self._ready[0].job.due - loop.time() if self._ready else None
+            if timeout is not None and timeout <= 0:
+                return
+            self._readiness.clear()
+            try:
+                await asyncio.wait_for(self._readiness.wait(), timeout)
+            except TimeoutError:
+                return
+
+    def _take_generation(self) -> list[_Ready]:
+        """The oldest windows, up to the tokens that are sorted together."""
+        taken: list[_Ready] = []
+        tokens = 0
+        while self._ready and tokens < self._config.batch_tokens * _GENERATION_BUDGETS:
+            taken.append(self._ready.popleft())
+            tokens += len(taken[-1].window.ids)
+        self._ready_tokens -= tokens
+        self._drained.set()
+        return taken
+
+    def _settle(self, items: Sequence[_Ready], scores: Sequence[WindowScores | None]) -> None:
+        """Note a batch's scores; texts whose windows are all scored are done."""
+        for item, found in zip(items, scores, strict=True):
+            job = item.job
+            job.scores[item.index] = found
+            job.left -= 1
+            if job.left == 0:
+                self._finish(job)
+
+    def _finish(self, job: _Job) -> None:
+        scores = _aggregate(self.model, job)
+        del self._inflight[job.key]
+        if self._config.cache_entries and not scores.failed:
+            self._cache[job.key] = scores
+            while len(self._cache) > self._config.cache_entries:
+                self._cache.popitem(last=False)
+        job.done.set_result(scores)
+
+    def _loop_ended(self, task: "asyncio.Task[None]") -> None:
+        """A loop ends only by close() or by a fault of ours: then every caller must hear of it."""
+        if not task.cancelled() and (error := task.exception()):
+            self._fail(EngineError(f"the engine broke: {type(error).__name__}"))
+
+    def _fail(self, error: EngineError) -> None:
+        self._broken = self._broken or error
+        jobs = list(self._inflight.values())
+        self._inflight.clear()
+        self._arrived.clear()
+        self._ready.clear()
+        for job in jobs:
+            if not job.done.done():
+                job.done.set_exception(error)
+
+
+def _aggregate(model: Model, job: _Job) -> TextScores:
+    """Scores of a text from those of its windows; one lost window fails the text."""
+    tokenised = job.tokenised
+    windows = [scores for scores in job.scores if scores is not None]
+    if tokenised is None or not windows or len(windows) < len(job.scores):
+        return TextScores(failed=True, windows=len(job.scores))
+    tasks: dict[str, TaskScore] = {}
+    for name in windows[0].scores:
+        values = [window.scores[name] for window in windows]
+        worst = max(range(len(values)), key=values.__getitem__)
+        mean = model.manifest.tasks[name].aggregation == "mean"
+        score = sum(values) / len(values) if mean else values[worst]
+        place = tokenised.windows[worst]
+        tasks[name] = TaskScore(score, place.start, place.end)
+    # Claims and evidence chunks fit one window; of a longer text its beginning speaks.
+    return TextScores(tasks, windows[0].embedding, len(windows), tokenised.truncated)
+
+
+def _support(model: Model, pairs: list[SupportPair]) -> list[float | None]:
+    """Features and one run of the head, row by row if that fails. Blocking."""
+    claims: list[F32] = []
+    evidence: list[F32] = []
+    usable: list[int] = []
+    for index, pair in enumerate(pairs):
+        left, right = pair.claim_scores.embedding, pair.evidence_scores.embedding
+        if left is not None and right is not None:
+            claims.append(left)
+            evidence.append(right)
+            usable.append(index)
+    found: list[float | None] = [None] * len(pairs)
+    if not usable:
+        return found
+    features = np.empty((len(usable), len(FEATURE_NAMES)), np.float32)
+    for row, index in enumerate(usable):
+        features[row] = support_features(pairs[index].claim, pairs[index].evidence)
+    left, right = np.stack(claims), np.stack(evidence)
+    scores = _run_support(model, left, right, features)
+    for row, index in enumerate(usable):
+        score = scores[row]
+        if not 0 <= score <= 1:
+            one = slice(row, row + 1)
+            score = _run_support(model, left[one], right[one], features[one])[0]
+        found[index] = float(score) if 0 <= score <= 1 else None
+    return found
+
+
+def _run_support(model: Model, claims: F32, evidence: F32, features: F32) -> F32:
+    """The head's scores; NaN for every row when the run fails."""
+    try:
+        return run_support(model, claims, evidence, features)
+    # The edge of native code: whatever it raises becomes the state of these pairs.
+    except Exception:
+        return np.full(len(claims), np.nan, np.float32)

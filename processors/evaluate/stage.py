@@ -1,0 +1,301 @@
+"""The evaluate stage: operations in, one row per target and one per operation and evaluator out.
+
+Stateless but for a bounded memory of what was judged, so that an operation told again is judged
+again only when it knows more; losing that memory costs repeated rows with the same identities.
+Duplicates of a counted call get no rows. Rows hold places, never text.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from processors.evaluate.context import Prepared, ReadPassage, prepare
+from processors.evaluate.engine import Engine, SupportPair, TextScores
+from processors.evaluate.evaluators import (
+    Verdict,
+    judge_claims,
+    judge_findings,
+    judge_texts,
+    nothing_to_judge,
+)
+from processors.evaluate.models import load_model
+from processors.evaluate.normalise import Reading
+from schemas.config import Config
+from schemas.evaluators import DETERMINISTIC_EVALUATORS, Evaluator, Reason
+from schemas.identity import evaluation_revision, text_hash, trace_partition
+from schemas.manifest import ManifestError
+from schemas.metrics import EVALUATIONS as EVALUATIONS_METRIC
+from schemas.metrics import STAGE_RECORDS
+from schemas.protocols import Clock, Message, Outputs, PoisonError, StageBase
+from schemas.records import BatchError, Evaluation, Operation, decode_batch
+from schemas.topics import EVALUATIONS, OPERATIONS
+
+_TEXT_EVALUATORS = (Evaluator.INJECTION, Evaluator.TOXICITY)
+_RULES_MODEL = "redactor"
+_RULES_VERSION = "redactor-rules-1"
+"""Model version of pii and secrets: raise it when their rules or labels change."""
+_MAX_RERUNS = 2
+_REMEMBERED = 20_000
+"""Operations remembered; one is about 1 kB."""
+
+OperationKey = tuple[int, str, str, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What an evaluator last judged of an operation, once its rows were durably taken."""
+
+    fingerprint: int
+    knowledge: int
+    reruns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Versions:
+    """What an evaluator's rows say about who judged."""
+
+    model: str
+    model_version: str
+    threshold_version: str
+    cascade_stage: str
+
+
+class JudgedMemory:
+    """What was judged, least recently told forgotten first."""
+
+    def __init__(self, capacity: int = _REMEMBERED) -> None:
+        self._capacity = capacity
+        self._known: OrderedDict[OperationKey, dict[Evaluator, Judged]] = OrderedDict()
+
+    def due(self, key: OperationKey, prepared: Prepared) -> list[Evaluator]:
+        """Evaluators to run: never judged, or other texts from more knowledge (at most twice)."""
+        known = self._known.get(key, {})
+        return [
+            evaluator
+            for evaluator in Evaluator
+            if (past := known.get(evaluator)) is None
+            or (
+                past.fingerprint != _fingerprint(evaluator, prepared)
+                and past.knowledge < prepared.knowledge[evaluator]
+                and past.reruns < _MAX_RERUNS
+            )
+        ]
+
+    def note(self, key: OperationKey, prepared: Prepared, evaluators: Sequence[Evaluator]) -> None:
+        """These evaluators' rows of this operation are durably taken."""
+        known = self._known.setdefault(key, {})
+        self._known.move_to_end(key)
+        for evaluator in evaluators:
+            past = known.get(evaluator)
+            known[evaluator] = Judged(
+                _fingerprint(evaluator, prepared),
+                prepared.knowledge[evaluator],
+                past.reruns + 1 if past else 0,
+            )
+        while len(self._known) > self._capacity:
+            self._known.popitem(last=False)
+
+    def forget(self, partition: int) -> None:
+        """Drop what came from one partition."""
+        for key in [key for key in self._known if key[0] == partition]:
+            del self._known[key]
+
+
+def _fingerprint(evaluator: Evaluator, prepared: Prepared) -> int:
+    """64 bits of the input hash and of why there was nothing to judge."""
+    reason = prepared.absent.get(evaluator, Reason.NONE)
+    return int(text_hash(prepared.hashes[evaluator], reason.value)[:16], 16)
+
+
+class EvaluateStage(StageBase):
+    """``genai.operations.v1`` to ``genai.evaluations.v1``; see the module."""
+
+    def __init__(self, config: Config, outputs: Outputs, clock: Clock) -> None:
+        super().__init__("evaluate", (OPERATIONS.name,))
+        self._config = config
+        self._outputs = outputs
+        self._clock = clock
+        self._memory = JudgedMemory()
+        self._engine: Engine | None = None
+        self._versions: dict[Evaluator, Versions] = {}
+
+    async def start(self) -> None:
+        """Load the model (seconds). ManifestError, DeviceError: the worker must not run."""
+        model = await asyncio.to_thread(load_model, self._config.evaluate)
+        missing = {*_TEXT_EVALUATORS, Evaluator.HALLUCINATION} - model.manifest.tasks.keys()
+        if missing:
+            folder = self._config.evaluate.models_dir / self._config.evaluate.model
+            raise ManifestError(
+                f"{folder / 'manifest.yaml'}: tasks: none for {', '.join(sorted(missing))}"
+            )
+        manifest = model.manifest
+        for evaluator in Evaluator:
+            task = evaluator.value
+            self._versions[evaluator] = (
+                Versions(_RULES_MODEL, _RULES_VERSION, "", "rules")
+                if evaluator in DETERMINISTIC_EVALUATORS
+                else Versions(
+                    manifest.name,
+                    manifest.model_version(task),
+                    manifest.threshold_version(task),
+                    "model",
+                )
+            )
+        self._engine = Engine(model, self._config.evaluate)
+        self._engine.start()
+
+    async def stop(self) -> None:
+        """Stop the engine's threads."""
+        if self._engine:
+            await self._engine.close()
+
+    def forget(self, topic: str, partition: int) -> None:
+        """The partition went to another worker, which will judge what it is told again."""
+        self._memory.forget(partition)
+
+    async def process(self, message: Message) -> None:
+        """Judge every operation of the message; ends when all rows are durably taken."""
+        try:
+            told = decode_batch(Operation, message.value)
+        except BatchError as error:
+            raise PoisonError("bad_batch", str(error)) from None
+        operations = [operation for operation in told if not operation.duplicate_of]
+        STAGE_RECORDS.labels("evaluate", "duplicate").inc(len(told) - len(operations))
+        await asyncio.gather(*(self._evaluate(op, message.partition) for op in operations))
+
+    async def _evaluate(self, operation: Operation, partition: int) -> None:
+        """Judge one operation and emit its rows."""
+        started = self._clock.monotonic()
+        engine = self._running()
+        settings = self._config.evaluate
+        # In a thread: splitting and decoding tens of MB takes the better part of a second.
+        prepared = await asyncio.to_thread(
+            prepare, operation, engine.text_limit_chars, settings.max_pairs
+        )
+        key = (partition, operation.tenant, operation.trace_id, operation.span_id)
+        due = self._memory.due(key, prepared)
+        if not due:
+            STAGE_RECORDS.labels("evaluate", "known").inc()
+            return
+        verdicts = await self._judge(operation, prepared, due)
+        latency_ns = round((self._clock.monotonic() - started) * 1e9)
+        target = trace_partition(
+            operation.tenant, operation.trace_id, self._config.kafka.partitions
+        )
+        rows = [
+            self._row(operation, evaluator, prepared.knowledge[evaluator], verdict, latency_ns)
+            for evaluator in due
+            for verdict in verdicts[evaluator]
+        ]
+        await asyncio.gather(*(self._outputs.emit(EVALUATIONS.name, target, row) for row in rows))
+        for row in rows:
+            EVALUATIONS_METRIC.labels(row.evaluator.value, row.state.value).inc()
+        STAGE_RECORDS.labels("evaluate", "judged").inc()
+        self._memory.note(key, prepared, due)
+
+    async def _judge(
+        self, operation: Operation, prepared: Prepared, due: Sequence[Evaluator]
+    ) -> dict[Evaluator, list[Verdict]]:
+        """Verdicts of the evaluators that are due; all texts go to the engine at once."""
+        verdicts = {
+            evaluator: nothing_to_judge(prepared.absent[evaluator])
+            for evaluator in due
+            if evaluator in prepared.absent
+        }
+        active = [evaluator for evaluator in due if evaluator not in prepared.absent]
+        items: dict[Evaluator, list[ReadPassage]] = {
+            Evaluator.INJECTION: prepared.injection,
+            Evaluator.TOXICITY: [
+                ReadPassage(passage, Reading(passage.text, 0, len(passage.text)))
+                for passage in prepared.toxicity
+            ],
+        }
+        texts: dict[str, None] = {}
+        for evaluator in _TEXT_EVALUATORS:
+            if evaluator in active:
+                texts.update(dict.fromkeys(item.reading.text for item in items[evaluator]))
+        if Evaluator.HALLUCINATION in active:
+            for claim, chunks in prepared.support.pairs:
+                texts.update(dict.fromkeys((claim.text, *(chunk.text for chunk in chunks))))
+        engine = self._running()
+        scored = await engine.score(operation.tenant, list(texts))
+        scores = dict(zip(texts, scored, strict=True))
+        tasks = engine.model.manifest.tasks
+        for evaluator in active:
+            if evaluator in _TEXT_EVALUATORS:
+                verdicts[evaluator] = judge_texts(
+                    items[evaluator],
+                    evaluator.value,
+                    scores,
+                    tasks[evaluator.value].thresholds,
+                    prepared.hashes[evaluator],
+                )
+            elif evaluator is Evaluator.HALLUCINATION:
+                verdicts[evaluator] = await self._judge_support(prepared, scores)
+            else:
+                verdicts[evaluator] = judge_findings(evaluator, operation.findings, prepared)
+        return verdicts
+
+    async def _judge_support(
+        self, prepared: Prepared, scores: dict[str, TextScores]
+    ) -> list[Verdict]:
+        """Hallucination verdicts: every claim against its chunks through the two-text head."""
+        plan = prepared.support
+        engine = self._running()
+        pairs = [
+            SupportPair(claim.text, chunk.text, scores[claim.text], scores[chunk.text])
+            for claim, chunks in plan.pairs
+            for chunk in chunks
+        ]
+        flat = iter(await engine.support(pairs))
+        rows = [[next(flat) for _ in chunks] for _, chunks in plan.pairs]
+        thresholds = engine.model.manifest.tasks[Evaluator.HALLUCINATION.value].thresholds
+        hash_ = prepared.hashes[Evaluator.HALLUCINATION]
+        return judge_claims(plan.pairs, rows, thresholds, plan.truncated, hash_)
+
+    def _running(self) -> Engine:
+        if self._engine is None:
+            raise RuntimeError("the stage was not started")
+        return self._engine
+
+    def _row(
+        self,
+        operation: Operation,
+        evaluator: Evaluator,
+        knowledge: int,
+        verdict: Verdict,
+        latency_ns: int,
+    ) -> Evaluation:
+        """The verdict with identity, versions, times and what rules group by."""
+        versions = self._versions[evaluator]
+        now_ns = self._clock.time_ns()
+        call = operation.call
+        return Evaluation(
+            tenant=operation.tenant,
+            trace_id=operation.trace_id,
+            span_id=operation.span_id,
+            evaluator=evaluator,
+            model_version=versions.model_version,
+            target=verdict.target,
+            revision=evaluation_revision(verdict.state, knowledge, now_ns),
+            day=operation.day,
+            state=verdict.state,
+            reason=verdict.reason,
+            score=verdict.score,
+            label=verdict.label,
+            threshold_version=versions.threshold_version,
+            explanation=verdict.explanation,
+            input_hash=verdict.input_hash,
+            evaluator_model=versions.model,
+            windows=verdict.windows,
+            truncated=verdict.truncated,
+            cascade_stage=versions.cascade_stage,
+            latency_ns=latency_ns,
+            scored_at_ns=now_ns,
+            span_end_ns=call.end_ns,
+            service_name=call.service_name,
+            environment=call.environment,
+            kind=call.kind,
+            model=call.response_model or call.request_model,
+        )

@@ -1,0 +1,162 @@
+"""The ``notify`` stage: delivers alert transitions to every configured receiver.
+
+A message is done when every receiver took every transition of it, so the committed offset is the
+record of delivery. Receivers do not wait for each other, and a receiver gets the transitions of
+one alert in order: resolved never before firing. A transition that a receiver refuses for good
+becomes a dead letter of its own. A crash between a receiver's 2xx and the commit delivers again,
+under the same ``webhook-id``; ids known to be delivered, here or by the worker before, are not
+sent again.
+
+On failure: a dead receiver holds this stage's offsets back and nothing else; a value that is no
+batch raises ``PoisonError``; a bad key file or URL stops the worker at start.
+"""
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable
+
+from processors.notify.webhook import WebhookSender
+from schemas.config import Config
+from schemas.metrics import DEAD_LETTERS
+from schemas.protocols import (
+    Clock,
+    DeadLetter,
+    History,
+    Message,
+    Outputs,
+    PoisonError,
+    RetryableError,
+    StageBase,
+)
+from schemas.records import (
+    AlertTransition,
+    BatchError,
+    decode_batch,
+    encode_batch,
+    encode_record,
+)
+from schemas.topics import ALERT_TRANSITIONS
+
+logger = logging.getLogger(__name__)
+
+HISTORY_WINDOW_S = 3600.0
+HISTORY_MAX_BYTES = 4 << 20
+DELIVERED_IDS_MAX = 50_000
+"""Transition ids per receiver remembered as delivered; older ones may be delivered twice."""
+
+
+class NotifyStage(StageBase):
+    """Transitions in, webhook posts out."""
+
+    def __init__(self, config: Config, outputs: Outputs, clock: Clock) -> None:
+        super().__init__(
+            name="notify",
+            topics=(ALERT_TRANSITIONS.name,),
+            history=History(
+                topics=(ALERT_TRANSITIONS.name,),
+                window_s=HISTORY_WINDOW_S,
+                max_bytes=HISTORY_MAX_BYTES,
+            ),
+        )
+        self._config = config.notify
+        self._outputs = outputs
+        self._clock = clock
+        self._senders: tuple[WebhookSender, ...] = ()
+        self._delivered: OrderedDict[tuple[str, str], None] = OrderedDict()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._tails: dict[tuple[str, str], asyncio.Task[None]] = {}
+        """The newest delivery of each (receiver, alert), which the next one waits for."""
+        self._stopped = False
+
+    async def start(self) -> None:
+        """Open the receivers. Raises ``SecretError`` or ``WebhookError`` naming the field."""
+        self._senders = tuple(
+            WebhookSender(receiver, self._clock) for receiver in self._config.receivers
+        )
+        if not self._senders:
+            logger.warning("no alert receivers are configured (notify.receivers)")
+
+    def recall(self, message: Message) -> None:
+        """What lies before the committed offset was delivered to every receiver."""
+        try:
+            transitions = decode_batch(AlertTransition, message.value)
+        except BatchError:
+            return  # it was dead-lettered by whoever processed it
+        for receiver in self._config.receivers:
+            for transition in transitions:
+                self._note_delivered(receiver.name, transition)
+
+    async def process(self, message: Message) -> None:
+        """Deliver the message's transitions; ends when every receiver took or refused each."""
+        try:
+            transitions = decode_batch(AlertTransition, message.value)
+        except BatchError as error:
+            raise PoisonError("undecodable_batch", str(error)) from None
+        waits = [
+            self._queue(sender, transition, message)
+            for sender in self._senders
+            for transition in transitions
+        ]
+        try:
+            await asyncio.gather(*waits)
+        except asyncio.CancelledError:
+            if self._stopped:  # an orderly end, which must not look like a failed worker
+                raise RetryableError("the stage was stopped") from None
+            raise
+
+    async def stop(self) -> None:
+        """Give up attempts in flight; their messages were not acknowledged and come again."""
+        self._stopped = True
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*(sender.close() for sender in self._senders))
+
+    def _queue(
+        self, sender: WebhookSender, transition: AlertTransition, message: Message
+    ) -> Awaitable[None]:
+        """Put one delivery behind the same alert's earlier ones, before the first ``await``."""
+        alert = (sender.name, transition.fingerprint)
+        before = self._tails.get(alert)
+        task = asyncio.create_task(self._deliver(sender, transition, message, before))
+        self._tails[alert] = task
+        self._tasks.add(task)
+        task.add_done_callback(lambda done: self._forget(alert, done))
+        return asyncio.shield(task)
+
+    async def _deliver(
+        self,
+        sender: WebhookSender,
+        transition: AlertTransition,
+        message: Message,
+        before: asyncio.Task[None] | None,
+    ) -> None:
+        if before is not None:
+            await asyncio.wait([before])
+        if (sender.name, transition.transition_id) in self._delivered:
+            return
+        try:
+            await sender.deliver(transition)
+        except PoisonError as error:
+            DEAD_LETTERS.labels(self.name, error.reason).inc()
+            await self._outputs.dead_letter(
+                DeadLetter(
+                    origin=message,
+                    stage=self.name,
+                    reason=error.reason,
+                    error_class=type(error).__name__,
+                    value=encode_batch([encode_record(transition)]),
+                    tenant=transition.tenant,
+                )
+            )
+        self._note_delivered(sender.name, transition)
+
+    def _note_delivered(self, receiver: str, transition: AlertTransition) -> None:
+        self._delivered[(receiver, transition.transition_id)] = None
+        while len(self._delivered) > DELIVERED_IDS_MAX * max(1, len(self._config.receivers)):
+            self._delivered.popitem(last=False)
+
+    def _forget(self, alert: tuple[str, str], done: asyncio.Task[None]) -> None:
+        self._tasks.discard(done)
+        if self._tails.get(alert) is done:
+            del self._tails[alert]

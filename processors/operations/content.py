@@ -1,0 +1,172 @@
+"""Content made safe to carry: bounded, then redacted.
+
+Fails closed: if redaction fails for any reason, all content of the span is withheld and the span
+goes on without it, flagged.
+"""
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import orjson
+
+from processors.operations.redact import Redactor
+from schemas.records import Content, ContentState, Document, Finding, Message, Part
+
+log = logging.getLogger(__name__)
+
+CONTENT_MAX_BYTES = 4 << 20
+"""Of one span's texts as JSON: the topic's limit is 8 MiB a message."""
+TEXT_OVERHEAD_BYTES = 128
+"""JSON around one text: bounds how many tiny parts a span may have."""
+PARTS_MAX = CONTENT_MAX_BYTES // (4 * TEXT_OVERHEAD_BYTES)
+FINDINGS_MAX = 1000
+"""Findings kept of one span; what is beyond is masked all the same."""
+CUT_BACK_CHARS = 512
+"""A cut is moved back to white space within this, so as not to halve a value to be masked."""
+
+
+@dataclass(slots=True)
+class SafeContent:
+    """Content that may leave the raw tier."""
+
+    content: Content
+    findings: tuple[Finding, ...]
+    state: ContentState
+    flags: list[str]
+
+
+def make_safe(
+    content: Content, state: ContentState, redactor: Redactor, tenant: str, trace_id: str
+) -> SafeContent:
+    """Bound and redact the content of one span."""
+    try:
+        bounded, truncated = bound(content)
+        redacted, findings = redact_content(bounded, redactor, tenant, trace_id)
+    except Exception as error:  # the privacy boundary: whatever went wrong, withhold the content
+        log.error("content withheld: redaction failed with %s", type(error).__name__)
+        return SafeContent(Content(), (), "dropped_by_policy", ["redaction_failed"])
+    flags = ["truncated"] if truncated else []
+    if len(findings) > FINDINGS_MAX:
+        flags.append("findings_truncated")
+    return SafeContent(redacted, tuple(findings[:FINDINGS_MAX]), state, flags)
+
+
+def map_texts(content: Content, change: Callable[[str, str], str]) -> Content:
+    """The content with ``change(path, text)`` applied to every text, tool definitions too."""
+
+    def parts(prefix: str, items: tuple[Part, ...]) -> tuple[Part, ...]:
+        return tuple(
+            part.model_copy(update={"text": change(f"{prefix}/{i}", part.text)})
+            if part.text
+            else part
+            for i, part in enumerate(items)
+        )
+
+    def messages(side: str, items: tuple[Message, ...]) -> tuple[Message, ...]:
+        return tuple(
+            message.model_copy(update={"parts": parts(f"{side}/{i}", message.parts)})
+            for i, message in enumerate(items)
+        )
+
+    documents: tuple[Document, ...] = tuple(
+        document.model_copy(update={"text": change(f"document/{i}", document.text)})
+        for i, document in enumerate(content.documents)
+    )
+    return Content(
+        system=parts("system", content.system),
+        input=messages("input", content.input),
+        output=messages("output", content.output),
+        documents=documents,
+        tools=tuple(change(f"tool/{i}", text) for i, text in enumerate(content.tools)),
+    )
+
+
+def redact_content(
+    content: Content, redactor: Redactor, tenant: str, trace_id: str
+) -> tuple[Content, list[Finding]]:
+    """Every text masked, with the findings in reading order."""
+    findings: list[Finding] = []
+
+    def mask(path: str, text: str) -> str:
+        masked, found = redactor.redact(text, tenant, trace_id, path)
+        if not path.startswith("tool/"):  # definitions are masked, but are on no side of the call
+            findings.extend(found)
+        return masked
+
+    return map_texts(content, mask), findings
+
+
+# --- bounds --------------------------------------------------------------------------------------
+
+
+def bound(content: Content) -> tuple[Content, bool]:
+    """The content within :data:`CONTENT_MAX_BYTES`, and whether anything was cut.
+
+    The longest texts are cut first, to one common length; of too many messages the newest stay.
+    """
+    fewer = Content(
+        system=content.system[:PARTS_MAX],
+        input=_newest(content.input),
+        output=_newest(content.output),
+        documents=content.documents[:PARTS_MAX],
+        tools=content.tools[:PARTS_MAX],
+    )
+    cut = any(
+        len(getattr(fewer, side)) < len(getattr(content, side)) for side in Content.model_fields
+    )
+    # Even if JSON escapes every character to six bytes:
+    if sum(_sizes(fewer, len)) * 6 <= CONTENT_MAX_BYTES:
+        return fewer, cut
+    sizes = _sizes(fewer, encoded_bytes)
+    if sum(sizes) <= CONTENT_MAX_BYTES:
+        return fewer, cut
+    longest = common_limit(sizes, CONTENT_MAX_BYTES)
+    return map_texts(fewer, lambda _, text: shorten(text, longest)), True
+
+
+def _sizes(content: Content, measure: Callable[[str], int]) -> list[int]:
+    return [measure(text) for _, text in content.parts()] + [measure(t) for t in content.tools]
+
+
+def _newest(messages: tuple[Message, ...]) -> tuple[Message, ...]:
+    kept: list[Message] = []
+    left = PARTS_MAX
+    for message in reversed(messages):
+        left -= 1 + len(message.parts)
+        if left < 0:
+            break
+        kept.append(message)
+    return messages if len(kept) == len(messages) else tuple(reversed(kept))
+
+
+def encoded_bytes(text: str) -> int:
+    """Bytes of the text in a JSON record."""
+    return len(orjson.dumps(text))
+
+
+def common_limit(sizes: list[int], total: int) -> int:
+    """The largest limit to which each size must be cut so that their sum is within ``total``."""
+    left = total
+    ordered = sorted(sizes)
+    for index, size in enumerate(ordered):
+        share = left // (len(ordered) - index)
+        if size > share:
+            return share
+        left -= size
+    return total
+
+
+def shorten(text: str, max_bytes: int) -> str:
+    """The beginning of the text, within ``max_bytes`` as JSON, ending at white space if near."""
+    size = encoded_bytes(text)
+    if size <= max_bytes:
+        return text
+    while size > max_bytes:
+        text = text[: len(text) * max_bytes // size] if max_bytes > 2 else ""
+        size = encoded_bytes(text)
+        if not text:
+            return text
+    tail = text[-CUT_BACK_CHARS:]
+    white = max(tail.rfind(" "), tail.rfind("\n"))
+    return text[: len(text) - len(tail) + white] if white > 0 else text

@@ -1,0 +1,190 @@
+"""OpenTelemetry GenAI semantic conventions, 1.26 to 1.41 and the unreleased genai repository.
+
+From 1.37 content is in message attributes; 1.28 to 1.36 put it in log records, which are not read
+yet; 1.26 and 1.27, and Azure's inference client, put it in span events. Any emitter of these keys
+is read here, the Anthropic SDK's own spans included.
+"""
+
+from typing import Any
+
+from processors.operations.attributes import SpanView, json_text, structured
+from processors.operations.dialects.reading import (
+    Dialect,
+    Keys,
+    Reading,
+    fold_kind,
+    request_parameters,
+    tool_messages,
+)
+from processors.operations.messages import (
+    read_documents,
+    read_message,
+    read_messages,
+    read_parts,
+    read_tools,
+    text_part,
+)
+from schemas.records import Message, Part
+
+KEYS: Keys = {
+    "provider": ("gen_ai.provider.name", "gen_ai.system"),
+    "request_model": ("gen_ai.request.model",),
+    "response_model": ("gen_ai.response.model",),
+    "response_id": ("gen_ai.response.id",),
+    "conversation_id": ("gen_ai.conversation.id", "session.id"),
+    "user_id": ("user.id", "enduser.id", "gen_ai.user", "gen_ai.request.user"),
+    "agent_name": ("gen_ai.agent.name", "gen_ai.workflow.name"),
+    "tool_name": ("gen_ai.tool.name",),
+    "prompt_name": ("gen_ai.prompt.name",),
+    "prompt_version": ("gen_ai.prompt.version",),
+    "input_tokens": ("gen_ai.usage.input_tokens", "gen_ai.usage.prompt_tokens"),
+    "cache_read_tokens": (
+        "gen_ai.usage.cache_read.input_tokens",
+        "gen_ai.usage.cache_read_input_tokens",
+        "gen_ai.usage.details.cache_read_tokens",
+    ),
+    "cache_write_tokens": (
+        "gen_ai.usage.cache_write.input_tokens",
+        "gen_ai.usage.cache_creation.input_tokens",
+        "gen_ai.usage.cache_creation_input_tokens",
+        "gen_ai.usage.cache_write_input_tokens",
+    ),
+    "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
+    "reasoning_tokens": (
+        "gen_ai.usage.reasoning.output_tokens",
+        "gen_ai.usage.reasoning_tokens",
+        "gen_ai.usage.details.reasoning_tokens",
+    ),
+    "finish_reasons": (
+        "gen_ai.response.finish_reasons",
+        "gen_ai.response.finish_reason",
+        "anthropic.message.stop_reason",
+    ),
+    "reported_cost_usd": ("gen_ai.usage.cost", "gen_ai.cost.total_cost", "operation.cost"),
+    "time_to_first_token_s": (
+        "gen_ai.response.time_to_first_chunk",
+        "gen_ai.client.operation.time_to_first_chunk",
+    ),
+}
+
+REFERENCES = ("gen_ai.input.messages_ref", "gen_ai.output.messages_ref")
+"""Set where content was uploaded elsewhere."""
+
+MESSAGE_EVENTS = {
+    "gen_ai.system.message": "system",
+    "gen_ai.user.message": "user",
+    "gen_ai.assistant.message": "assistant",
+    "gen_ai.tool.message": "tool",
+}
+
+# These instrument the Anthropic client, which since its version 2 emits a span of its own below
+# theirs, with the same usage and mostly no content.
+WRAPPING_SCOPES = (
+    "opentelemetry.instrumentation.genai.anthropic",
+    "opentelemetry.instrumentation.anthropic",
+    "openinference.instrumentation.anthropic",
+)
+
+
+def recognises(span: SpanView) -> bool:
+    """Any span that names a provider, a system or an operation of the conventions."""
+    return span.get("gen_ai.provider.name", "gen_ai.system", "gen_ai.operation.name") is not None
+
+
+def read_kind(span: SpanView) -> str:
+    """The operation name; where none is said, the kind that the span's other keys tell."""
+    said = fold_kind(span.text("gen_ai.operation.name", "langsmith.span.kind"))
+    if said:
+        return said
+    if span.get("gen_ai.tool.name", "gen_ai.tool.call.arguments") is not None:
+        return "execute_tool"
+    return "chat" if span.get("gen_ai.request.model", "gen_ai.response.model") else "chain"
+
+
+def read(span: SpanView) -> Reading:
+    """Content by the kind of operation."""
+    reading = Reading(
+        kind=read_kind(span),
+        parameters=request_parameters(span, ("gen_ai.request.",)),
+        content_is_external=any(key in span.keys for key in REFERENCES),
+        wraps=span.scope_name in WRAPPING_SCOPES,
+    )
+    read_message_attributes(span, reading)
+    if reading.kind == "execute_tool":
+        _read_tool(span, reading)
+    elif reading.kind == "retrieval":
+        _read_retrieval(span, reading)
+    if not reading.input and not reading.output:
+        _read_events(span, reading)
+    return reading
+
+
+def read_message_attributes(span: SpanView, reading: Reading) -> None:
+    """Message attributes of 1.37 and later."""
+    reading.input = read_messages(span.get("gen_ai.input.messages"), "user")
+    reading.output = read_messages(span.get("gen_ai.output.messages"), "assistant")
+    reading.system = read_system(span.get("gen_ai.system_instructions"))
+    reading.tools = read_tools(span.get("gen_ai.tool.definitions"))
+
+
+def read_system(value: Any) -> tuple[Part, ...]:
+    """System instructions: a list of parts, of messages, or plain text."""
+    found = structured(value)
+    if found is None:
+        return (text_part(json_text(value)),) if value else ()
+    blocks = found if isinstance(found, list) else [found]
+    parts: list[Part] = []
+    for block in blocks:
+        is_message = isinstance(block, dict) and ("parts" in block or "role" in block)
+        parts += read_message(block, "system").parts if is_message else read_parts(block)
+    return tuple(parts)
+
+
+def _read_tool(span: SpanView, reading: Reading) -> None:
+    arguments, result = tool_messages(
+        span.text("gen_ai.tool.name"),
+        span.text("gen_ai.tool.call.id"),
+        json_text(span.get("gen_ai.tool.call.arguments")),
+        json_text(span.get("gen_ai.tool.call.result")),
+    )
+    reading.input, reading.output = arguments or reading.input, result or reading.output
+
+
+def _read_retrieval(span: SpanView, reading: Reading) -> None:
+    query = span.get("gen_ai.retrieval.query.text", "db.vector.query.content")
+    reading.input = read_messages(query, "user") or reading.input
+    reading.documents = read_documents(
+        span.get("gen_ai.retrieval.documents", "db.vector.query.response.documents")
+    )
+
+
+def _read_events(span: SpanView, reading: Reading) -> None:
+    """Content in span events (1.26, 1.27, Azure), or in the attributes of the same names."""
+    prompts = [e.attributes.get("gen_ai.prompt") for e in span.events("gen_ai.content.prompt")]
+    answers = [
+        e.attributes.get("gen_ai.completion") for e in span.events("gen_ai.content.completion")
+    ]
+    reading.input = _all_messages([*prompts, span.get("gen_ai.prompt")], "user")
+    reading.output = _all_messages([*answers, span.get("gen_ai.completion")], "assistant")
+    for event in span.events(*MESSAGE_EVENTS, "gen_ai.choice"):
+        body = structured(event.attributes.get("gen_ai.event.content"))
+        if body is None:
+            continue
+        message = read_message(body, MESSAGE_EVENTS.get(event.name, "assistant"))
+        if event.name == "gen_ai.choice":
+            reading.output += (message,)
+        else:
+            reading.input += (message,)
+
+
+def _all_messages(values: list[Any], role: str) -> tuple[Message, ...]:
+    return tuple(message for value in values for message in read_messages(value, role))
+
+
+DIALECT = Dialect(
+    name="otel_genai",
+    checked_against="semantic-conventions 1.41, semantic-conventions-genai 2026-11",
+    keys=KEYS,
+    recognises=recognises,
+    read=read,
+)

@@ -1,0 +1,91 @@
+"""One raw span to one fragment: recognised, read, redacted, priced.
+
+Pure: the same span and message time give the same fragment on any worker. May raise on a bug; the
+stage makes that one span a dead letter.
+"""
+
+from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.resource.v1.resource_pb2 import Resource
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
+
+from processors.operations.attributes import SpanView
+from processors.operations.content import make_safe
+from processors.operations.dialects.reading import read_call, read_content
+from processors.operations.dialects.registry import dialect_of
+from processors.operations.price import NO_PRICE, price_call
+from processors.operations.redact import Redactor
+from schemas.identity import EPOCH_DAY, NS_PER_MS, fragment_id, span_day
+from schemas.records import Call, Fragment
+
+FREE_TEXT_FIELDS = ("span_name", "error_type", "agent_name", "tool_name", "prompt_name",
+                    "prompt_version", "response_id")  # fmt: skip
+"""Fields of a call that an application writes freely: values to be masked may be in them."""
+
+
+def normalize(
+    span: Span,
+    resource: Resource,
+    scope: InstrumentationScope,
+    tenant: str,
+    timestamp_ms: int,
+    repaired: bool,
+    redactor: Redactor,
+) -> Fragment | None:
+    """The fragment of a GenAI span, or None for any other span.
+
+    ``timestamp_ms`` is the raw message's first Kafka timestamp.
+    """
+    view = SpanView.of(span, resource, scope)
+    dialect = dialect_of(view)
+    if dialect is None:
+        return None
+    reading = dialect.read(view)
+    call = read_call(view, dialect, reading)
+    safe = make_safe(read_content(reading), call.content_state, redactor, tenant, view.trace_id)
+    day = span_day(view.start_ns, timestamp_ms)
+    flags = list(safe.flags)
+    if repaired:
+        flags.append("utf8_repaired")
+    if day == EPOCH_DAY:
+        flags.append("start_time_untrusted")
+    trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
+    price = NO_PRICE if call.rolls_up() else price_call(call, trusted_ns)
+    body = span.SerializeToString(deterministic=True)
+    return Fragment(
+        tenant=tenant,
+        trace_id=view.trace_id,
+        span_id=view.span_id,
+        fragment_id=fragment_id("span", "call", view.trace_id, view.span_id, body),
+        signal="span",
+        parent_span_id=view.parent_span_id,
+        day=day,
+        time_ns=view.start_ns,
+        call=_masked(call, redactor, tenant, view.trace_id).model_copy(
+            update={
+                "content_state": safe.state,
+                "flags": tuple(flags),
+                "cost_usd": price.cost_usd,
+                "price_version": price.version,
+            }
+        ),
+        content=safe.content,
+        findings=safe.findings,
+        wraps=reading.wraps,
+    )
+
+
+def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> Call:
+    """The call with its free texts masked and personal ids replaced."""
+
+    def mask(text: str) -> str:
+        return redactor.redact_attribute(text, tenant, trace_id) if text else text
+
+    return call.model_copy(
+        update={
+            **{name: mask(getattr(call, name)) for name in FREE_TEXT_FIELDS},
+            "parameters": {name: mask(value) for name, value in call.parameters.items()},
+            "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
+            "user_id": redactor.pseudonym(call.user_id, tenant),
+            "conversation_id": redactor.pseudonym(call.conversation_id, tenant),
+        }
+    )

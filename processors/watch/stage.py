@@ -1,0 +1,190 @@
+"""The ``watch`` stage: verdicts become signals, signals become alert transitions.
+
+Two topics, one stage. Verdicts (any partition) raise signals onto the partition that their rule
+hashes to; the worker that owns that partition of the signals keeps its alerts. A first signal is
+done only when its alert's firing transition is acknowledged. A timer tells when alerts resolve.
+
+On assignment the partition's open alerts and counted ids are rebuilt from both alert topics; no
+database is needed. On failure: a value that is no batch raises ``PoisonError``; a failed timer
+makes the next message fail, so that the worker stops rather than never resolve.
+"""
+
+import asyncio
+import logging
+from collections.abc import Awaitable
+from math import inf
+
+from processors.watch.alerts import Alert, PartitionAlerts
+from processors.watch.rules import hits, load_checked_rules, signal_of
+from schemas.config import Config
+from schemas.identity import rule_partition
+from schemas.metrics import ALERT_SIGNALS as SIGNALS_METRIC
+from schemas.metrics import ALERT_TRANSITIONS as TRANSITIONS_METRIC
+from schemas.protocols import (
+    Clock,
+    History,
+    Message,
+    Outputs,
+    PoisonError,
+    RetryableError,
+    StageBase,
+)
+from schemas.records import (
+    AlertSignal,
+    AlertTransition,
+    BatchError,
+    Evaluation,
+    RecordT,
+    decode_batch,
+)
+from schemas.rules import Rule
+from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
+
+logger = logging.getLogger(__name__)
+
+HISTORY_WINDOW_S = 7 * 86_400.0
+"""As long as transitions are kept: an alert may have been open for days."""
+HISTORY_MAX_BYTES = 16 << 20
+LONGEST_WAIT_S = 15.0
+SHORTEST_WAIT_S = 0.05
+RETRY_S = 1.0
+AFTER_RECALL_S = 30.0
+"""No alert resolves this soon after its history was read: signals that wait in the topic would
+otherwise find it closed and page again."""
+
+
+class WatchStage(StageBase):
+    """Evaluations and signals in; signals and transitions out."""
+
+    def __init__(self, config: Config, outputs: Outputs, clock: Clock) -> None:
+        super().__init__(
+            name="watch",
+            topics=(EVALUATIONS.name, ALERT_SIGNALS.name),
+            history=History(
+                topics=(ALERT_TRANSITIONS.name, ALERT_SIGNALS.name),
+                window_s=HISTORY_WINDOW_S,
+                max_bytes=HISTORY_MAX_BYTES,
+            ),
+        )
+        self._rules_file = config.watch.rules_file
+        self._partitions_count = config.kafka.partitions
+        self._outputs = outputs
+        self._clock = clock
+        self._rules: dict[str, Rule] = {}
+        self._partitions: dict[int, PartitionAlerts] = {}
+        self._timer: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Load the rules. Raises ``RuleError`` naming file, rule and field."""
+        self._rules = {rule.alert: rule for rule in load_checked_rules(self._rules_file)}
+        self._timer = asyncio.create_task(self._resolve_in_time())
+
+    def recall(self, message: Message) -> None:
+        """Rebuild alerts from a past signal or transition."""
+        alerts = self._alerts(message.partition)
+        alerts.recalled_at = self._clock.monotonic()
+        try:
+            if message.topic == ALERT_TRANSITIONS.name:
+                for transition in _records(AlertTransition, message):
+                    alerts.recall_transition(transition, message.timestamp_ms)
+            else:
+                for signal in _records(AlertSignal, message):
+                    alerts.recall_signal(signal, message.timestamp_ms)
+        except PoisonError:
+            return  # it was dead-lettered by whoever processed it
+
+    async def process(self, message: Message) -> None:
+        """Raise signals from verdicts, or open and extend alerts by signals."""
+        if self._timer is not None and self._timer.done():
+            self._timer.result()
+        if message.topic == EVALUATIONS.name:
+            waits = [self._raise(row) for row in _records(Evaluation, message)]
+            await asyncio.gather(*(wait for row_waits in waits for wait in row_waits))
+            return
+        alerts = self._alerts(message.partition)
+        now_ns = self._clock.time_ns()
+        opened = [alerts.observe(signal, now_ns) for signal in _records(AlertSignal, message)]
+        distinct = dict.fromkeys(alert for alert in opened if alert is not None)
+        await asyncio.gather(*[self._announce(message.partition, alert) for alert in distinct])
+
+    def forget(self, topic: str, partition: int) -> None:
+        """Another worker owns the partition's rules now; its alerts resolve there."""
+        if topic == ALERT_SIGNALS.name:
+            self._partitions.pop(partition, None)
+
+    async def stop(self) -> None:
+        """Stop the timer; open alerts are rebuilt by whoever comes next."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+    def _alerts(self, partition: int) -> PartitionAlerts:
+        return self._partitions.setdefault(partition, PartitionAlerts(self._rules))
+
+    def _raise(self, row: Evaluation) -> list[Awaitable[None]]:
+        waits: list[Awaitable[None]] = []
+        for rule in self._rules.values():
+            if hits(rule, row):
+                partition = rule_partition(row.tenant, rule.alert, self._partitions_count)
+                SIGNALS_METRIC.labels(rule.alert).inc()
+                waits.append(
+                    self._outputs.emit(ALERT_SIGNALS.name, partition, signal_of(rule, row))
+                )
+        return waits
+
+    def _announce(self, partition: int, alert: Alert) -> Awaitable[None]:
+        """Emit an alert's opening once, whoever waits for it; ends when it is acknowledged."""
+        if alert.taking is None:
+            taken = [self._emit(partition, transition) for transition in alert.opening]
+            alert.taking = asyncio.ensure_future(_opened(alert, taken))
+        return asyncio.shield(alert.taking)
+
+    def _emit(self, partition: int, transition: AlertTransition) -> Awaitable[None]:
+        TRANSITIONS_METRIC.labels(transition.rule, transition.status).inc()
+        return self._outputs.emit(ALERT_TRANSITIONS.name, partition, transition)
+
+    async def _resolve_in_time(self) -> None:
+        # No longer than a recovery, so that no alert opened meanwhile can be overslept.
+        longest_s = min([LONGEST_WAIT_S, *(rule.recovery_s for rule in self._rules.values())])
+        while True:
+            wait_s = min([longest_s, *map(self._due_in_s, self._partitions.values())])
+            await self._clock.sleep(max(SHORTEST_WAIT_S, wait_s))
+            for partition, alerts in list(self._partitions.items()):
+                if self._due_in_s(alerts) <= 0:
+                    for alert in alerts.due(self._clock.time_ns()):
+                        await self._tell_resolved(partition, alerts.resolve(alert))
+
+    def _due_in_s(self, alerts: PartitionAlerts) -> float:
+        """Seconds until an alert of the partition may resolve; infinite without one."""
+        recalled_at = alerts.recalled_at
+        if recalled_at is not None:
+            held_s = recalled_at + AFTER_RECALL_S - self._clock.monotonic()
+            if held_s > 0:
+                return held_s
+        due_ns = alerts.next_due_ns()
+        return inf if due_ns is None else (due_ns - self._clock.time_ns()) / 1e9
+
+    async def _tell_resolved(self, partition: int, transition: AlertTransition) -> None:
+        while partition in self._partitions:
+            try:
+                await self._emit(partition, transition)
+            except RetryableError as error:
+                logger.warning("a resolved alert waits for the broker: %s", error)
+                await self._clock.sleep(RETRY_S)
+            else:
+                return
+
+
+async def _opened(alert: Alert, taken: list[Awaitable[None]]) -> None:
+    try:
+        await asyncio.gather(*taken)
+        alert.opening = ()
+    finally:
+        alert.taking = None  # if it failed, the message is processed and the opening emitted again
+
+
+def _records(kind: type[RecordT], message: Message) -> list[RecordT]:
+    try:
+        return decode_batch(kind, message.value)
+    except BatchError as error:
+        raise PoisonError("undecodable_batch", str(error)) from None

@@ -1,0 +1,52 @@
+-- One row a call: the operation, its verdicts side by side, what was said. Operations that
+-- duplicate another are left out. Where several active versions of an evaluator judged a call,
+-- the latest verdict shows. input_text and output_text join the parts' texts by newlines;
+-- content_hash = lower(hex(SHA256(input_text || '\0' || output_text))), empty without content.
+-- Reading texts, name day or trace_id in WHERE.
+CREATE OR REPLACE VIEW v_calls AS
+SELECT
+  o.tenant AS tenant, o.day AS day, o.trace_id AS trace_id, o.span_id AS span_id,
+  o.parent_span_id AS parent_span_id, o.start_time AS start_time, o.end_time AS end_time,
+  o.duration_ns AS duration_ns, o.time_to_first_token_ns AS time_to_first_token_ns,
+  o.service_name AS service_name, o.service_version AS service_version,
+  o.environment AS environment, o.scope_name AS scope_name, o.scope_version AS scope_version,
+  o.span_name AS span_name, o.dialect AS dialect, o.kind AS kind, o.rolls_up AS rolls_up,
+  o.provider AS provider, o.request_model AS request_model, o.response_model AS response_model,
+  if(o.response_model = '', o.request_model, o.response_model) AS model,
+  o.parameters AS parameters, o.status AS status, o.error_type AS error_type,
+  o.finish_reasons AS finish_reasons, o.input_tokens AS input_tokens,
+  o.cache_read_tokens AS cache_read_tokens, o.cache_write_tokens AS cache_write_tokens,
+  o.output_tokens AS output_tokens, o.reasoning_tokens AS reasoning_tokens,
+  o.cost_usd AS cost_usd, o.price_version AS price_version,
+  o.conversation_id AS conversation_id, o.user_id AS user_id, o.agent_name AS agent_name,
+  o.tool_name AS tool_name, o.prompt_name AS prompt_name, o.prompt_version AS prompt_version,
+  o.content_state AS content_state, o.flags AS flags, o.redacted AS redacted,
+  o.evidence_state AS evidence_state,
+  v.injection.1 AS injection_score, v.injection.2 AS injection_label, v.injection.3 AS injection_state,
+  v.toxicity.1 AS toxicity_score, v.toxicity.2 AS toxicity_label, v.toxicity.3 AS toxicity_state,
+  v.hallucination.1 AS hallucination_score, v.hallucination.2 AS hallucination_label, v.hallucination.3 AS hallucination_state,
+  v.pii.1 AS pii_score, v.pii.2 AS pii_label, v.pii.3 AS pii_state,
+  v.secrets.1 AS secrets_score, v.secrets.2 AS secrets_label, v.secrets.3 AS secrets_state,
+  v.flagged_evaluators AS flagged_evaluators, notEmpty(v.flagged_evaluators) AS flagged,
+  c.input_text AS input_text, c.output_text AS output_text, c.content_hash AS content_hash,
+  o.revision AS revision, o.inserted_at AS inserted_at
+FROM genai_operations AS o FINAL
+LEFT ANY JOIN
+(
+  SELECT
+    tenant, day, trace_id, span_id,
+    argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'injection') AS injection,
+    argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'toxicity') AS toxicity,
+    argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'hallucination') AS hallucination,
+    argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'pii') AS pii,
+    argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'secrets') AS secrets,
+    arraySort(groupUniqArrayIf(evaluator, flagged)) AS flagged_evaluators
+  FROM v_verdicts
+  WHERE target = 'operation'
+  GROUP BY tenant, day, trace_id, span_id
+) AS v ON o.tenant = v.tenant AND o.day = v.day AND o.trace_id = v.trace_id AND o.span_id = v.span_id
+LEFT ANY JOIN v_content AS c
+  ON o.tenant = c.tenant AND o.day = c.day AND o.trace_id = c.trace_id AND o.span_id = c.span_id
+WHERE o.duplicate_of = ''
+SETTINGS do_not_merge_across_partitions_select_final = 1, join_use_nulls = 0,
+  query_plan_join_swap_table = 'false';

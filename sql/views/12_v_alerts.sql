@@ -1,0 +1,17 @@
+-- One row an alert episode (alert and start): resolved once its end has come, else firing.
+CREATE OR REPLACE VIEW v_alerts AS
+SELECT
+  tenant, fingerprint, rule, starts_at,
+  if(countIf(e.status = 'resolved') > 0, 'resolved', 'firing') AS status,
+  max(e.ends_at) AS ends_at,
+  max(e.count) AS signals,
+  max(e.value) AS worst_value,
+  any(e.labels) AS labels,
+  argMax(e.annotations, e.count) AS annotations,
+  arrayDistinct(arrayFlatten(groupArray(e.trace_ids))) AS trace_ids,
+  count() AS transitions,
+  min(e.inserted_at) AS first_seen_at,
+  max(e.inserted_at) AS last_changed_at
+FROM genai_alert_events AS e FINAL
+GROUP BY tenant, fingerprint, rule, starts_at
+SETTINGS do_not_merge_across_partitions_select_final = 1;

@@ -1,0 +1,57 @@
+"""The real broker and the real ClickHouse, started once a test session on free ports.
+
+``broker`` and ``clickhouse`` start on first use; tests keep apart by unique topic names, groups
+and databases. ``config`` points at both.
+"""
+
+import asyncio
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from schemas.config import ClickHouseConfig, Config, KafkaConfig, RuntimeConfig
+from stack.broker import Broker
+from stack.clickhouse.process import ClickHouse
+from stack.ports import free_port
+
+
+@pytest.fixture(scope="session")
+def stack_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Data folder of the session's broker and ClickHouse (logs in ``logs/``)."""
+    return tmp_path_factory.mktemp("stack")
+
+
+@pytest.fixture(scope="session")
+def broker(stack_dir: Path) -> Iterator[Broker]:
+    """A fresh broker; ``.bootstrap`` is its address."""
+    server = Broker(stack_dir, free_port())
+    asyncio.run(server.start())
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def clickhouse(stack_dir: Path) -> Iterator[ClickHouse]:
+    """A fresh ClickHouse; ``.url``, and ``.token`` for the header ``X-Streamgauge-Token``."""
+    server = ClickHouse(stack_dir, free_port(), secrets.token_hex(16))
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def config(broker: Broker, clickhouse: ClickHouse, tmp_path: Path) -> Config:
+    """A configuration for both, with a data folder of the test's own."""
+    return Config(
+        kafka=KafkaConfig(
+            bootstrap_servers=broker.bootstrap,
+            session_timeout_s=6.0,
+            idempotent_producer=False,
+            partitions=4,
+        ),
+        clickhouse=ClickHouseConfig(url=clickhouse.url, token=clickhouse.token),
+        runtime=RuntimeConfig(data_dir=tmp_path, metrics_base_port=free_port()),
+        privacy={"redaction_key": secrets.token_hex(32)},
+    )

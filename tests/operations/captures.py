@@ -1,0 +1,59 @@
+"""Captured requests of real instrumentors, and their normalised fragments as golden files.
+
+Regenerate after a wanted change, then read the difference field by field:
+``python -m tests.operations.captures``.
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ingest.otlp import decode_traces, spans
+from processors.operations.normalize import normalize
+from processors.operations.redact import Redactor
+from schemas.records import Fragment
+
+CAPTURES = Path(__file__).parent.parent / "captures"
+GOLDEN = Path(__file__).parent / "golden"
+DIALECTS = ("otel_genai", "openinference", "traceloop")
+KEY = b"key of the tests, 32 bytes long."
+TENANT = "default"
+
+
+def names() -> list[str]:
+    """Names of the captures of the dialects with a file, without their suffix."""
+    found = sorted(path.name.removesuffix(".json") for path in CAPTURES.glob("*.json"))
+    return [name for name in found if name.startswith(DIALECTS)]
+
+
+def fragments(name: str) -> tuple[list[Fragment], list[str]]:
+    """Fragments of one capture, and names of the spans that were filtered."""
+    decoded = decode_traces((CAPTURES / f"{name}.json").read_bytes(), "json")
+    found: list[Fragment] = []
+    filtered: list[str] = []
+    for resource, scope, span in spans(decoded.request):
+        timestamp_ms = span.end_time_unix_nano // 1_000_000
+        fragment = normalize(span, resource, scope, TENANT, timestamp_ms, False, Redactor(KEY))
+        if fragment is None:
+            filtered.append(span.name)
+        else:
+            found.append(fragment)
+    return found, filtered
+
+
+def golden(name: str) -> dict[str, Any]:
+    """What the golden file of a capture holds: fields that differ from their defaults."""
+    found, filtered = fragments(name)
+    dumped = [json.loads(f.model_dump_json(exclude_defaults=True)) for f in found]
+    return {"fragments": dumped, "filtered": filtered}
+
+
+def text(document: dict[str, Any]) -> str:
+    """Golden file text."""
+    return json.dumps(document, ensure_ascii=False, indent=1) + "\n"
+
+
+if __name__ == "__main__":
+    GOLDEN.mkdir(exist_ok=True)
+    for capture in names():
+        (GOLDEN / f"{capture}.json").write_text(text(golden(capture)), encoding="utf-8")

@@ -1,0 +1,134 @@
+"""Workers on the real broker: fresh topics of its own for each test, in process or as processes."""
+
+import asyncio
+import itertools
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from ingest.kafka import kafka_options
+from processors.runtime.clock import SystemClock
+from processors.runtime.history import KafkaHistory
+from processors.runtime.outputs import KafkaOutputs
+from processors.runtime.worker import Worker
+from schemas.config import Config, KafkaConfig, RuntimeConfig
+from schemas.topics import GROUP_PREFIX
+from tests.runtime.stages import ScriptedStage
+
+ROOT = Path(__file__).resolve().parents[2]
+PARTITIONS = 4
+_numbers = itertools.count(1)
+
+
+def make_config(bootstrap: str, data_dir: Path, runner: str) -> Config:
+    return Config(
+        kafka=KafkaConfig(
+            bootstrap_servers=bootstrap,
+            session_timeout_s=3.0,
+            idempotent_producer=False,
+            partitions=PARTITIONS,
+        ),
+        runtime=RuntimeConfig(
+            runner=runner,
+            data_dir=data_dir,
+            commit_interval_s=0.2,
+            drain_s=1.0,  # type: ignore[arg-type]
+        ),
+    )
+
+
+def fresh(name: str) -> str:
+    """A name that no other test uses."""
+    return f"{name}-{os.getpid()}-{next(_numbers)}"
+
+
+async def make_topic(config: Config, name: str = "topic", partitions: int = PARTITIONS) -> str:
+    topic = fresh(name)
+    admin = AIOKafkaAdminClient(**kafka_options(config.kafka))
+    await admin.start()
+    try:
+        await admin.create_topics([NewTopic(topic, partitions, 1)])
+    finally:
+        await admin.close()
+    return topic
+
+
+async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise TimeoutError("the condition did not come true")
+        await asyncio.sleep(0.02)
+
+
+@asynccontextmanager
+async def running(
+    stage: ScriptedStage, config: Config, instance: str = ""
+) -> AsyncIterator[Worker]:
+    """A worker in this process, assigned when entered, stopped when left."""
+    clock = SystemClock()
+    worker = Worker.around(stage, KafkaOutputs(config, clock), config, clock, 0, instance)
+    await worker.start()
+    try:
+        await until(lambda: worker.runner.ready)
+        yield worker
+    finally:
+        await asyncio.wait_for(worker.runner.stop(), 15)
+        await worker.outputs.stop()
+        await worker.health.stop()
+
+
+async def committed(config: Config, group: str, topic: str) -> int:
+    """Sum of the group's committed offsets over the topic's partitions."""
+    history = KafkaHistory(config, SystemClock())
+    keys = [(topic, partition) for partition in range(PARTITIONS)]
+    offsets = await history.committed(GROUP_PREFIX + group, keys)
+    return sum(offsets.values())
+
+
+@dataclass
+class WorkerProcess:
+    """A worker in a process of its own that appends what it has processed to a file."""
+
+    config: Config
+    stage: str
+    topic: str
+    journal: Path
+    instance: str = ""
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def start(self) -> "WorkerProcess":
+        arguments = {
+            "stage": self.stage, "topic": self.topic, "journal": str(self.journal),
+            "instance": self.instance, "bootstrap": self.config.kafka.bootstrap_servers,
+            "runner": self.config.runtime.runner, "data_dir": str(self.config.runtime.data_dir),
+        }  # fmt: skip
+        self.log = self.journal.with_suffix(".log").open("ab")
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "tests.runtime.journal_worker", json.dumps(arguments)],
+            cwd=ROOT, env=os.environ | self.environment, stdout=self.log, stderr=self.log,
+        )  # fmt: skip
+        return self
+
+    def lines(self) -> list[str]:
+        return self.journal.read_text().splitlines() if self.journal.exists() else []
+
+    def ready(self) -> bool:
+        return "ready" in self.lines()
+
+    def processed(self) -> list[str]:
+        return [line for line in self.lines() if line != "ready"]
+
+    def end(self) -> None:
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait()
+        self.log.close()

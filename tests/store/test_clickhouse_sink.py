@@ -1,0 +1,182 @@
+"""The sink against a real ClickHouse: batching, retries under one token, refusals, outages."""
+
+import asyncio
+import dataclasses
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
+
+from processors.clickhouse import ClickHouseSink, _Connection, _fault
+from processors.runtime.clock import SystemClock
+from processors.store.rows import Row, ledger_row
+from schemas.config import ClickHouseConfig, Config
+from schemas.metrics import REGISTRY
+from schemas.protocols import PoisonError
+from schemas.records import LedgerRow
+from sql.client import connect
+from sql.migrate import migrate
+from sql.tables import table
+from stack.clickhouse.process import ClickHouse
+from stack.ports import free_port
+from tests.sql.records import NOW_NS
+
+WAIT_S = 40.0
+
+
+def books(topic: str, offset: int, dead: int = 0) -> Row:
+    """A ledger row; ``topic`` keeps tests apart."""
+    return ledger_row(
+        LedgerRow(
+            tenant="default", stage="traces", topic=topic, partition=0, offset=offset,
+            timestamp_ms=NOW_NS // 1_000_000, items_in=1, items_out=1, filtered=0, dead=dead,
+        )
+    )  # fmt: skip
+
+
+def offsets(client: Client, topic: str) -> list[int]:
+    """Stored offsets as inserted, duplicates included."""
+    rows = client.query(
+        "SELECT offset FROM genai_ledger WHERE topic = {topic:String} ORDER BY offset",
+        parameters={"topic": topic},
+    ).result_rows
+    return [row[0] for row in rows]
+
+
+def inserts(outcome: str) -> float:
+    """Inserts into the ledger so far."""
+    labels = {"table": "genai_ledger", "outcome": outcome}
+    return REGISTRY.get_sample_value("streamgauge_clickhouse_inserts_total", labels) or 0.0
+
+
+async def test_rows_of_many_callers_share_an_insert(sink: ClickHouseSink, client: Client) -> None:
+    before = inserts("done")
+    await asyncio.gather(*(sink.insert("genai_ledger", [books("share", n)]) for n in range(50)))
+    assert offsets(client, "share") == list(range(50))
+    assert inserts("done") == before + 1
+
+
+async def test_no_rows_is_no_insert(sink: ClickHouseSink) -> None:
+    before = inserts("done")
+    await sink.insert("genai_ledger", [])
+    assert inserts("done") == before
+
+
+async def test_full_batch_does_not_wait(migrated: Config) -> None:
+    slow = migrated.clickhouse.model_copy(update={"insert_linger_s": 60.0, "insert_rows": 3})
+    sink = ClickHouseSink(migrated.model_copy(update={"clickhouse": slow}), SystemClock())
+    rows = [books("full", offset) for offset in range(3)]
+    await asyncio.wait_for(sink.insert("genai_ledger", rows), 10)
+    await sink.close()
+
+
+def test_retry_under_the_same_token_stores_once(migrated: Config, client: Client) -> None:
+    connection = _Connection(table("genai_ledger"), migrated.clickhouse)
+    rows = [books("token", 1), books("token", 2)]
+    connection.insert(rows, "one-token")
+    connection.insert(rows, "one-token")
+    assert offsets(client, "token") == [1, 2]
+    connection.insert(rows, "another-token")
+    assert offsets(client, "token") == [1, 1, 2, 2]
+
+
+@pytest.mark.parametrize("bad", [0, 3, 7])
+async def test_only_the_offender_is_poison(sink: ClickHouseSink, client: Client, bad: int) -> None:
+    topic = f"poison-{bad}"
+    submitted = [
+        sink.insert("genai_ledger", [books(topic, n), books(topic, 100 + n)]) for n in range(8)
+    ]
+    wrong = list(books(topic, 99))
+    wrong[table("genai_ledger").columns.index("items_in")] = "not a number"
+    submitted.insert(bad, sink.insert("genai_ledger", [tuple(wrong)]))
+    outcomes = await asyncio.gather(*submitted, return_exceptions=True)
+    refused = outcomes.pop(bad)
+    assert isinstance(refused, PoisonError)
+    assert refused.reason == "rows_refused"
+    assert "not a number" not in str(refused)
+    assert outcomes == [None] * 8
+    assert offsets(client, topic) == [*range(8), *range(100, 108)]
+
+
+async def test_rows_the_server_refuses_are_poison(sink: ClickHouseSink, client: Client) -> None:
+    client.command("ALTER TABLE genai_ledger ADD CONSTRAINT few CHECK dead < 1000")
+    try:
+        good = sink.insert("genai_ledger", [books("server", 1)])
+        bad = sink.insert("genai_ledger", [books("server", 2, dead=1000)])
+        deployed = ("default", "pii", "v", 0, 0, 1, "active", 1)
+        other = sink.insert("genai_model_deployments", [deployed])
+        outcomes = await asyncio.gather(good, bad, other, return_exceptions=True)
+    finally:
+        client.command("ALTER TABLE genai_ledger DROP CONSTRAINT few")
+    assert isinstance(outcomes[1], PoisonError)
+    assert "469" in str(outcomes[1])
+    assert (outcomes[0], outcomes[2]) == (None, None)
+    assert offsets(client, "server") == [1]
+
+
+@pytest.mark.parametrize(
+    ("error", "kind"),
+    [
+        (OperationalError("connection refused"), "transient"),
+        (DatabaseError("proxy says 503"), "transient"),
+        (DatabaseError("x", code=241), "transient"),
+        (DatabaseError("x", code=252), "transient"),
+        (DatabaseError("Too many partitions for single INSERT block", code=252), "data"),
+        (DatabaseError("x", code=27), "data"),
+        (DatabaseError("x", code=1002), "unknown"),
+        (ConnectionResetError(), "transient"),
+    ],
+)
+def test_faults_are_told_apart(error: Exception, kind: str) -> None:
+    assert _fault(error)[0] == kind
+
+
+@dataclasses.dataclass
+class Own:
+    """A ClickHouse of one test's own, to kill, and a sink into it."""
+
+    server: ClickHouse
+    config: Config
+    sink: ClickHouseSink
+
+
+@pytest.fixture
+async def own(tmp_path: Path) -> AsyncIterator[Own]:
+    server = ClickHouse(tmp_path, free_port(), "own-token")
+    settings: dict[str, Any] = {"url": server.url, "token": server.token, "insert_linger_s": 0.02}
+    config = Config(clickhouse=ClickHouseConfig(**settings))
+    await asyncio.to_thread(server.start)
+    sink = ClickHouseSink(config, SystemClock())
+    yield Own(server, config, sink)
+    await sink.close()
+    server.stop()
+
+
+async def test_server_away_and_back_loses_nothing(own: Own) -> None:
+    await asyncio.to_thread(migrate, own.config)
+    await own.sink.insert("genai_ledger", [books("away", 0)])
+    await asyncio.to_thread(own.server.stop)
+    before = inserts("retried")
+    waiting = [
+        asyncio.ensure_future(own.sink.insert("genai_ledger", [books("away", n)]))
+        for n in range(1, 40)
+    ]
+    await asyncio.sleep(0.5)
+    assert not any(task.done() for task in waiting)
+    assert inserts("retried") > before
+    await asyncio.to_thread(own.server.start)
+    await asyncio.wait_for(asyncio.gather(*waiting), WAIT_S)
+    client = await asyncio.to_thread(connect, own.config.clickhouse)
+    assert sorted(set(offsets(client, "away"))) == list(range(40))
+    client.close()
+
+
+async def test_waits_for_the_migration(own: Own) -> None:
+    waiting = asyncio.ensure_future(own.sink.insert("genai_ledger", [books("early", 1)]))
+    await asyncio.sleep(0.3)
+    assert not waiting.done()
+    await asyncio.to_thread(migrate, own.config)
+    await asyncio.wait_for(waiting, WAIT_S)
