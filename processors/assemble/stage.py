@@ -41,6 +41,7 @@ anew, and a long agent trace would otherwise do so for every tool result."""
 EMISSIONS_MAX = 32
 """Emissions of one operation after which other spans' fragments no longer cause one: a trace of
 thousands of spans under one wrapper would otherwise be emitted whole for each of them."""
+RETRIEVING_SERVICES_MAX = 10_000
 FRAGMENT_ID = re.compile("[0-9a-f]{16}")
 
 
@@ -59,6 +60,7 @@ class AssembleStage(StageBase):
         self._clock = clock
         self._memory = TraceMemory(self._config.trace_idle_s, self._config.evidence_bytes)
         self._graces = Graces(clock)
+        self._retrieving: dict[tuple[str, str], None] = {}
         self._relieved_until = float("-inf")
         self._pending: dict[Pending, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -72,7 +74,8 @@ class AssembleStage(StageBase):
             return  # it was dead-lettered by whoever processed it
         now = self._clock.monotonic()
         for fragment in fragments:
-            self._memory.apply(message.partition, fragment, now)
+            state, _ = self._memory.apply(message.partition, fragment, now)
+            self._note_retrieval(state, fragment)
         self._memory.trim(now)
 
     async def process(self, message: Message) -> None:
@@ -110,6 +113,7 @@ class AssembleStage(StageBase):
         for fragment in fragments:
             state, new = self._memory.apply(partition, fragment, now)
             STAGE_RECORDS.labels("assemble", "learned" if new else "known").inc()
+            self._note_retrieval(state, fragment)
             touched.setdefault(id(state), (state, {}))[1][fragment.span_id] = None
         waits: list[Awaitable[None]] = []
         for state, span_ids in touched.values():
@@ -183,12 +187,26 @@ class AssembleStage(StageBase):
         open_retrieval = (
             entry.answer_unsupported()
             and not repeats
+            and self._retrieves(state, entry)
             and state.parent_unseen(entry)
             and not state.evidence_for(entry, self._config.trace_evidence_bytes)[0]
         )
         if open_retrieval or (entry.wraps() and not repeats):
             until = max(until, entry.first_seen + self._config.evidence_grace_s)
         return until
+
+    def _note_retrieval(self, state: TraceState, fragment: Fragment) -> None:
+        """Remember services whose traces bring evidence: calls of others need not wait for any."""
+        if fragment.call is not None and state.spans[fragment.span_id].evidence:
+            self._retrieving[fragment.tenant, fragment.call.service_name] = None
+            if len(self._retrieving) > RETRIEVING_SERVICES_MAX:
+                del self._retrieving[next(iter(self._retrieving))]
+
+    def _retrieves(self, state: TraceState, entry: SpanEntry) -> bool:
+        return (
+            entry.best is not None
+            and (state.key[1], entry.best[1].service_name) in self._retrieving
+        )
 
     def _defer(
         self, state: TraceState, entry: SpanEntry, until: float, settles: bool

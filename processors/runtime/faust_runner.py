@@ -17,7 +17,8 @@ from yarl import URL
 
 from ingest.kafka import kafka_options
 from processors.runtime.assignments import Assignments
-from processors.runtime.pipeline import FatalStageError, Pipeline
+from processors.runtime.errors import FatalStageError
+from processors.runtime.pipeline import Pipeline
 from processors.runtime.producer import RECORD_OVERHEAD_BYTES
 from schemas.config import Config
 from schemas.protocols import Message, Stage

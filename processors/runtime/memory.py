@@ -17,7 +17,8 @@ import itertools
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
-from processors.runtime.pipeline import FatalStageError, Pipeline, TopicPartition
+from processors.runtime.errors import FatalStageError
+from processors.runtime.pipeline import Pipeline, TopicPartition
 from schemas.config import Config
 from schemas.protocols import Clock, DeadLetter, History, Message, RetryableError, Stage
 from schemas.records import RECORDS, Record, decode_batch, encode_batch, encode_record

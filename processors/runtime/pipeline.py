@@ -10,19 +10,19 @@ is acknowledged any more and the worker exits, so that a restart begins at the l
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from typing import Protocol
 
 from processors.runtime.backoff import Backoff, last_retry_s
 from processors.runtime.dead_letter_limits import DeadLetterLimits
+from processors.runtime.errors import FatalStageError, SkippedMessageError
 from processors.runtime.failpoints import failpoint
+from processors.runtime.recall import RecallReader
 from schemas import metrics
 from schemas.config import Config
 from schemas.protocols import (
     Clock,
     DeadLetter,
-    History,
     Message,
     Outputs,
     PoisonError,
@@ -38,31 +38,6 @@ MESSAGE_OVERHEAD_BYTES = 1024
 
 Ack = Callable[[], None]
 TopicPartition = tuple[str, int]
-
-
-class SkippedMessageError(Exception):
-    """The client library stepped over a message that exists."""
-
-
-class FatalStageError(Exception):
-    """The stage stopped for good; the worker must exit without acknowledging anything more."""
-
-
-class RecallReader(Protocol):
-    """Reads a partition beside the runner: a stage's history, and gaps. Retries faults for ever."""
-
-    async def holds_any(self, topic: str, partition: int, first: int, stop: int) -> bool:
-        """Whether a message lies in [first, stop)."""
-        ...
-
-    def read(
-        self, topic: str, partition: int, before: int | None, anchor_ms: int, history: History
-    ) -> AsyncIterator[Message]:
-        """Messages of ``topic`` older than offset ``before`` (None: to its end), oldest first.
-
-        ``anchor_ms`` is the time the window ends at where no earlier message tells it.
-        """
-        ...
 
 
 @dataclass(slots=True, eq=False)

@@ -64,15 +64,15 @@ def run_worker(name: str, config: Config, *, port: int = 0, instance: str = "") 
     """
     spec = stage_spec(name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-        worker = runner.run(_start(spec, config, port, instance))
+        worker = runner.run(_prepare(spec, config, port, instance))
         code = runner.run(worker.run())
         logging.shutdown()
         os._exit(code)  # threads and tasks of a client library must not keep a finished worker
 
 
-async def _start(spec: StageSpec, config: Config, port: int, instance: str) -> "Worker":
+async def _prepare(spec: StageSpec, config: Config, port: int, instance: str) -> "Worker":
     worker = Worker.build(spec, config, SystemClock(), port, instance)
-    await worker.start()
+    await worker.prepare()
     return worker
 
 
@@ -121,15 +121,14 @@ class Worker:
         watchdog = Watchdog(pipeline, history, config.runtime.stuck_s)
         return cls(stage, config, outputs, pipeline, runner, health, watchdog)
 
-    async def start(self) -> None:
-        """Probes first (so that a taken port is told), then the stage, then the group."""
+    async def prepare(self) -> None:
+        """Probes first (so that a taken port is told), then the stage; no message is read yet."""
         port = await self.health.start()
         logger.info("worker %s: probes on port %d", self.stage.name, port)
         await self.pipeline.start()
-        await self.runner.start()
 
     async def run(self) -> int:
-        """Until a signal or a failure; the process's exit code."""
+        """Join the group and work until a signal or a failure; the process's exit code."""
         stopping = asyncio.Event()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -154,9 +153,14 @@ class Worker:
         return EXIT_FAILED if self.pipeline.fatal is not None else EXIT_OK
 
     async def _watch(self) -> None:
-        """Ends by raising: the runner crashed, or the worker is stuck."""
+        """Ends by raising: the runner cannot start, it crashed, or the worker is stuck."""
+        starting = asyncio.create_task(self.runner.start())
         while True:
-            await asyncio.sleep(WATCH_INTERVAL_S)
+            if starting.done():
+                starting.result()
+                await asyncio.sleep(WATCH_INTERVAL_S)
+            else:  # it may read and process already: a start in Faust ends late
+                await asyncio.wait({starting}, timeout=WATCH_INTERVAL_S)
             if self.runner.crashed is not None:
                 raise self.runner.crashed
             await self.watchdog.check()

@@ -12,6 +12,8 @@ import asyncio
 import contextlib
 import json
 import re
+import shutil
+import tempfile
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -31,6 +33,7 @@ INSERT_CHUNK_BYTES = 4 * MIB
 TOO_MANY_QUERIES = 202
 UNKNOWN_EXCEPTION = 1002
 _CODE = re.compile(r"Code: (\d+)\.")
+_SETTINGS_CLAUSE = re.compile(r"(.*?)(\bSETTINGS\s.*)?\Z", re.IGNORECASE | re.DOTALL)
 _SETTING_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_.]*\Z")
 
 SERVER_OPTIONS: Mapping[str, int] = {
@@ -185,18 +188,23 @@ class Engine:
             connection.close()
 
     def _insert(self, request: Request, data: BinaryIO, insert_format: str) -> Answer:
+        """Spool the data and INSERT it from the file.
+
+        Not chdb's streaming insert: measured on 26.9, its ``insert_done`` reports success for rows
+        that the table then refused (too many parts, constraint, memory): they would be lost.
+        """
+        target, settings = _SETTINGS_CLAUSE.match(request.sql).groups()  # type: ignore[union-attr]
         connection = self._prepared(request)
         try:
-            inserter = connection.send_insert(request.sql, insert_format)
-            try:
-                while chunk := data.read(INSERT_CHUNK_BYTES):
-                    connection.insert_append(inserter, chunk)
-            except BaseException:
-                # A stream given up commits nothing; what the engine says to that adds nothing.
-                with contextlib.suppress(RuntimeError):
-                    connection.insert_cancel(inserter)
-                raise
-            result = connection.insert_done(inserter)
+            with tempfile.NamedTemporaryFile(prefix="insert-") as spooled:
+                shutil.copyfileobj(data, spooled, INSERT_CHUNK_BYTES)
+                spooled.flush()
+                result = connection.query(
+                    f"{target} FROM INFILE {_quote(spooled.name)} COMPRESSION 'none' "
+                    f"{settings or ''} FORMAT {insert_format}",
+                    "TSV",
+                    params=dict(request.parameters),
+                )
             return Answer(
                 body=b"",
                 written_rows=result.rows_written(),

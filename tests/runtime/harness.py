@@ -76,7 +76,8 @@ async def running(
     """A worker in this process, assigned when entered, stopped when left."""
     clock = SystemClock()
     worker = Worker.around(stage, KafkaOutputs(config, clock), config, clock, 0, instance)
-    await worker.start()
+    await worker.prepare()
+    await worker.runner.start()
     try:
         await until(lambda: worker.runner.ready)
         yield worker

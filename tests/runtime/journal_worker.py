@@ -36,7 +36,7 @@ async def main(arguments: dict[str, str]) -> int:
     clock = SystemClock()
     outputs = KafkaOutputs(config, clock)
     worker = Worker.around(stage, outputs, config, clock, 0, arguments["instance"])
-    await worker.start()
+    await worker.prepare()
 
     async def announce() -> None:
         await until(lambda: worker.runner.ready, 60)

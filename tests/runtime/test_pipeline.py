@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from processors.runtime.dead_letter_limits import DeadLetterLimitError
+from processors.runtime.errors import FatalStageError, SkippedMessageError
 from processors.runtime.memory import (
     FakeClock,
     MemoryOutputs,
@@ -17,12 +18,7 @@ from processors.runtime.memory import (
     run_stage,
     settle,
 )
-from processors.runtime.pipeline import (
-    MESSAGE_OVERHEAD_BYTES,
-    FatalStageError,
-    Pipeline,
-    SkippedMessageError,
-)
+from processors.runtime.pipeline import MESSAGE_OVERHEAD_BYTES, Pipeline
 from schemas.config import Config, RuntimeConfig
 from schemas.protocols import History, Message
 from tests.runtime.stages import TOPIC, ScriptedStage
