@@ -6,6 +6,10 @@ from aiokafka.helpers import create_ssl_context
 
 from schemas.config import KafkaConfig
 
+METADATA_MAX_AGE_MS = 5_000
+"""A group that rejoins while a broker starts may see topics without partitions and assign nothing;
+the next metadata makes it join again. The clients' default is five minutes."""
+
 
 def kafka_options(config: KafkaConfig) -> dict[str, Any]:
     """Keyword arguments that every aiokafka client takes alike.
@@ -16,6 +20,7 @@ def kafka_options(config: KafkaConfig) -> dict[str, Any]:
         "bootstrap_servers": config.bootstrap_servers,
         "client_id": config.client_id,
         "security_protocol": config.security_protocol,
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
     if config.security_protocol in ("SSL", "SASL_SSL"):
         options["ssl_context"] = create_ssl_context(

@@ -49,6 +49,9 @@ class KafkaConfig(Section):
     )
     replication_factor: int = Field(default=1, ge=1, description="3 in production")
     min_insync_replicas: int = Field(default=1, ge=1, description="2 in production")
+    incarnation: str = Field(
+        default="1", description="raise it when topics are re-created and offsets restart"
+    )
     max_message_bytes: int = Field(default=8 * MIB, description="hard cap of one message")
 
 

@@ -122,12 +122,14 @@ class History:
 
     ``topics`` are read on that same partition number, without a group, from ``window_s`` before
     the last message that precedes the first new one, at most ``max_bytes`` (newest kept); for the
-    message's own topic up to that message, for other topics up to their end.
+    message's own topic up to that message, for other topics up to their end. ``owners`` are the
+    topics whose assignment brings the history (all of the stage's when empty).
     """
 
     topics: tuple[str, ...] = ()
     window_s: float = 0.0
     max_bytes: int = 64 << 20
+    owners: tuple[str, ...] = ()
 
 
 class Stage(Protocol):

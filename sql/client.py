@@ -4,6 +4,7 @@ import logging
 from urllib.parse import urlsplit
 
 import clickhouse_connect
+from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 
 from schemas.config import ClickHouseConfig
@@ -12,6 +13,9 @@ TOKEN_HEADER = "X-Streamgauge-Token"  # noqa: S105 - a header's name
 logging.getLogger("clickhouse_connect.driver.transform").setLevel(logging.CRITICAL)
 # It logs values that a column cannot hold, with a traceback: content must not reach logs. The
 # error itself is raised to the caller.
+
+options.pd = options.pd_time_test = None
+# Else the first insert imports pandas where it happens to be installed: seconds, and 70 MiB.
 
 CONNECT_TIMEOUT_S = 5
 ANSWER_TIMEOUT_S = 120

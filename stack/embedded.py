@@ -6,6 +6,7 @@ generated ``streamgauge.yaml`` and get secrets by environment, so that no secret
 
 import os
 import secrets
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -46,6 +47,8 @@ def embedded_config(config: Config) -> Config:
     result.runtime.data_dir = data_dir
     result.kafka.session_timeout_s = SESSION_TIMEOUT_S
     result.kafka.idempotent_producer = False
+    # Offsets start over with the in-memory broker, while ClickHouse keeps the ledger.
+    result.kafka.incarnation = str(time.time_ns() // 1_000_000_000)
     result.kafka.replication_factor = result.kafka.min_insync_replicas = 1
     if "partitions" not in config.kafka.model_fields_set:
         result.kafka.partitions = PARTITIONS

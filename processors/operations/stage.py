@@ -112,6 +112,7 @@ class OperationsStage(StageBase):
             tenant=tenant,
             stage=self.name,
             topic=message.topic,
+            incarnation=self._config.kafka.incarnation,
             partition=message.partition,
             offset=message.offset,
             timestamp_ms=message.timestamp_ms,

@@ -13,9 +13,8 @@ import faust
 from faust.transport.drivers import aiokafka as driver
 from faust.types import TP
 from mode.supervisors import CrashingSupervisor
-from yarl import URL
 
-from ingest.kafka import kafka_options
+from ingest.kafka import METADATA_MAX_AGE_MS, kafka_options
 from processors.runtime.assignments import Assignments
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline
@@ -190,11 +189,12 @@ def app_settings(stage: str, config: Config, instance: str) -> dict[str, Any]:
     session_s = kafka.session_timeout_s
     return {
         "id": GROUP_PREFIX + stage,
-        "broker": [URL(f"kafka://{address}") for address in kafka.bootstrap_servers.split(",")],
+        "broker": [f"kafka://{address.strip()}" for address in kafka.bootstrap_servers.split(",")],
         "broker_client_id": kafka.client_id,
         "broker_credentials": _credentials(config),
         "consumer_group_instance_id": instance or None,
         "consumer_auto_offset_reset": "earliest",
+        "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,
         "consumer_max_fetch_size": kafka.max_message_bytes + RECORD_OVERHEAD_BYTES,
         "broker_session_timeout": session_s,
         "broker_heartbeat_interval": max(1.0, session_s / 6),

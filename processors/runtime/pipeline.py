@@ -208,7 +208,7 @@ class Pipeline:
         assignment = self._assignments[key] = _Assignment()
         topic, partition = key
         history = self._stage.history
-        if self._recall is None:
+        if self._recall is None or (history.owners and topic not in history.owners):
             return assignment
         for other in history.topics:
             if other == topic:

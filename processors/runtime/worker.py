@@ -6,7 +6,6 @@ last commit. Client libraries can hang while closing, so the end is never left t
 """
 
 import asyncio
-import contextlib
 import logging
 import os
 import signal
@@ -145,11 +144,13 @@ class Worker:
                 logger.critical("worker %s: %s", self.stage.name, error, exc_info=error)
             return EXIT_FAILED
         logger.info("worker %s drains", self.stage.name)
-        with contextlib.suppress(TimeoutError):
+        try:
             async with asyncio.timeout(self.config.runtime.drain_s + CLOSE_TIMEOUT_S):
                 await self.runner.stop()
                 await self.pipeline.stop()
                 await self.outputs.stop()
+        except Exception as error:  # the process ends here in any case; the commit is what counts
+            logger.warning("worker %s closed roughly: %r", self.stage.name, error)
         return EXIT_FAILED if self.pipeline.fatal is not None else EXIT_OK
 
     async def _watch(self) -> None:

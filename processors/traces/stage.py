@@ -23,6 +23,7 @@ class TracesStage(StageBase):
     def __init__(self, config: Config, outputs: Outputs, clock: Clock, sink: TableSink) -> None:
         super().__init__("traces", tuple(topic.name for topic in RAW_SPANS))
         self._tenant = config.tenant
+        self._incarnation = config.kafka.incarnation
         self._redactor = Redactor(load_key(config))
         self._sink = sink
 
@@ -64,6 +65,7 @@ class TracesStage(StageBase):
             tenant=tenant,
             stage=self.name,
             topic=message.topic,
+            incarnation=self._incarnation,
             partition=message.partition,
             offset=message.offset,
             timestamp_ms=first_timestamp_ms(message),

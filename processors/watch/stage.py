@@ -64,6 +64,7 @@ class WatchStage(StageBase):
                 topics=(ALERT_TRANSITIONS.name, ALERT_SIGNALS.name),
                 window_s=HISTORY_WINDOW_S,
                 max_bytes=HISTORY_MAX_BYTES,
+                owners=(ALERT_SIGNALS.name,),
             ),
         )
         self._rules_file = config.watch.rules_file

@@ -9,7 +9,6 @@ full refuses at once. Statements are never logged: they may hold content.
 """
 
 import asyncio
-import contextlib
 import json
 import re
 import shutil

@@ -24,7 +24,7 @@ from rich.table import Table
 from schemas.config import Config, WebhookReceiver
 from sql.client import connect
 from stack.demo.webhook import WebhookInbox
-from stack.ports import PortError
+from stack.errors import StackError
 from stack.up import Stack, start_stack
 
 POLL_S = 0.5
@@ -267,7 +267,7 @@ def run_demo(config: Config, *, once: bool, count: int, rate: float, console: Co
     demo = Demo(config, count, rate, console)
     try:
         asyncio.run(demo.run(once))
-    except PortError as error:
+    except StackError as error:
         console.print(f"[red]{error}[/]")
         return 2
     except KeyboardInterrupt:

@@ -210,6 +210,7 @@ async def test_documents_and_tool_results_go_to_calls_that_end_after_them() -> N
 
 async def test_open_retrieval_is_awaited_shortly() -> None:
     bench = Bench()
+    await bench.done(tool(9, "too late", end_s=8))
     held = bench.send(span(5, parent=1, end_s=4, content=chat_content("where?", "in Paris")))
     await bench.clock.advance(0.5)
     assert not held.done()
@@ -217,6 +218,11 @@ async def test_open_retrieval_is_awaited_shortly() -> None:
     await held
     calls = [o for o in bench.emitted if o.span_id == span_id(5)]
     assert [len(o.evidence) for o in calls] == [1]
+
+
+async def test_no_retrieval_is_awaited_of_a_service_that_never_had_any() -> None:
+    bench = Bench()
+    await bench.send(span(5, parent=1, end_s=4, content=chat_content("where?", "in Paris")))
 
 
 async def test_later_evidence_emits_again_at_most_twice_and_coalesced() -> None:

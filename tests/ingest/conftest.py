@@ -81,7 +81,7 @@ class RunningGateway:
     async def wait_ready(self, timeout_s: float = 15.0) -> None:
         """Return once ready."""
         async with asyncio.timeout(timeout_s):
-            while not await self.ready():  # noqa: ASYNC110 (another process is polled)
+            while not await self.ready():
                 await asyncio.sleep(0.05)
 
 

@@ -51,7 +51,7 @@ async def refused(gateway: RunningGateway) -> None:
 async def accepted_before(gateway: RunningGateway, timeout_s: float) -> None:
     """Exports again and again, as a client does, until one is taken."""
     async with asyncio.timeout(timeout_s):
-        while (await gateway.post(traces(1).SerializeToString()))[0] != 200:  # noqa: ASYNC110
+        while (await gateway.post(traces(1).SerializeToString()))[0] != 200:
             await asyncio.sleep(0.2)
 
 
@@ -74,7 +74,7 @@ async def test_broker_away_gives_503_and_the_gateway_recovers_by_itself(
     broker.stop()
     await refused(gateway)
     async with asyncio.timeout(10):
-        while await gateway.ready():  # noqa: ASYNC110 (the gateway's own probe is awaited)
+        while await gateway.ready():
             await asyncio.sleep(0.05)
     await refused(gateway)
 

@@ -105,19 +105,25 @@ class WorkerProcess:
     journal: Path
     instance: str = ""
     environment: dict[str, str] = field(default_factory=dict)
+    _started: "subprocess.Popen[bytes] | None" = None
 
-    def start(self) -> "WorkerProcess":
+    @property
+    def process(self) -> "subprocess.Popen[bytes]":
+        if self._started is None:
+            raise RuntimeError("not started")
+        return self._started
+
+    def start(self) -> None:
         arguments = {
             "stage": self.stage, "topic": self.topic, "journal": str(self.journal),
             "instance": self.instance, "bootstrap": self.config.kafka.bootstrap_servers,
             "runner": self.config.runtime.runner, "data_dir": str(self.config.runtime.data_dir),
         }  # fmt: skip
-        self.log = self.journal.with_suffix(".log").open("ab")
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.runtime.journal_worker", json.dumps(arguments)],
-            cwd=ROOT, env=os.environ | self.environment, stdout=self.log, stderr=self.log,
-        )  # fmt: skip
-        return self
+        with self.journal.with_suffix(".log").open("ab") as log:
+            self._started = subprocess.Popen(
+                [sys.executable, "-m", "tests.runtime.journal_worker", json.dumps(arguments)],
+                cwd=ROOT, env=os.environ | self.environment, stdout=log, stderr=log,
+            )  # fmt: skip
 
     def lines(self) -> list[str]:
         return self.journal.read_text().splitlines() if self.journal.exists() else []
@@ -129,7 +135,6 @@ class WorkerProcess:
         return [line for line in self.lines() if line != "ready"]
 
     def end(self) -> None:
-        if self.process.poll() is None:
-            self.process.kill()
-        self.process.wait()
-        self.log.close()
+        if self._started is not None:
+            self._started.kill()
+            self._started.wait()

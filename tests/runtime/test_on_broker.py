@@ -42,6 +42,11 @@ def config(request: Any, broker: Broker, tmp_path: Path) -> Config:
 
 
 @pytest.fixture
+def faust_config(broker: Broker, tmp_path: Path) -> Config:
+    return make_config(broker.bootstrap, tmp_path, "faust")
+
+
+@pytest.fixture
 def plain(broker: Broker, tmp_path: Path) -> Config:
     return make_config(broker.bootstrap, tmp_path, "aiokafka")
 
@@ -76,7 +81,8 @@ async def read_all(config: Config, topic: str, since: dict[int, int]) -> list[Me
     return found
 
 
-async def test_one_app_per_stage_each_sees_every_offset(config: Config) -> None:
+async def test_one_app_per_stage_each_sees_every_offset(faust_config: Config) -> None:
+    config = faust_config
     topic = await make_topic(config, "otlp")
     traces = ScriptedStage(name=fresh("traces"), topics=(topic,))
     operations = ScriptedStage(name=fresh("operations"), topics=(topic,))
@@ -127,7 +133,10 @@ async def test_messages_in_flight_at_a_stop_are_delivered_again(config: Config) 
     ]
 
 
-async def test_a_broken_stage_fails_its_worker_and_commits_nothing_more(config: Config) -> None:
+async def test_a_broken_stage_fails_its_worker_and_commits_nothing_more(
+    faust_config: Config,
+) -> None:
+    config = faust_config
     topic = await make_topic(config)
     stage = ScriptedStage(name=fresh("broken"), topics=(topic,), broken={2})
     async with running(stage, config) as worker:
@@ -302,28 +311,30 @@ async def test_probes_tell_ready_from_failed(plain: Config) -> None:
         assert await both(worker) == [503, 503]
 
 
-async def test_two_workers_one_killed_and_a_third_joins(config: Config, tmp_path: Path) -> None:
+async def test_two_workers_one_killed_and_a_third_joins(broker: Broker, tmp_path: Path) -> None:
+    config = make_config(broker.bootstrap, tmp_path, "faust")
     topic = await make_topic(config)
     stage, total = fresh("killed"), 1200
-    workers = [
-        WorkerProcess(config, stage, topic, tmp_path / f"w{number}", instance=f"i{number}")
-        for number in range(3)
-    ]
+    dying = {"STREAMGAUGE_FAILPOINT": "processed:60"}
+    first = WorkerProcess(config, stage, topic, tmp_path / "first", "i1", dying)
+    second = WorkerProcess(config, stage, topic, tmp_path / "second", "i2")
+    third = WorkerProcess(config, stage, topic, tmp_path / "third", "i1")
+    workers = [first, second, third]
+
+    def done() -> set[str]:
+        return {line for worker in workers for line in worker.processed()}
+
     try:
-        first, second, third = workers
-        first.start(), second.start()
-        await until(lambda: first.ready() and second.ready(), 30)
+        first.start()
+        second.start()
+        await until(lambda: first.ready() and second.ready(), 40)
         await produce(config, topic, total // 2)
-        await until(lambda: len(first.processed()) > 40)
-        first.process.send_signal(signal.SIGKILL)
+        assert await asyncio.to_thread(first.process.wait, 30) == -signal.SIGKILL
         third.start()
         await produce(config, topic, total // 2, first=total // 2)
         wanted = {str(number) for number in range(total)}
-
-        def done() -> set[str]:
-            return {line for worker in workers for line in worker.processed()}
-
         await until(lambda: done() == wanted, 40)
+        await until(third.ready, 30)
         second.process.send_signal(signal.SIGTERM)
         third.process.send_signal(signal.SIGTERM)
         assert await asyncio.to_thread(second.process.wait, 15) == 0
@@ -331,31 +342,7 @@ async def test_two_workers_one_killed_and_a_third_joins(config: Config, tmp_path
         assert await committed(config, stage, topic) == total
     finally:
         for worker in workers:
-            if hasattr(worker, "process"):
-                worker.end()
-
-
-@pytest.mark.parametrize("point", ["processed:30", "acked:30"])
-async def test_a_worker_dies_at_a_failpoint_and_nothing_is_lost(
-    config: Config, tmp_path: Path, point: str
-) -> None:
-    topic, stage = await make_topic(config), fresh("failpoint")
-    await produce(config, topic, 100)
-    dying = WorkerProcess(
-        config, stage, topic, tmp_path / "a", instance="same",
-        environment={"STREAMGAUGE_FAILPOINT": point},
-    )  # fmt: skip
-    heir = WorkerProcess(config, stage, topic, tmp_path / "b", instance="same")
-    try:
-        dying.start()
-        assert await asyncio.to_thread(dying.process.wait, 30) == -signal.SIGKILL
-        heir.start()
-        wanted = {str(number) for number in range(100)}
-        await until(lambda: set(dying.processed()) | set(heir.processed()) == wanted, 30)
-    finally:
-        for worker in (dying, heir):
-            if hasattr(worker, "process"):
-                worker.end()
+            worker.end()
 
 
 async def test_the_end_counts_every_message_of_a_batch(plain: Config) -> None:
