@@ -102,7 +102,7 @@ class RuntimeConfig(Section):
     """How stages run."""
 
     runner: Literal["faust", "aiokafka"] = "faust"
-    inflight_messages: int = Field(default=256, description="of one worker, all partitions")
+    inflight_messages: int = Field(default=2048, description="of one worker, all partitions")
     inflight_bytes: int = Field(default=64 * MIB, description="of one worker, all partitions")
     linger_ms: int = Field(
         default=50, description="how long records wait for their partition's batch"

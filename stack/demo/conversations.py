@@ -264,7 +264,7 @@ def _tool(rng: random.Random, index: int) -> Conversation:
             tool=ToolCall(
                 "get_weather",
                 f'{{"city": "{city}"}}',
-                f'{{"city": "{city}", "temperature_c": {degrees}, "sky": "cloudy"}}',
+                f'{{"city": "{city}", "weather": "cloudy", "temperature": "{degrees} degrees"}}',
             ),
         )
     return Conversation(

@@ -6,6 +6,7 @@ ClickHouse, an alert taken by a webhook, five queries answered.
 
 import asyncio
 import contextlib
+import shutil
 import sys
 import time
 from collections.abc import AsyncIterator
@@ -23,6 +24,7 @@ from rich.table import Table
 
 from schemas.config import Config, WebhookReceiver
 from sql.client import connect
+from stack.demo.sample_app import SENT_PREFIX
 from stack.demo.webhook import WebhookInbox
 from stack.errors import StackError
 from stack.up import Stack, start_stack
@@ -84,8 +86,8 @@ class Seen:
     def missing(self) -> list[str]:
         """What did not happen, in words."""
         checks = {
-            "the conversations were not all sent": self.sent,
-            "no verdicts reached ClickHouse": self.verdicts,
+            "not every call that was sent reached ClickHouse": self.sent,
+            "not every call has its verdicts": self.verdicts,
             "no alert reached the webhook": self.alert,
             "not all five queries answered": self.queries == len(ANALYST_QUERIES),
         }
@@ -114,6 +116,16 @@ def _count_table(client: Client) -> Table:
     for row in result.result_rows:
         table.add_row(*(str(value) for value in row))
     return table
+
+
+async def _calls_sent(sender: asyncio.subprocess.Process) -> int:
+    """GenAI calls the sample application says it sent, when it has ended; 0 if it failed."""
+    assert sender.stdout is not None  # noqa: S101 - it was started with a pipe
+    calls = 0
+    async for line in sender.stdout:
+        if line.startswith(SENT_PREFIX.encode()):
+            calls = int(line.removeprefix(SENT_PREFIX.encode()).split()[0])
+    return calls if await sender.wait() == 0 else 0
 
 
 class Demo:
@@ -164,7 +176,7 @@ class Demo:
         arguments = ("--endpoint", endpoint, "--count", str(self._count), "--rate", str(self._rate))
         sender = await asyncio.create_subprocess_exec(
             sys.executable, "-m", "stack.demo.sample_app", *arguments,
-            stdout=asyncio.subprocess.DEVNULL, cwd=QUERIES.parents[1],
+            stdout=asyncio.subprocess.PIPE, cwd=QUERIES.parents[1],
         )  # fmt: skip
         try:
             if self._console.is_terminal:
@@ -184,18 +196,21 @@ class Demo:
         inbox: WebhookInbox,
         live: Live | None,
     ) -> None:
-        """Redraw until the traffic is sent and every call has its verdicts."""
+        """Redraw until the traffic is sent and every call that was sent has its verdicts."""
+        expected = asyncio.create_task(_calls_sent(sender))
         deadline = time.monotonic() + self._count / self._rate + SETTLE_S
         while time.monotonic() < deadline:
             with contextlib.suppress(ClickHouseError):
-                done = await asyncio.to_thread(self._draw, client, inbox, live)
-                if sender.returncode is not None and done:
-                    break
+                calls, verdicts = await asyncio.to_thread(self._draw, client, inbox, live)
+                self.seen.sent = expected.done() and calls == expected.result() > 0
+                self.seen.verdicts = self.seen.sent and verdicts == calls * EVALUATORS
+                if self.seen.verdicts:
+                    return
             await asyncio.sleep(POLL_S)
-        self.seen.sent = sender.returncode == 0
+        expected.cancel()
 
-    def _draw(self, client: Client, inbox: WebhookInbox, live: Live | None) -> bool:
-        """Show what is stored now; whether every stored call has all of its verdicts."""
+    def _draw(self, client: Client, inbox: WebhookInbox, live: Live | None) -> tuple[int, int]:
+        """Show what is stored now; returns the numbers of calls and of their verdicts."""
         table, rows = _verdict_table(client)
         calls = int(client.query(CALLS_SQL).result_rows[0][0])
         verdicts = int(client.query(VERDICT_ROWS_SQL).result_rows[0][0])
@@ -204,8 +219,7 @@ class Demo:
             live.update(Group(table, _count_table(client), status))
         else:
             self._print_new(rows, status)
-        self.seen.verdicts = calls > 0 and verdicts >= calls * EVALUATORS and bool(rows)
-        return self.seen.verdicts
+        return calls, verdicts
 
     def _print_new(self, rows: list[tuple[Any, ...]], status: str) -> None:
         for row in reversed(rows):
@@ -264,6 +278,9 @@ def run_demo(config: Config, *, once: bool, count: int, rate: float, console: Co
     """Run the demo; the exit status: 0, 1 if something did not happen, 2 if a port is busy."""
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
+    # A folder of its own, empty at the start: earlier traffic would answer the demo's questions.
+    config.runtime.data_dir = config.runtime.data_dir / "demo"
+    shutil.rmtree(config.runtime.data_dir, ignore_errors=True)
     demo = Demo(config, count, rate, console)
     try:
         asyncio.run(demo.run(once))

@@ -29,6 +29,7 @@ MODELS = {
     SHOP: ("gcp.gemini", "gemini-2.5-flash", "gemini-2.5-flash"),
 }
 NS_PER_S = 1_000_000_000
+SENT_PREFIX = "done: "
 
 
 @dataclass(slots=True)
@@ -74,6 +75,7 @@ class SampleApp:
             BatchSpanProcessor(exporter, schedule_delay_millis=400, max_export_batch_size=128)
         )
         self._tracer: Tracer = self._provider.get_tracer("sample-app", version)
+        self.calls = 0
 
     def converse(self, talk: Conversation, rng: random.Random, number: int) -> None:
         """Send one conversation as one trace."""
@@ -103,6 +105,7 @@ class SampleApp:
     def _retrieve(
         self, talk: Conversation, context: Context, timeline: Timeline, common: dict[str, str]
     ) -> None:
+        self.calls += 1
         span = self._tracer.start_span(
             "retrieval handbook",
             context=context,
@@ -143,6 +146,7 @@ class SampleApp:
         }
         self._chat(talk, None, history, context, timeline, common, rng, call)
         history.append(_message("assistant", call))
+        self.calls += 1
         span = self._tracer.start_span(
             f"execute_tool {tool.name}",
             context=context,
@@ -177,6 +181,7 @@ class SampleApp:
         failed = talk.error and turn is not None
         answer = tool_call if tool_call is not None else _text(turn.assistant if turn else "")
         reason = "tool_call" if tool_call is not None else "stop"
+        self.calls += 1
         span = self._tracer.start_span(
             f"chat {self.request_model}",
             context=context,
@@ -242,6 +247,8 @@ def main() -> None:
             print(f"sent {number + 1} of {options.count} conversations", flush=True)
     for app in apps.values():
         app.close()
+    calls = sum(app.calls for app in apps.values())
+    print(f"{SENT_PREFIX}{calls} GenAI calls in {options.count} conversations", flush=True)
 
 
 if __name__ == "__main__":
