@@ -30,17 +30,25 @@ class Section(BaseModel):
 class KafkaConfig(Section):
     """Connection and topic settings."""
 
-    bootstrap_servers: str = "127.0.0.1:9092"
-    client_id: str = "streamgauge"
+    bootstrap_servers: str = Field(
+        default="127.0.0.1:9092", description="host:port of some brokers, separated by commas"
+    )
+    client_id: str = Field(default="streamgauge", description="name in the brokers' logs and quotas")
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     sasl_username: str = ""
     sasl_password: SecretStr = SecretStr("")
-    ssl_cafile: Path | None = None
-    ssl_certfile: Path | None = None
-    ssl_keyfile: Path | None = None
-    session_timeout_s: float = Field(default=30.0, description="6 on the embedded broker")
-    idempotent_producer: bool = Field(default=True, description="false on the embedded broker")
+    ssl_cafile: Path | None = Field(
+        default=None, description="PEM; the system's authorities without it"
+    )
+    ssl_certfile: Path | None = Field(default=None, description="PEM, for mutual TLS")
+    ssl_keyfile: Path | None = Field(default=None, description="PEM, of ssl_certfile")
+    session_timeout_s: float = Field(
+        default=30.0, description="silence after which a worker's partitions move; 6 embedded"
+    )
+    idempotent_producer: bool = Field(
+        default=True, description="retries write no duplicates; false on the embedded broker"
+    )
     partitions: int = Field(
         default=8,
         ge=1,
@@ -58,11 +66,13 @@ class KafkaConfig(Section):
 class ClickHouseConfig(Section):
     """The analyst's store, over HTTP."""
 
-    url: str = "http://127.0.0.1:8123"
+    url: str = Field(default="http://127.0.0.1:8123", description="https:// for TLS")
     username: str = "default"
     password: SecretStr = SecretStr("")
-    database: str = "default"
-    ca_file: Path | None = None
+    database: str = Field(default="default", description="created by migrate if missing")
+    ca_file: Path | None = Field(
+        default=None, description="PEM; the usual public authorities without it"
+    )
     token: SecretStr = Field(
         default=SecretStr(""), description="product token of the embedded engine (sent as a header)"
     )
@@ -74,8 +84,8 @@ class ClickHouseConfig(Section):
 class GatewayConfig(Section):
     """OTLP in."""
 
-    host: str = "127.0.0.1"
-    http_port: int = 4318
+    host: str = Field(default="127.0.0.1", description="address to listen on")
+    http_port: int = Field(default=4318, description="of OTLP/HTTP")
     max_body_bytes: int = Field(
         default=64 * MIB, description="of one request, after decompression too"
     )
@@ -94,27 +104,36 @@ class GatewayConfig(Section):
 class PrivacyConfig(Section):
     """Redaction."""
 
-    redaction_key: SecretStr = SecretStr("")
-    redaction_key_file: Path | None = None
+    redaction_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="one secret shared by all workers; placeholders are keyed with it",
+    )
+    redaction_key_file: Path | None = Field(
+        default=None, description="file with the key, read where redaction_key is not set"
+    )
 
 
 class RuntimeConfig(Section):
     """How stages run."""
 
-    runner: Literal["faust", "aiokafka"] = "faust"
+    runner: Literal["faust", "aiokafka"] = Field(
+        default="faust", description="what feeds a stage; aiokafka is the control and exit route"
+    )
     inflight_messages: int = Field(default=2048, description="of one worker, all partitions")
     inflight_bytes: int = Field(default=64 * MIB, description="of one worker, all partitions")
     linger_ms: int = Field(
         default=50, description="how long records wait for their partition's batch"
     )
     batch_bytes: int = Field(default=512 << 10, description="target size of a genai.* message")
-    commit_interval_s: float = 1.0
+    commit_interval_s: float = Field(default=1.0, description="between commits of offsets")
     drain_s: float = Field(default=5.0, description="wait for in-flight work on revoke or stop")
     stuck_s: float = Field(default=90.0, description="no progress with work available: exit")
     dead_letter_run_limit: int = Field(default=1000, description="dead letters in a row: exit")
     dead_letter_ratio_limit: float = Field(default=0.5, description="share of the last 2000: exit")
-    metrics_host: str = "127.0.0.1"
-    metrics_base_port: int = 9464
+    metrics_host: str = Field(default="127.0.0.1", description="address of /ready and /metrics")
+    metrics_base_port: int = Field(
+        default=9464, description="the gateway's; embedded stages take the next ones in flow order"
+    )
     data_dir: Path = Field(
         default=Path(".streamgauge"), description="embedded stack's files and logs"
     )
@@ -135,9 +154,11 @@ class AssembleConfig(Section):
 class EvaluateConfig(Section):
     """The scoring engine."""
 
-    models_dir: Path = PACKAGE_ROOT / "models"
-    model: str = "starter"
-    device: Literal["auto", "cpu", "cuda"] = "auto"
+    models_dir: Path = Field(default=PACKAGE_ROOT / "models", description="one folder a model")
+    model: str = Field(default="starter", description="folder of models_dir in use")
+    device: Literal["auto", "cpu", "cuda"] = Field(
+        default="auto", description="cuda refuses to start without a GPU; auto falls back to cpu"
+    )
     threads: int = Field(default=0, ge=0, description="ONNX intra-op threads; 0 = physical cores")
     batch_tokens: int = Field(
         default=4096, description="token budget of one batch, padding included"
@@ -151,22 +172,26 @@ class EvaluateConfig(Section):
 class WatchConfig(Section):
     """Alert rules."""
 
-    rules_file: Path = PACKAGE_ROOT / "deploy" / "rules.yaml"
+    rules_file: Path = Field(
+        default=PACKAGE_ROOT / "deploy" / "rules.yaml", description="YAML: groups of alert rules"
+    )
 
 
 class WebhookReceiver(Section):
     """A webhook that takes Alertmanager's v4 shape, signed as Standard Webhooks 1.0."""
 
-    name: str
+    name: str = Field(description="label of metrics and logs")
     url: str
     secret_file: Path | None = Field(default=None, description="whsec_... key; unsigned without it")
-    timeout_s: float = 15.0
+    timeout_s: float = Field(default=15.0, description="of one attempt")
 
 
 class NotifyConfig(Section):
     """Where alerts go."""
 
-    receivers: list[WebhookReceiver] = Field(default_factory=list)
+    receivers: list[WebhookReceiver] = Field(
+        default_factory=list, description="each gets every alert"
+    )
 
 
 class Config(BaseSettings):

@@ -1,39 +1,54 @@
 """Every Kafka topic, declared once: ``streamgauge migrate`` creates and verifies these."""
 
 from dataclasses import dataclass
+from typing import Literal
 
 DAY_MS = 86_400_000
 HOUR_MS = 3_600_000
+
+PartitionKey = Literal["trace", "rule", "source partition", "original key", "sender's choice"]
 
 
 @dataclass(frozen=True, slots=True)
 class Topic:
     """One topic's public contract.
 
-    ``schema`` is the name carried in message headers (empty for raw OTLP); ``trace_keyed`` says
-    that its partition is :func:`schemas.identity.trace_partition`.
+    ``schema`` is the name carried in message headers (empty for raw OTLP and dead letters).
+    ``partition_key`` says what a message's partition follows: its trace
+    (:func:`schemas.identity.trace_partition`), its rule (:func:`schemas.identity.rule_partition`),
+    its source message's partition, its original key, or the sender's choice.
     """
 
     name: str
     schema: str
     retention_ms: int
-    trace_keyed: bool
+    partition_key: PartitionKey
     notes: str
 
 
-OTLP_SPANS = Topic("otlp_spans", "", DAY_MS, False, "raw OTLP traces from anyone; tenant by config")
+OTLP_SPANS = Topic(
+    "otlp_spans", "", DAY_MS, "sender's choice", "raw OTLP traces from anyone; tenant by config"
+)
 OTLP_SPANS_GATEWAY = Topic(
-    "otlp_spans.gateway", "", DAY_MS, False, "raw OTLP traces; only the gateway writes"
+    "otlp_spans.gateway", "", DAY_MS, "sender's choice", "raw OTLP traces; only the gateway writes"
 )
-FRAGMENTS = Topic("genai.fragments.v1", "fragment", 6 * HOUR_MS, True, "span parts, log content")
-OPERATIONS = Topic("genai.operations.v1", "operation", DAY_MS, True, "restricted: redacted content")
-EVALUATIONS = Topic("genai.evaluations.v1", "evaluation", 7 * DAY_MS, True, "verdicts, no content")
-LEDGER = Topic("genai.ledger.v1", "ledger", 7 * DAY_MS, False, "one row per raw message")
-ALERT_SIGNALS = Topic("genai.alert_signals.v1", "alert_signal", DAY_MS, False, "fast-path hits")
+FRAGMENTS = Topic("genai.fragments.v1", "fragment", 6 * HOUR_MS, "trace", "span parts, log content")
+OPERATIONS = Topic(
+    "genai.operations.v1", "operation", DAY_MS, "trace", "restricted: redacted content"
+)
+EVALUATIONS = Topic(
+    "genai.evaluations.v1", "evaluation", 7 * DAY_MS, "trace", "verdicts, no content"
+)
+LEDGER = Topic(
+    "genai.ledger.v1", "ledger", 7 * DAY_MS, "source partition", "one row per raw message"
+)
+ALERT_SIGNALS = Topic("genai.alert_signals.v1", "alert_signal", DAY_MS, "rule", "fast-path hits")
 ALERT_TRANSITIONS = Topic(
-    "genai.alert_transitions.v1", "alert_transition", 7 * DAY_MS, False, "transition and outbox"
+    "genai.alert_transitions.v1", "alert_transition", 7 * DAY_MS, "rule", "transition and outbox"
 )
-DEAD_LETTERS = Topic("genai.dead_letters.v1", "", 7 * DAY_MS, False, "original bytes, raw tier")
+DEAD_LETTERS = Topic(
+    "genai.dead_letters.v1", "", 7 * DAY_MS, "original key", "original bytes, raw tier"
+)
 
 RAW_SPANS = (OTLP_SPANS, OTLP_SPANS_GATEWAY)
 TOPICS = (

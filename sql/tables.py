@@ -1,7 +1,8 @@
 """Columns of every table, read from the migrations: the one place that declares them.
 
-A migration writes one column a line, indented by two spaces. Columns with a DEFAULT are
-ClickHouse's own business (``inserted_at``) and are left out: what is listed is what a writer gives.
+A migration begins with comment lines: what a row is, then ``Writer:`` and the stage that inserts
+it. It writes one column a line, indented by two spaces. Columns with a DEFAULT are ClickHouse's own
+business (``inserted_at``) and no writer gives them.
 ``day`` stands in sorting keys as well, so that a filter on it prunes partitions below FINAL and
 through joins; being a function of identity, it is no part of it.
 """
@@ -15,18 +16,38 @@ from pathlib import Path
 MIGRATIONS = Path(__file__).parent / "migrations"
 
 _CREATE = re.compile(
-    r"CREATE TABLE IF NOT EXISTS (\w+)\n\(\n(.*?)\n\)\nENGINE = .*?\nORDER BY ([^\n]+)", re.DOTALL
+    r"((?:--[^\n]*\n)+)CREATE TABLE IF NOT EXISTS (\w+)\n\(\n(.*?)\n\)\nENGINE = .*?\n"
+    r"ORDER BY ([^\n]+)",
+    re.DOTALL,
 )
-_COLUMN = re.compile(r"  `?([\w.]+)`? ")
+_COLUMN = re.compile(
+    r"  `?([\w.]+)`? ([A-Z].*?)( DEFAULT .*?)?(?: CODEC\(.*\))? COMMENT '((?:[^'\\]|\\.)*)',?"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column as its migration declares it; ``given`` is false where ClickHouse fills it."""
+
+    name: str
+    type: str
+    comment: str
+    given: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """One table: the columns a writer gives, in order, and those that make a row's identity."""
+    """One table: the columns a writer gives, in order, and those that make a row's identity.
+
+    ``about`` is the migration's leading comment; ``declared`` has the columns of ClickHouse's own
+    as well.
+    """
 
     name: str
     columns: tuple[str, ...]
     identity: tuple[str, ...]
+    about: str
+    declared: tuple[Column, ...]
 
     def row(self, values: Mapping[str, object]) -> tuple[object, ...]:
         """Values in column order. Raises ``KeyError`` naming a missing or unknown column."""
@@ -35,22 +56,34 @@ class Table:
         return tuple([values[column] for column in self.columns])
 
 
+def comment_text(lines: str) -> str:
+    """Text of leading ``--`` lines, as one line."""
+    return " ".join(line.removeprefix("--").strip() for line in lines.splitlines())
+
+
 @cache
 def tables() -> dict[str, Table]:
     """Every table by name."""
     found: dict[str, Table] = {}
     for path in sorted(MIGRATIONS.glob("*.sql")):
-        for name, body, key in _CREATE.findall(path.read_text()):
-            columns = [
-                match[1]
-                for line in body.split("\n")
-                if (match := _COLUMN.match(line))
-                and match[1] != "INDEX"
-                and " DEFAULT " not in line
-            ]
+        for about, name, body, key in _CREATE.findall(path.read_text()):
+            declared = tuple(map(_column, filter(_is_column, body.split("\n"))))
+            columns = tuple(column.name for column in declared if column.given)
             identity = tuple(item for item in key.strip("()").split(", ") if item != "day")
-            found[name] = Table(name, tuple(columns), identity)
+            found[name] = Table(name, columns, identity, comment_text(about), declared)
     return found
+
+
+def _is_column(line: str) -> bool:
+    return not line.startswith("  INDEX ")
+
+
+def _column(line: str) -> Column:
+    match = _COLUMN.fullmatch(line)
+    if match is None:
+        raise ValueError(f"not a column with a type and a comment: {line.strip()}")
+    name, kind, default, comment = match.groups()
+    return Column(name, kind, re.sub(r"\\(.)", r"\1", comment), default is None)
 
 
 def table(name: str) -> Table:

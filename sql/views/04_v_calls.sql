@@ -1,5 +1,5 @@
--- One row a call: the operation, its verdicts side by side, what was said. Operations that
--- duplicate another are left out. Where several active versions of an evaluator judged a call,
+-- Content class: restricted. One row a call: the operation, its verdicts side by side, what was
+-- said. Operations that duplicate another are left out. Where several active versions of an evaluator judged a call,
 -- the latest verdict shows. input_text and output_text join the parts' texts by newlines;
 -- content_hash = lower(hex(SHA256(input_text || '\0' || output_text))), empty without content.
 -- Reading texts, name day or trace_id in WHERE.

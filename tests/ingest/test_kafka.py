@@ -5,7 +5,7 @@ import ssl
 import pytest
 from pydantic import SecretStr
 
-from ingest.kafka import kafka_options
+from ingest.kafka import METADATA_MAX_AGE_MS, kafka_options
 from schemas.config import KafkaConfig
 
 
@@ -14,6 +14,7 @@ def test_plaintext_needs_an_address_only() -> None:
         "bootstrap_servers": "a:1,b:2",
         "client_id": "streamgauge",
         "security_protocol": "PLAINTEXT",
+        "metadata_max_age_ms": METADATA_MAX_AGE_MS,
     }
 
 

@@ -259,8 +259,9 @@ async def test_a_run_of_dead_letters_stops_the_worker() -> None:
 
 async def test_a_share_of_dead_letters_stops_the_worker() -> None:
     stage, source = ScriptedStage(poison=set(range(0, 5000, 2))), filled(2100)
+    runtime = RuntimeConfig(inflight_messages=256)
     with pytest.raises(DeadLetterLimitError):
-        await run_stage(stage, source, MemoryOutputs())
+        await run_stage(stage, source, MemoryOutputs(), config=Config(runtime=runtime))
     assert 1000 <= len(source.acked) < 2100
 
 
