@@ -6,7 +6,6 @@ applied is refused before anything is touched: tables out there were made by the
 """
 
 import hashlib
-import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -26,10 +25,15 @@ class MigrationError(RuntimeError):
 
 
 def statements(text: str) -> Iterator[str]:
-    """Statements of a file: each ends with a semicolon at a line's end."""
-    for statement in re.split(r";[ \t]*(?:\n|\Z)", text):
-        if re.sub(r"--[^\n]*", "", statement).strip():
-            yield statement.strip()
+    """Statements of a file with their comments: each ends with a semicolon at a line's end."""
+    lines: list[str] = []
+    for line in text.splitlines():
+        lines.append(line)
+        if line.rstrip().endswith(";") and not line.lstrip().startswith("--"):
+            yield "\n".join(lines).strip().removesuffix(";")
+            lines = []
+    if any(line.strip() and not line.lstrip().startswith("--") for line in lines):
+        yield "\n".join(lines).strip()
 
 
 def migrate(config: Config, folder: Path = MIGRATIONS) -> list[str]:

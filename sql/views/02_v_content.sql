@@ -1,7 +1,6 @@
 -- Content class: restricted. One row an operation that has content: the richest fragment of its
 -- own span, of its log records, or of a span that says it duplicates this operation. day is the
 -- operation's: name it or trace_id in WHERE, so that only what is asked for is held in memory.
--- Texts stream on the left of joins: the planner must not swap them into the hash table.
 CREATE OR REPLACE VIEW v_content AS
 SELECT
   tenant, day, trace_id, span_id,
@@ -50,5 +49,6 @@ FROM
   WHERE c.signal != 'span' OR o.duplicate_of != ''
 ) AS f
 GROUP BY tenant, day, trace_id, span_id
+-- Texts stream on the left of joins: the planner must not swap them into the hash table.
 SETTINGS do_not_merge_across_partitions_select_final = 1, join_use_nulls = 0,
   query_plan_join_swap_table = 'false';

@@ -61,8 +61,8 @@ def test_unknown_applied_migration_is_refused(migrated: Config, tmp_path: Path) 
 
 
 def test_statements_end_at_line_ends() -> None:
-    text = "-- note; not an end\nSELECT 'a;b';\n\n-- only a comment\n"
-    assert list(statements(text)) == ["-- note; not an end\nSELECT 'a;b'"]
+    text = "-- note; no end,\n-- nor this;\nSELECT 'a;b';\n\n-- only a comment\n"
+    assert list(statements(text)) == ["-- note; no end,\n-- nor this;\nSELECT 'a;b'"]
 
 
 def test_declared_columns_are_those_of_the_database(client: Client) -> None:
