@@ -33,7 +33,9 @@ class KafkaConfig(Section):
     bootstrap_servers: str = Field(
         default="127.0.0.1:9092", description="host:port of some brokers, separated by commas"
     )
-    client_id: str = Field(default="streamgauge", description="name in the brokers' logs and quotas")
+    client_id: str = Field(
+        default="streamgauge", description="name in the brokers' logs and quotas"
+    )
     security_protocol: Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"] = "PLAINTEXT"
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     sasl_username: str = ""

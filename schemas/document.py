@@ -30,6 +30,7 @@ from schemas.topics import (
 )
 
 DOCS = PACKAGE_ROOT / "docs"
+KIB = 1 << 10
 
 _NAMES = {str: "text", int: "integer", float: "number", bool: "true or false", Path: "path"}
 
@@ -89,7 +90,7 @@ def _settings(prefix: str, variable: str, fields: dict[str, FieldInfo]) -> Itera
     for name, field in fields.items():
         known = [f"`{variable}{name.upper()}`"] if variable else []
         what = (field.description or "") + (" (JSON in the environment)" if _items(field) else "")
-        yield _row(f"`{prefix}{name}`", *known, _type(field), _default(field), what.strip())
+        yield _row(f"`{prefix}{name}`", *known, _type(field), _default(name, field), what.strip())
     for name, field in fields.items():
         if item := _items(field):
             yield f"\nEach item of `{prefix}{name}`: {_sentence(item)}\n"
@@ -128,7 +129,7 @@ def _record(title: str, record: type[Record]) -> Iterator[str]:
     yield f"\n## {title}\n\n{_flat(inspect.getdoc(record) or '')}\n"
     yield from _table_head("field", "type", "default", "what")
     for name, field in record.model_fields.items():
-        yield _row(f"`{name}`", _type(field), _default(field), field.description or "")
+        yield _row(f"`{name}`", _type(field), _default(name, field), field.description or "")
 
 
 def _parts(record: type[Record]) -> Iterator[type[Record]]:
@@ -193,7 +194,7 @@ def _class_name(kind: object) -> str:
     return _NAMES.get(kind, "decimal as a string")
 
 
-def _default(field: FieldInfo) -> str:
+def _default(name: str, field: FieldInfo) -> str:
     if field.is_required():
         return "required"
     value = field.get_default(call_default_factory=True, validated_data={})
@@ -207,8 +208,9 @@ def _default(field: FieldInfo) -> str:
         return "null" if value is None else "empty"
     if isinstance(value, bool):
         return str(value).lower()
-    if isinstance(value, int) and value >= MIB and value % MIB == 0:
-        return f"{value} ({value // MIB} MiB)"
+    if name.endswith("_bytes"):
+        size = f"{value // MIB} MiB" if value % MIB == 0 else f"{value // KIB} KiB"
+        return f"`{value}` ({size})"
     return f"`{value}`"
 
 

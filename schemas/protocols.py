@@ -10,6 +10,9 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from schemas.records import Record
+from schemas.topics import TIMESTAMP_HEADER
+
+_TIMESTAMP_MAX_DIGITS = 15
 
 
 class RetryableError(Exception):
@@ -47,6 +50,16 @@ class Message:
             if key == name:
                 return value.decode("utf-8", "replace")
         return None
+
+    def first_timestamp_ms(self) -> int:
+        """Kafka's timestamp of the first delivery: a replay keeps it in a header.
+
+        The open topics' senders may set that header too: what is no time there is ignored.
+        """
+        kept = self.header(TIMESTAMP_HEADER) or ""
+        if kept.isascii() and kept.isdigit() and len(kept) <= _TIMESTAMP_MAX_DIGITS:
+            return int(kept)
+        return self.timestamp_ms
 
 
 @dataclass(frozen=True, slots=True)

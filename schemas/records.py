@@ -15,6 +15,9 @@ from schemas.evaluators import Evaluator, Label, Reason, State, Target
 
 Int64 = Annotated[int, PlainSerializer(str, return_type=str, when_used="json")]
 """A 64-bit integer: a string in JSON, since JSON numbers lose bits beyond 2**53."""
+TraceId = Annotated[str, Field(description="32 lower-case hex characters")]
+SpanId = Annotated[str, Field(description="16 lower-case hex characters")]
+Day = Annotated[str, Field(description="UTC, YYYY-MM-DD; 1970-01-01 if the time is not trusted")]
 
 
 class Record(BaseModel):
@@ -146,7 +149,7 @@ class Call(Record):
     finish_reasons: tuple[str, ...] = ()
     usage: Usage = Usage()
     reported_cost_usd: Decimal | None = None
-    cost_usd: Decimal | None = None
+    cost_usd: Decimal | None = Field(default=None, description="by our prices; null is unknown")
     price_version: str = ""
     conversation_id: str = ""
     user_id: str = ""
@@ -174,12 +177,12 @@ class Fragment(Record):
     """
 
     tenant: str
-    trace_id: str
-    span_id: str
-    fragment_id: str
+    trace_id: TraceId
+    span_id: SpanId
+    fragment_id: str = Field(description="named by its bytes, never by a Kafka position")
     signal: Literal["span", "log"]
     parent_span_id: str = ""
-    day: str
+    day: Day
     time_ns: Int64
     call: Call | None = None
     content: Content = Content()
@@ -192,7 +195,7 @@ class Fragment(Record):
 class Evidence(Record):
     """A document or tool result of the trace that an answer can be checked against."""
 
-    span_id: str
+    span_id: SpanId
     part: str
     text: str
     id: str = ""
@@ -202,12 +205,12 @@ class Operation(Record):
     """One GenAI call that counts, assembled from its fragments."""
 
     tenant: str
-    trace_id: str
-    span_id: str
+    trace_id: TraceId
+    span_id: SpanId
     parent_span_id: str = ""
-    day: str
-    revision: Int64
-    fragments: tuple[str, ...]
+    day: Day
+    revision: Int64 = Field(description="count of distinct fragments << 32 | XOR of their ids")
+    fragments: tuple[str, ...] = Field(description="ids of what it was computed from")
     duplicate_of: str = ""
     call: Call
     content: Content = Content()
@@ -251,24 +254,24 @@ class Evaluation(Record):
     """
 
     tenant: str
-    trace_id: str
-    span_id: str
+    trace_id: TraceId
+    span_id: SpanId
     evaluator: Evaluator
     model_version: str
     target: Target
-    revision: Int64
-    day: str
+    revision: Int64 = Field(description="state rank << 62 | knowledge << 46 | scored_at in ms")
+    day: Day
     state: State
     reason: Reason = Reason.NONE
-    score: float | None = None
+    score: float | None = Field(default=None, description="in [0, 1], higher is worse")
     label: Label = Label.PASS
     threshold_version: str = ""
     source: Literal["ours", "external"] = "ours"
     explanation: Explanation = Explanation()
-    input_hash: str = ""
+    input_hash: str = Field(default="", description="of the exact redacted texts judged")
     evaluator_model: str = ""
-    windows: int = 0
-    truncated: bool = False
+    windows: int = Field(default=0, description="of text, or claim and evidence pairs, scored")
+    truncated: bool = Field(default=False, description="part of the text was not judged")
     cascade_stage: str = ""
     latency_ns: Int64 = 0
     scored_at_ns: Int64 = 0
@@ -314,8 +317,8 @@ class AlertSignal(Record):
     rule: str
     rule_version: str
     labels: dict[str, str]
-    trace_id: str
-    span_id: str
+    trace_id: TraceId
+    span_id: SpanId
     evaluator: Evaluator
     input_hash: str
     score: float
@@ -337,7 +340,7 @@ class AlertTransition(Record):
     ends_at_ns: Int64 | None = None
     value: float | None = None
     count: int = 1
-    trace_ids: tuple[str, ...] = ()
+    trace_ids: tuple[str, ...] = Field(default=(), description="examples")
 
 
 RECORDS: dict[str, type[Record]] = {

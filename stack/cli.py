@@ -149,7 +149,7 @@ def sql(query: Annotated[str, typer.Argument(help="a SELECT over the views")]) -
     try:
         result = connect(load_config().clickhouse).query(query)
     except ClickHouseError as error:
-        errors.print(f"[red]{error}[/]", markup=False)
+        errors.print(str(error), style="red", markup=False)
         raise typer.Exit(1) from None
     table = Table(*result.column_names)
     for row in result.result_rows:

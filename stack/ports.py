@@ -63,7 +63,7 @@ def check_free(claims: Iterable[PortClaim]) -> None:
                 f"free it, or set {claim.option} (environment: {claim.variable})"
             )
     if problems:
-        raise PortError("; ".join(problems))
+        raise PortError("\n".join(problems))
 
 
 def free_port(host: str = "127.0.0.1") -> int:

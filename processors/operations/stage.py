@@ -15,6 +15,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from ingest.otlp import DecodedTraces, OtlpError, decode_traces, spans
+from processors.batches import all_taken
 from processors.operations.normalize import normalize
 from processors.operations.redact import Redactor, load_key
 from schemas.config import Config
@@ -28,7 +29,6 @@ from schemas.topics import (
     OTLP_SPANS_GATEWAY,
     RAW_SPANS,
     TENANT_HEADER,
-    TIMESTAMP_HEADER,
 )
 
 log = logging.getLogger(__name__)
@@ -54,17 +54,16 @@ class OperationsStage(StageBase):
         except OtlpError as error:
             await self._book(message, tenant, items_in=1, items_out=0, dead=1)
             raise PoisonError("undecodable_otlp", error.reason) from None
-        sent: list[Awaitable[None]] = []
-        items_out, dead = await self._send(message, tenant, decoded, sent)
-        await asyncio.gather(*sent)
+        sent = await all_taken(await self._send(message, tenant, decoded))
         items_in = decoded.span_count + len(decoded.rejected)
+        items_out, dead = sent.count("out"), sent.count("dead")
         await self._book(message, tenant, items_in=items_in, items_out=items_out, dead=dead)
 
     async def _send(
         self, message: Message, tenant: str, decoded: DecodedTraces, sent: list[Awaitable[None]]
     ) -> tuple[int, int]:
         """Start sending what each span becomes; the numbers of fragments and dead letters."""
-        timestamp_ms = _timestamp_ms(message)
+        timestamp_ms = message.first_timestamp_ms()
         items_out = dead = 0
         for rejected in decoded.rejected:
             dead += 1
@@ -115,7 +114,7 @@ class OperationsStage(StageBase):
             incarnation=self._config.kafka.incarnation,
             partition=message.partition,
             offset=message.offset,
-            timestamp_ms=message.timestamp_ms,
+            timestamp_ms=message.first_timestamp_ms(),
             items_in=items_in,
             items_out=items_out,
             filtered=items_in - items_out - dead,
@@ -158,11 +157,3 @@ class OperationsStage(StageBase):
             trace_id=span.trace_id.hex(),
             span_id=span.span_id.hex(),
         )
-
-
-def _timestamp_ms(message: Message) -> int:
-    """The raw message's first Kafka timestamp, kept through a replay by its header."""
-    said = message.header(TIMESTAMP_HEADER) or ""
-    if said.isascii() and said.isdigit() and len(said) <= 15:
-        return int(said)
-    return message.timestamp_ms

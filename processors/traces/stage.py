@@ -14,7 +14,7 @@ from schemas.config import Config
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, Message, Outputs, PoisonError, StageBase, TableSink
 from schemas.records import LedgerRow
-from schemas.topics import OTLP_SPANS_GATEWAY, RAW_SPANS, TENANT_HEADER, TIMESTAMP_HEADER
+from schemas.topics import OTLP_SPANS_GATEWAY, RAW_SPANS, TENANT_HEADER
 
 
 class TracesStage(StageBase):
@@ -55,7 +55,7 @@ class TracesStage(StageBase):
     def _rows(
         self, message: Message, tenant: str, decoded: DecodedTraces
     ) -> list[tuple[object, ...]]:
-        maker = SpanRows(self._redactor, tenant, first_timestamp_ms(message))
+        maker = SpanRows(self._redactor, tenant, message.first_timestamp_ms())
         return [maker.row(*found) for found in spans(decoded.request)]
 
     async def _keep_books(self, message: Message, tenant: str, *, stored: int, dead: int) -> None:
@@ -68,16 +68,10 @@ class TracesStage(StageBase):
             incarnation=self._incarnation,
             partition=message.partition,
             offset=message.offset,
-            timestamp_ms=first_timestamp_ms(message),
+            timestamp_ms=message.first_timestamp_ms(),
             items_in=stored + dead,
             items_out=stored,
             filtered=0,
             dead=dead,
         )
         await self._sink.insert("genai_ledger", [ledger_row(books)])
-
-
-def first_timestamp_ms(message: Message) -> int:
-    """The message's first Kafka timestamp: a replay keeps it in a header."""
-    kept = message.header(TIMESTAMP_HEADER) or ""
-    return int(kept) if kept.isascii() and kept.isdigit() else message.timestamp_ms

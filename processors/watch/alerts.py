@@ -1,8 +1,9 @@
 """Open alerts of one partition: what each signal does, what its history says, what resolves.
 
 Why identities come from event times alone: a rule may for a while have two owners, and a new
-owner rebuilds this from Kafka; both must write the same transitions. An alert starts at the end
-of its first signal's span, floored to the rule's interval, and ends ``recovery_s`` after the
+owner rebuilds this from Kafka; both must write the same transitions. An end later than the
+signal's own Kafka timestamp is a wrong clock's, and the timestamp is taken instead: else one such
+span would keep all that follow from paging. An alert starts at the end of its first signal's span, floored to the rule's interval, and ends ``recovery_s`` after the
 floored end of its last one. The clock only decides when the end is told: ``recovery_s`` after
 the last signal was seen, or at once when a signal of a later incident comes.
 
@@ -64,14 +65,14 @@ class PartitionAlerts:
     _seen: OrderedDict[tuple[str, ...], None] = field(default_factory=OrderedDict)
     _past: list[tuple[AlertSignal, int]] = field(default_factory=list)
 
-    def observe(self, signal: AlertSignal, now_ns: int) -> Alert | None:
-        """Count a signal. Returns the alert whose ``opening`` must be taken before it is done."""
+    def observe(self, signal: AlertSignal, now_ns: int, timestamp_ms: int) -> Alert | None:
+        """Count a signal of a Kafka message of that time. Returns the alert whose ``opening`` must be taken before it is done."""
         self.settle()
         mark = fingerprint(signal.tenant, signal.rule, signal.labels)
         alert = self._alerts.get(mark)
         if self._counted_before(signal):
             return alert if alert is not None and alert.opening else None
-        end_ns = self._floored(signal)
+        end_ns = self._floored(signal, timestamp_ms)
         if alert is None or (alert.resolved and end_ns > alert.last_end_ns):
             alert = self._open(signal, mark, end_ns)
         elif not alert.resolved and end_ns > self._ends_at_ns(alert):
@@ -113,7 +114,7 @@ class PartitionAlerts:
         """Count the history's signals into the history's alerts; nothing is emitted for them."""
         for signal, timestamp_ms in self._past:
             alert = self._alerts.get(fingerprint(signal.tenant, signal.rule, signal.labels))
-            end_ns = self._floored(signal)
+            end_ns = self._floored(signal, timestamp_ms)
             if alert is None or alert.resolved or end_ns < alert.firing.starts_at_ns:
                 continue
             self._add(alert, signal, end_ns)
@@ -237,10 +238,11 @@ class PartitionAlerts:
         for mark in resolved[: max(0, len(resolved) - RESOLVED_MAX)]:
             del self._alerts[mark]
 
-    def _floored(self, signal: AlertSignal) -> int:
+    def _floored(self, signal: AlertSignal, timestamp_ms: int) -> int:
         rule = self.rules.get(signal.rule)
         interval_ns = (rule.group_interval_s if rule else DEFAULT_INTERVAL_S) * NS_PER_S
-        return signal.span_end_ns // interval_ns * interval_ns
+        end_ns = min(signal.span_end_ns, timestamp_ms * NS_PER_MS)
+        return end_ns // interval_ns * interval_ns
 
     def _recovery_ns(self, rule_name: str) -> int:
         rule = self.rules.get(rule_name)

@@ -14,6 +14,7 @@ import logging
 from collections.abc import Awaitable
 from math import inf
 
+from processors.batches import all_taken, read_batch, readable_records
 from processors.watch.alerts import Alert, PartitionAlerts
 from processors.watch.rules import hits, load_checked_rules, signal_of
 from schemas.config import Config
@@ -25,7 +26,6 @@ from schemas.protocols import (
     History,
     Message,
     Outputs,
-    PoisonError,
     RetryableError,
     StageBase,
 )
@@ -34,8 +34,6 @@ from schemas.records import (
     AlertTransition,
     BatchError,
     Evaluation,
-    RecordT,
-    decode_batch,
 )
 from schemas.rules import Rule
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
@@ -67,6 +65,7 @@ class WatchStage(StageBase):
                 owners=(ALERT_SIGNALS.name,),
             ),
         )
+        self._tenant = config.tenant
         self._rules_file = config.watch.rules_file
         self._partitions_count = config.kafka.partitions
         self._outputs = outputs
@@ -86,12 +85,12 @@ class WatchStage(StageBase):
         alerts.recalled_at = self._clock.monotonic()
         try:
             if message.topic == ALERT_TRANSITIONS.name:
-                for transition in _records(AlertTransition, message):
+                for transition in readable_records(AlertTransition, message.value)[0]:
                     alerts.recall_transition(transition, message.timestamp_ms)
             else:
-                for signal in _records(AlertSignal, message):
+                for signal in readable_records(AlertSignal, message.value)[0]:
                     alerts.recall_signal(signal, message.timestamp_ms)
-        except PoisonError:
+        except BatchError:
             return  # it was dead-lettered by whoever processed it
 
     async def process(self, message: Message) -> None:
@@ -99,14 +98,21 @@ class WatchStage(StageBase):
         if self._timer is not None and self._timer.done():
             self._timer.result()
         if message.topic == EVALUATIONS.name:
-            waits = [self._raise(row) for row in _records(Evaluation, message)]
-            await asyncio.gather(*(wait for row_waits in waits for wait in row_waits))
+            rows, letters = read_batch(
+                Evaluation, message, self.name, self._outputs, self._tenant
+            )
+            waits = [wait for row in rows for wait in self._raise(row)]
+            await all_taken([*letters, *waits])
             return
         alerts = self._alerts(message.partition)
         now_ns = self._clock.time_ns()
-        opened = [alerts.observe(signal, now_ns) for signal in _records(AlertSignal, message)]
+        signals, letters = read_batch(
+            AlertSignal, message, self.name, self._outputs, self._tenant
+        )
+        opened = [alerts.observe(signal, now_ns, message.timestamp_ms) for signal in signals]
         distinct = dict.fromkeys(alert for alert in opened if alert is not None)
-        await asyncio.gather(*[self._announce(message.partition, alert) for alert in distinct])
+        announced = [self._announce(message.partition, alert) for alert in distinct]
+        await all_taken([*letters, *announced])
 
     def forget(self, topic: str, partition: int) -> None:
         """Another worker owns the partition's rules now; its alerts resolve there."""
@@ -152,7 +158,9 @@ class WatchStage(StageBase):
             await self._clock.sleep(max(SHORTEST_WAIT_S, wait_s))
             for partition, alerts in list(self._partitions.items()):
                 if self._due_in_s(alerts) <= 0:
-                    for alert in alerts.due(self._clock.time_ns()):
+                    while due := alerts.due(self._clock.time_ns()):
+                        # One at a time: a signal may come while another's end is being told.
+                        alert = due[0]
                         await self._tell_resolved(partition, alerts.resolve(alert))
 
     def _due_in_s(self, alerts: PartitionAlerts) -> float:
@@ -178,14 +186,7 @@ class WatchStage(StageBase):
 
 async def _opened(alert: Alert, taken: list[Awaitable[None]]) -> None:
     try:
-        await asyncio.gather(*taken)
+        await all_taken(taken)
         alert.opening = ()
     finally:
         alert.taking = None  # if it failed, the message is processed and the opening emitted again
-
-
-def _records(kind: type[RecordT], message: Message) -> list[RecordT]:
-    try:
-        return decode_batch(kind, message.value)
-    except BatchError as error:
-        raise PoisonError("undecodable_batch", str(error)) from None

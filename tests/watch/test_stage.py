@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -56,7 +57,11 @@ class Bench:
         await settle()
 
     async def signals(self, *signals: AlertSignal) -> None:
-        await self.stage.process(self.message(ALERT_SIGNALS.name, signals))
+        """Signals of spans that have ended when their message is written."""
+        ended_ms = max(signal.span_end_ns for signal in signals) // 1_000_000
+        message = self.message(ALERT_SIGNALS.name, signals)
+        later_ms = max(message.timestamp_ms, ended_ms)
+        await self.stage.process(replace(message, timestamp_ms=later_ms))
 
     def message(self, topic: str, records: Sequence[Record]) -> Message:
         value = encode_batch([encode_record(record) for record in records])
@@ -292,3 +297,39 @@ def test_repetition_and_a_crash_anywhere_write_the_same_transitions(
             return {t.transition_id for t in second.transitions}
 
     assert asyncio.run(disturbed()) == asyncio.run(undisturbed())
+
+
+async def test_a_clock_from_the_future_silences_nobody(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        await bench.stage.process(
+            bench.message(ALERT_SIGNALS.name, [signal(1, end_s=1_000_000_000)])
+        )
+        assert bench.transitions[0].starts_at_ns == BASE_NS
+        await bench.clock.advance(400)
+        await bench.signals(signal(2, end_s=390))
+        assert bench.statuses() == ["firing", "resolved", "firing"]
+
+
+async def test_a_signal_that_comes_while_ends_are_told_keeps_its_alert_open(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        other = {"alertname": "PromptInjection", "service_name": "bank"}
+        await bench.signals(signal(1), signal(2, labels=other))
+        bench.outputs.hold()
+        await bench.clock.advance(301)
+        await bench.signals(signal(3, end_s=300, labels=other))
+        bench.outputs.release()
+        await bench.clock.advance(20)
+        resolved = [t.labels["service_name"] for t in bench.transitions if t.status == "resolved"]
+        assert resolved == ["shop"]
+
+
+async def test_one_unreadable_record_costs_its_neighbours_nothing(tmp_path: Path) -> None:
+    async with Bench(tmp_path) as bench:
+        good = bench.message(EVALUATIONS.name, [verdict(1)])
+        assert good.value is not None
+        value = good.value.replace(b'"records":[', b'"records":[{"tenant":"x"},')
+        await bench.stage.process(replace(good, value=value))
+        assert len(bench.outputs.records(ALERT_SIGNALS.name)) == 1
+        (letter,) = bench.outputs.letters
+        assert letter.reason == "undecodable_record"
+        assert letter.value == b'{"records":[{"tenant":"x"}]}'
