@@ -197,20 +197,23 @@ def _class_name(kind: object) -> str:
 def _default(name: str, field: FieldInfo) -> str:
     if field.is_required():
         return "required"
-    value = field.get_default(call_default_factory=True, validated_data={})
     if field.annotation is SecretStr:
         return "hidden"
-    if isinstance(value, Path) and value.is_relative_to(PACKAGE_ROOT):
-        return f"`{value.relative_to(PACKAGE_ROOT)}` of the installation"
-    if isinstance(value, Enum):
-        value = value.value
-    if value is None or isinstance(value, BaseModel) or value in ("", (), [], {}):
-        return "null" if value is None else "empty"
+    return _value(name, field.get_default(call_default_factory=True, validated_data={}))
+
+
+def _value(name: str, value: object) -> str:
+    if value is None:
+        return "null"
+    if isinstance(value, BaseModel) or value in ("", (), [], {}):
+        return "empty"
     if isinstance(value, bool):
-        return str(value).lower()
-    if name.endswith("_bytes"):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, int) and name.endswith("_bytes"):
         size = f"{value // MIB} MiB" if value % MIB == 0 else f"{value // KIB} KiB"
         return f"`{value}` ({size})"
+    if isinstance(value, Path) and value.is_relative_to(PACKAGE_ROOT):
+        return f"`{value.relative_to(PACKAGE_ROOT)}` of the installation"
     return f"`{value}`"
 
 

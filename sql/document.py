@@ -102,17 +102,17 @@ def page() -> str:
 def _selected(text: str) -> Iterator[str]:
     """Names of the columns of a select list, up to its ``FROM``."""
     depth, item = 0, ""
-    for token in re.findall(r"[(\[)\],]|\bFROM\b|[^(\[)\],]+?(?=[(\[)\],]|\bFROM\b)", _blank(text)):
-        if depth == 0 and token in (",", "FROM"):
+    for piece in re.findall(r"[(\[)\],]|\bFROM\b|[^(\[)\],]+?(?=[(\[)\],]|\bFROM\b)", _blank(text)):
+        if depth == 0 and piece in (",", "FROM"):
             if (name := _NAME.search(item)) is None:
                 raise ValueError(f"a column without a name: {item.strip()}")
             yield name[1] or name[2]
             item = ""
-            if token == "FROM":
+            if piece == "FROM":
                 return
             continue
-        depth += (token in "([") - (token in ")]")
-        item += token
+        depth += (piece in "([") - (piece in ")]")
+        item += piece
 
 
 def _blank(text: str) -> str:

@@ -30,6 +30,7 @@ from tests.schemas.samples import END_NS, SAMPLES
 GOLDEN: dict[str, dict[str, Any]] = json.loads(
     (Path(records.__file__).parent / "golden" / "records.json").read_text(encoding="utf-8")
 )
+CALL = GOLDEN["fragment"]["call"]
 SECRET = "hunter2 is my password"
 
 
@@ -129,11 +130,11 @@ def test_missing_fields_of_a_call_are_defaulted() -> None:
             "records.0.content.input.0.role: string_type",
         ),
         (
-            batch({**GOLDEN["fragment"], "call": {**GOLDEN["fragment"]["call"], "parameters": {SECRET: 1}}}),
+            batch({**GOLDEN["fragment"], "call": {**CALL, "parameters": {SECRET: 1}}}),
             "records.0.call.parameters.*: string_type",
         ),
     ],
-)  # fmt: skip
+)
 def test_errors_name_the_field_and_never_hold_content(value: bytes | None, text: str) -> None:
     with pytest.raises(BatchError) as caught:
         decode_batch(Fragment, value)
