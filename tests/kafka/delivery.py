@@ -121,6 +121,7 @@ def run_once(cluster: Cluster, seed: int, folder: Path) -> tuple[Report, dict[st
     for thread in threads:
         thread.join()
     busy.clear()
+    cluster.clickhouse.wait_ready()
     faults_over = time.monotonic()
     client = connect(cluster.config.clickhouse)
     report = check_until_settled(client, lambda: read_journal(journal), service, SETTLE_S)
