@@ -2,7 +2,8 @@
 
 ``python -m bench.embedded`` starts a stack of its own on free ports, sends traces at the demo's
 rate, and prints the sum of PSS over its processes (MiB) and, from the gateway's answer until the
-``operation`` verdict rows of a call can be queried in ``v_verdicts``, p50 and p99 (seconds): once
+``operation`` verdict rows of a call can be queried in ``v_verdicts``, p50 and p99 (seconds, to the
+poll's quarter of a second): once
 for traces sent whole, and apart for traces whose parts arrive in different requests, where a call
 without evidence waits ``assemble.evidence_grace_s`` for its retrieval.
 """
@@ -28,7 +29,7 @@ from stack.verify.journal import JournalWriter
 RESULTS = Path(__file__).parent / "results" / "embedded.json"
 RATE = 8.0  # traces a second: the demo's
 EVALUATORS = 5
-POLL_S = 0.05
+POLL_S = 0.25
 SEEN_SQL = """
 SELECT trace_id, span_id FROM v_verdicts
 WHERE service_name = {service:String} AND target = 'operation' AND span_end > now64() - 120
@@ -60,7 +61,7 @@ async def _delays(stack: Stack, client: Client, traces: int, split: bool) -> lis
                 seen.setdefault((trace_id, span_id), now)
             await asyncio.sleep(POLL_S)
 
-    parcels = plan(service, traces, RATE, seed=1, split=split)
+    parcels = plan(service, traces, RATE, seed=1 + split, split=split)
     with tempfile.TemporaryDirectory() as folder, JournalWriter(Path(folder) / "j") as journal:
         endpoint = f"http://127.0.0.1:{stack.config.gateway.http_port}"
         watcher = asyncio.create_task(watch())
@@ -71,7 +72,7 @@ async def _delays(stack: Stack, client: Client, traces: int, split: bool) -> lis
         watcher.cancel()
     missing = len(acked.keys() - seen.keys())
     if missing:
-        raise SystemExit(f"{missing} calls had no verdicts within 30 s: not a valid run")
+        raise SystemExit(f"{service}: {missing} calls had no verdicts within 30 s: not a valid run")
     return sorted(seen[key] - acked[key] for key in acked)
 
 
