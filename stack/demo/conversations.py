@@ -264,7 +264,7 @@ def _tool(rng: random.Random, index: int) -> Conversation:
             tool=ToolCall(
                 "get_weather",
                 f'{{"city": "{city}"}}',
-                f'{{"city": "{city}", "weather": "cloudy", "temperature": "{degrees} degrees"}}',
+                f'{{"report": "The weather in {city}: cloudy, a temperature of {degrees} degrees."}}',
             ),
         )
     return Conversation(
