@@ -258,13 +258,13 @@ def _tool(rng: random.Random, index: int) -> Conversation:
             (
                 Turn(
                     f"Do I need a warm sleeping bag for a weekend near {city}?",
-                    f"The weather in {city} is cloudy with a temperature of {degrees} degrees.",
+                    f"The weather in {city} is cloudy at {degrees} degrees.",
                 ),
             ),
             tool=ToolCall(
                 "get_weather",
                 f'{{"city": "{city}"}}',
-                f'{{"report": "The weather in {city}: cloudy, a temperature of {degrees} degrees."}}',
+                f'{{"report": "The weather in {city}: cloudy, {degrees} degrees."}}',
             ),
         )
     return Conversation(
