@@ -22,12 +22,19 @@ class Coalescer:
         self._waiting: dict[str, _Batch] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
-    def submit(self, tenant: str, body: bytes) -> asyncio.Future[None]:
+    def submit(self, tenant: str, body: bytes, alone: bool = False) -> asyncio.Future[None]:
         """Queue one serialised request of at most the cap's size.
 
+        One that goes ``alone`` shares its message with nobody, so that whatever is wrong with it
+        cannot concern others.
         The future ends with the acknowledgement of the message that carries the body, or with
         what ``send`` raised. It is shared: do not cancel it.
         """
+        if alone:
+            own = _Batch()
+            own.add(body)
+            self._start(tenant, own)
+            return own.acknowledged
         batch = self._waiting.get(tenant)
         if batch is not None and batch.size_bytes + len(body) > self._cap_bytes:
             self._flush(tenant)
@@ -51,6 +58,9 @@ class Coalescer:
         batch = self._waiting.pop(tenant)
         if batch.timer is not None:
             batch.timer.cancel()
+        self._start(tenant, batch)
+
+    def _start(self, tenant: str, batch: "_Batch") -> None:
         task = asyncio.create_task(self._deliver(tenant, batch))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)

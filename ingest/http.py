@@ -53,6 +53,11 @@ _INLINE_BYTES = 64 << 10
 _UNSIZED_BYTES = 64 << 10
 """First reservation for a body without Content-Length; it grows as the body comes in."""
 _DECODING_THREADS = 2
+_FIRST_TAG = b"\n"
+"""Of ``resource_spans``. Unknown fields in front could look like JSON to the stages."""
+_SHARING_ITEMS = 100_000
+"""A request of more resources, scopes and spans might put its neighbours' message over the limit
+of one request."""
 _OVERLOAD_RETRY_S = 1
 _BROKER_RETRY_S = 5
 
@@ -75,6 +80,8 @@ class _Accepted:
     messages: list[bytes]
     span_count: int
     rejected: list[RejectedSpan]
+    alone: bool = False
+    """Whether it must not share a message: together with others it might not decode."""
 
 
 class TracesEndpoint:
@@ -119,7 +126,10 @@ class TracesEndpoint:
             body = await self._body(request, reservation)
             accepted = await self._decoded(request, body, encoding, reservation)
             # Step 3. Queue every message, then wait for all acknowledgements.
-            pending = [self._coalescer.submit(tenant, message) for message in accepted.messages]
+            pending = [
+                self._coalescer.submit(tenant, message, accepted.alone)
+                for message in accepted.messages
+            ]
             await self._acknowledged(pending)
         finally:
             # A message past its deadline still holds memory until the broker or aiokafka ends it.
@@ -179,10 +189,11 @@ class TracesEndpoint:
         rejected = decoded.rejected
         if decoded.span_count == 0:
             return _Accepted([], 0, rejected)
-        if encoding == "json" or rejected:
+        if encoding == "json" or rejected or not value.startswith(_FIRST_TAG):
             value = decoded.request.SerializeToString()
         if len(value) <= self._message_bytes:
-            return _Accepted([value], decoded.span_count, rejected)
+            alone = bool(decoded.repaired) or decoded.items > _SHARING_ITEMS
+            return _Accepted([value], decoded.span_count, rejected, alone)
         split = split_traces(decoded.request, self._message_bytes)
         return _Accepted(
             split.pieces, decoded.span_count - len(split.rejected), rejected + split.rejected

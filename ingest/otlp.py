@@ -64,6 +64,8 @@ class DecodedTraces:
     rejected: list[RejectedSpan] = field(default_factory=list)
     repaired: set[tuple[str, str]] = field(default_factory=set)
     span_count: int = 0
+    items: int = 0
+    """Resources, scopes and spans that were read."""
 
 
 def decode_traces(value: bytes, content_type: Encoding | Literal["sniff"]) -> DecodedTraces:
@@ -161,6 +163,7 @@ def _reject_invalid_ids(decoded: DecodedTraces) -> None:
             decoded.span_count += len(scope_spans.spans)
     if items > MAX_ITEMS:
         raise OtlpError("too many resources, scopes and spans in one request")
+    decoded.items = items
 
 
 def _invalid_id(span: Span) -> str | None:

@@ -7,8 +7,8 @@
        ├─► traces      every span, redacted ────────────────► ClickHouse otel_traces
        │
        └─► operations  decode, map dialects, redact, price
-             │  genai.fragments.v1                 genai.ledger.v1 ─────────┐
-             ▼                                                              │
+             │  genai.fragments.v1 ──────────────┬─ genai.ledger.v1 ────────┐
+             ▼                                   └──────────────────────────┤
            assemble    join fragments into calls, by trace                  │
              │  genai.operations.v1 ────────────────────────────────────────┤
              ▼                                                              │
@@ -66,7 +66,7 @@ STAGES: tuple[StageSpec, ...] = (
     StageSpec("evaluate", (OPERATIONS,), (EVALUATIONS,)),
     StageSpec(
         "store",
-        (OPERATIONS, EVALUATIONS, LEDGER, ALERT_TRANSITIONS, DEAD_LETTERS),
+        (FRAGMENTS, OPERATIONS, EVALUATIONS, LEDGER, ALERT_TRANSITIONS, DEAD_LETTERS),
         writes_tables=True,
     ),
     StageSpec("watch", (EVALUATIONS, ALERT_SIGNALS), (ALERT_SIGNALS, ALERT_TRANSITIONS)),

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import orjson
 
+from schemas.metrics import DEAD_LETTERS
 from schemas.protocols import DeadLetter, Message, Outputs, PoisonError, RetryableError
 from schemas.records import BatchError, RecordT, decode_batch, encode_batch
 
@@ -66,6 +67,12 @@ def _items(value: bytes | None) -> list[object]:
     return items if isinstance(items, list) else []
 
 
+def bury(outputs: Outputs, letter: DeadLetter) -> Awaitable[None]:
+    """Write and count the dead letter of a part of a message; awaits its acknowledgement."""
+    DEAD_LETTERS.labels(letter.stage, letter.reason).inc()
+    return outputs.dead_letter(letter)
+
+
 def read_batch(
     kind: type[RecordT], message: Message, stage: str, outputs: Outputs, tenant: str
 ) -> tuple[list[RecordT], list[Awaitable[None]]]:
@@ -79,7 +86,8 @@ def read_batch(
     except BatchError as error:
         raise PoisonError("undecodable_batch", str(error)) from None
     letters = [
-        outputs.dead_letter(
+        bury(
+            outputs,
             DeadLetter(
                 origin=message,
                 stage=stage,
@@ -87,7 +95,7 @@ def read_batch(
                 error_class="BatchError",
                 value=encoded,
                 tenant=tenant,
-            )
+            ),
         )
         for encoded in refused
     ]

@@ -11,6 +11,8 @@ from schemas.topics import TIMESTAMP_HEADER
 
 PREFIX = "streamgauge-dead-"
 """Of every header added here; what does not start with it belongs to the original message."""
+CUT_HEADER = PREFIX + "cut-from-bytes"
+"""Only on a letter whose value is the beginning of the original: its original size."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,6 +83,15 @@ def decode_headers(message: Message) -> DeadLetterHeaders:
         attempts=number("attempts"),
         items=number("items"),
     )
+
+
+def cut_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
+    """Headers of a letter too large for any message, whose value had to be cut.
+
+    Ours alone, with the size that the value had; the whole message is at its origin.
+    """
+    ours = [pair for pair in encode_headers(letter) if pair[0].startswith(PREFIX)]
+    return [*ours, (CUT_HEADER, str(len(letter.value)).encode())]
 
 
 def original_headers(message: Message) -> list[tuple[str, bytes]]:

@@ -5,18 +5,20 @@ several spans. An operation is emitted only with its span in hand, and again, wi
 revision, when its trace learns more. A message is done when every operation that its fragments
 call for is acknowledged; a short grace may hold it while content or evidence is still to come.
 
-On failure: a value that is no batch of fragments raises ``PoisonError``. After a crash unfinished
+On failure: a value without any readable fragment raises ``PoisonError``. After a crash unfinished
 messages come again and what was done before them is recalled, so revisions agree with those of the
 worker before. A fragment whose trace was forgotten makes a lower revision, which loses.
 """
 
 import asyncio
-import re
-from collections.abc import Awaitable, Collection, Iterable
+from collections.abc import Awaitable, Collection, Iterable, Sequence
+
+from pydantic import Field
 
 from processors.assemble.graces import Graces, Pending
 from processors.assemble.memory import TraceMemory
-from processors.assemble.trace import Knowledge, SpanEntry, TraceState, knowledge_of
+from processors.assemble.trace import SpanEntry, TraceState, knowledge_of
+from processors.batches import all_taken, read_batch, readable_records
 from schemas.config import Config
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import (
@@ -28,7 +30,7 @@ from schemas.protocols import (
     RetryableError,
     StageBase,
 )
-from schemas.records import BatchError, Fragment, Operation, decode_batch
+from schemas.records import BatchError, Content, Fragment, Operation
 from schemas.topics import FRAGMENTS, OPERATIONS
 
 HISTORY_WINDOW_S = 120.0
@@ -42,7 +44,12 @@ EMISSIONS_MAX = 32
 """Emissions of one operation after which other spans' fragments no longer cause one: a trace of
 thousands of spans under one wrapper would otherwise be emitted whole for each of them."""
 RETRIEVING_SERVICES_MAX = 10_000
-FRAGMENT_ID = re.compile("[0-9a-f]{16}")
+
+
+class WellNamedFragment(Fragment):
+    """A fragment that a revision can be computed from."""
+
+    fragment_id: str = Field(pattern="^[0-9a-f]{16}$")
 
 
 class AssembleStage(StageBase):
@@ -54,6 +61,7 @@ class AssembleStage(StageBase):
             topics=(FRAGMENTS.name,),
             history=History(topics=(FRAGMENTS.name,), window_s=HISTORY_WINDOW_S),
         )
+        self._tenant = config.tenant
         self._config = config.assemble
         self._message_bytes = config.kafka.max_message_bytes
         self._outputs = outputs
@@ -69,8 +77,8 @@ class AssembleStage(StageBase):
     def recall(self, message: Message) -> None:
         """Learn what was known before the first message; nothing is emitted."""
         try:
-            fragments = _fragments(message)
-        except PoisonError:
+            fragments, _ = readable_records(WellNamedFragment, message.value)
+        except BatchError:
             return  # it was dead-lettered by whoever processed it
         now = self._clock.monotonic()
         for fragment in fragments:
@@ -80,9 +88,11 @@ class AssembleStage(StageBase):
 
     async def process(self, message: Message) -> None:
         """Learn the message's fragments and emit every operation that they change."""
-        fragments = _fragments(message)
+        fragments, letters = read_batch(
+            WellNamedFragment, message, self.name, self._outputs, self._tenant
+        )
         try:
-            await asyncio.gather(*self._learn(message.partition, fragments))
+            await all_taken([*letters, *self._learn(message.partition, fragments)])
         except asyncio.CancelledError:
             if self._stopped:  # an orderly end, which must not look like a failed worker
                 raise RetryableError("the stage was stopped") from None
@@ -105,7 +115,7 @@ class AssembleStage(StageBase):
         for task in self._tasks:
             task.cancel()
 
-    def _learn(self, partition: int, fragments: list[Fragment]) -> list[Awaitable[None]]:
+    def _learn(self, partition: int, fragments: Sequence[Fragment]) -> list[Awaitable[None]]:
         """All of it before the first ``await``, so in offset order; returns what to wait for."""
         now = self._clock.monotonic()
         self._evict(now)
@@ -166,12 +176,13 @@ class AssembleStage(StageBase):
         """Like :meth:`_call_for`, for a model call that others' documents bear on."""
         if entry.pending is not None:
             return asyncio.shield(self._pending[entry.pending])
+        if entry.evidence_reemissions >= EVIDENCE_REEMISSIONS_MAX:
+            return None
         operation = self._operation(state, entry)
         if (
             operation is None
             or operation.duplicate_of
             or entry.confirmed == knowledge_of(operation)
-            or entry.evidence_reemissions >= EVIDENCE_REEMISSIONS_MAX
         ):
             return None
         entry.evidence_reemissions += 1
@@ -244,7 +255,18 @@ class AssembleStage(StageBase):
         entry.emissions += 1
         entry.queued = knowledge_of(operation)
         taken = self._outputs.emit(OPERATIONS.name, state.key[0], operation)
-        return _confirm(entry, entry.queued, taken)
+        return self._confirm(state.key[0], entry, operation, taken)
+
+    async def _confirm(
+        self, partition: int, entry: SpanEntry, operation: Operation, taken: Awaitable[None]
+    ) -> None:
+        try:
+            await taken
+        except PoisonError:
+            # Larger than a message: the call itself must count all the same.
+            bare = _without_content(operation)
+            await self._outputs.emit(OPERATIONS.name, partition, bare)
+        entry.confirmed = knowledge_of(operation)
 
     def _operation(
         self, state: TraceState, entry: SpanEntry, late: bool = False
@@ -258,24 +280,22 @@ class AssembleStage(StageBase):
         STAGE_RECORDS.labels("assemble", "traces_forgotten").inc(forgotten)
 
 
-async def _confirm(entry: SpanEntry, queued: Knowledge, taken: Awaitable[None]) -> None:
-    await taken
-    entry.confirmed = queued
-
-
 def _release(pending: Iterable[Pending]) -> None:
     for one in pending:
         one.late = True
         one.release()
 
 
-def _fragments(message: Message) -> list[Fragment]:
-    """Raises ``PoisonError`` if the value is no batch of fragments with well-formed ids."""
-    try:
-        fragments = decode_batch(Fragment, message.value)
-    except BatchError as error:
-        raise PoisonError("undecodable_batch", str(error)) from None
-    for fragment in fragments:
-        if not FRAGMENT_ID.fullmatch(fragment.fragment_id):
-            raise PoisonError("malformed_fragment_id")
-    return fragments
+def _without_content(operation: Operation) -> Operation:
+    """The operation as if its content had not been captured; its fragments' content is stored."""
+    flags = (*operation.call.flags, "content_too_large")
+    call = operation.call.model_copy(update={"flags": flags})
+    return operation.model_copy(
+        update={
+            "call": call,
+            "content": Content(),
+            "findings": (),
+            "evidence": (),
+            "evidence_state": "evicted",
+        }
+    )

@@ -10,6 +10,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from processors.batches import all_taken, read_batch
 from processors.evaluate.context import Prepared, ReadPassage, prepare
 from processors.evaluate.engine import Engine, SupportPair, TextScores
 from processors.evaluate.evaluators import (
@@ -27,8 +28,8 @@ from schemas.identity import evaluation_revision, text_hash, trace_partition
 from schemas.manifest import ManifestError
 from schemas.metrics import EVALUATIONS as EVALUATIONS_METRIC
 from schemas.metrics import STAGE_RECORDS
-from schemas.protocols import Clock, Message, Outputs, PoisonError, StageBase
-from schemas.records import BatchError, Evaluation, Operation, decode_batch
+from schemas.protocols import Clock, Message, Outputs, StageBase
+from schemas.records import Evaluation, Operation
 from schemas.topics import EVALUATIONS, OPERATIONS
 
 _TEXT_EVALUATORS = (Evaluator.INJECTION, Evaluator.TOXICITY)
@@ -156,13 +157,13 @@ class EvaluateStage(StageBase):
 
     async def process(self, message: Message) -> None:
         """Judge every operation of the message; ends when all rows are durably taken."""
-        try:
-            told = decode_batch(Operation, message.value)
-        except BatchError as error:
-            raise PoisonError("bad_batch", str(error)) from None
+        told, letters = read_batch(
+            Operation, message, self.name, self._outputs, self._config.tenant
+        )
         operations = [operation for operation in told if not operation.duplicate_of]
         STAGE_RECORDS.labels("evaluate", "duplicate").inc(len(told) - len(operations))
-        await asyncio.gather(*(self._evaluate(op, message.partition) for op in operations))
+        judged = [self._evaluate(op, message.partition) for op in operations]
+        await all_taken([*letters, *judged])
 
     async def _evaluate(self, operation: Operation, partition: int) -> None:
         """Judge one operation and emit its rows."""
@@ -188,7 +189,7 @@ class EvaluateStage(StageBase):
             for evaluator in due
             for verdict in verdicts[evaluator]
         ]
-        await asyncio.gather(*(self._outputs.emit(EVALUATIONS.name, target, row) for row in rows))
+        await all_taken(self._outputs.emit(EVALUATIONS.name, target, row) for row in rows)
         for row in rows:
             EVALUATIONS_METRIC.labels(row.evaluator.value, row.state.value).inc()
         STAGE_RECORDS.labels("evaluate", "judged").inc()

@@ -16,6 +16,7 @@ import logging
 from collections import OrderedDict
 from collections.abc import Awaitable
 
+from processors.batches import all_taken, read_batch, readable_records
 from processors.notify.webhook import WebhookSender
 from schemas.config import Config
 from schemas.metrics import DEAD_LETTERS
@@ -32,7 +33,6 @@ from schemas.protocols import (
 from schemas.records import (
     AlertTransition,
     BatchError,
-    decode_batch,
     encode_batch,
     encode_record,
 )
@@ -59,6 +59,7 @@ class NotifyStage(StageBase):
                 max_bytes=HISTORY_MAX_BYTES,
             ),
         )
+        self._tenant = config.tenant
         self._config = config.notify
         self._outputs = outputs
         self._clock = clock
@@ -80,7 +81,7 @@ class NotifyStage(StageBase):
     def recall(self, message: Message) -> None:
         """What lies before the committed offset was delivered to every receiver."""
         try:
-            transitions = decode_batch(AlertTransition, message.value)
+            transitions, _ = readable_records(AlertTransition, message.value)
         except BatchError:
             return  # it was dead-lettered by whoever processed it
         for receiver in self._config.receivers:
@@ -89,17 +90,16 @@ class NotifyStage(StageBase):
 
     async def process(self, message: Message) -> None:
         """Deliver the message's transitions; ends when every receiver took or refused each."""
-        try:
-            transitions = decode_batch(AlertTransition, message.value)
-        except BatchError as error:
-            raise PoisonError("undecodable_batch", str(error)) from None
+        transitions, letters = read_batch(
+            AlertTransition, message, self.name, self._outputs, self._tenant
+        )
         waits = [
             self._queue(sender, transition, message)
             for sender in self._senders
             for transition in transitions
         ]
         try:
-            await asyncio.gather(*waits)
+            await all_taken([*letters, *waits])
         except asyncio.CancelledError:
             if self._stopped:  # an orderly end, which must not look like a failed worker
                 raise RetryableError("the stage was stopped") from None

@@ -8,6 +8,7 @@ row in the books means that its items are safe. Bytes that are no OTLP request a
 import asyncio
 import logging
 from collections.abc import Awaitable
+from typing import Literal
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
@@ -15,7 +16,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
 from ingest.otlp import DecodedTraces, OtlpError, decode_traces, spans
-from processors.batches import all_taken
+from processors.batches import all_taken, bury
 from processors.operations.normalize import normalize
 from processors.operations.redact import Redactor, load_key
 from schemas.config import Config
@@ -35,6 +36,11 @@ log = logging.getLogger(__name__)
 
 SPANS_PER_TURN = 20
 """Spans normalised before other tasks may run: a large message must not stall heartbeats."""
+INLINE_BYTES = 64 << 10
+"""A larger span is normalised in a thread: redacting one of MBs can take many seconds."""
+
+Placed = tuple[Resource, InstrumentationScope, Span]
+Outcome = Literal["out", "dead"]
 
 
 class OperationsStage(StageBase):
@@ -60,48 +66,61 @@ class OperationsStage(StageBase):
         await self._book(message, tenant, items_in=items_in, items_out=items_out, dead=dead)
 
     async def _send(
-        self, message: Message, tenant: str, decoded: DecodedTraces, sent: list[Awaitable[None]]
-    ) -> tuple[int, int]:
-        """Start sending what each span becomes; the numbers of fragments and dead letters."""
-        timestamp_ms = message.first_timestamp_ms()
-        items_out = dead = 0
-        for rejected in decoded.rejected:
-            dead += 1
-            sent.append(
-                self._outputs.dead_letter(
-                    DeadLetter(
-                        origin=message,
-                        stage=self.name,
-                        reason=rejected.reason,
-                        error_class="RejectedSpan",
-                        value=rejected.bytes,
-                        tenant=tenant,
-                        trace_id=rejected.trace_id,
-                        span_id=rejected.span_id,
-                    )
+        self, message: Message, tenant: str, decoded: DecodedTraces
+    ) -> list[Awaitable[Outcome]]:
+        """Start sending what each span becomes; what it became is known once it is taken."""
+        sent: list[Awaitable[Outcome]] = [
+            self._bury(
+                DeadLetter(
+                    origin=message,
+                    stage=self.name,
+                    reason=rejected.reason,
+                    error_class="RejectedSpan",
+                    value=rejected.bytes,
+                    tenant=tenant,
+                    trace_id=rejected.trace_id,
+                    span_id=rejected.span_id,
                 )
             )
-        for number, (resource, scope, span) in enumerate(spans(decoded.request), 1):
+            for rejected in decoded.rejected
+        ]
+        timestamp_ms = message.first_timestamp_ms()
+        for number, placed in enumerate(spans(decoded.request), 1):
             if number % SPANS_PER_TURN == 0:
                 await asyncio.sleep(0)
+            resource, scope, span = placed
             repaired = (span.trace_id.hex(), span.span_id.hex()) in decoded.repaired
+            told = (span, resource, scope, tenant, timestamp_ms, repaired, self._redactor)
             try:
-                fragment = normalize(
-                    span, resource, scope, tenant, timestamp_ms, repaired, self._redactor
-                )
+                if span.ByteSize() > INLINE_BYTES:
+                    fragment = await asyncio.to_thread(normalize, *told)
+                else:
+                    fragment = normalize(*told)
             except Exception as error:  # one span's boundary: its neighbours go on
                 log.error("a span became a dead letter: %s", type(error).__name__)
-                dead += 1
-                letter = self._span_letter(message, tenant, resource, scope, span, error)
-                sent.append(self._outputs.dead_letter(letter))
+                sent.append(self._bury(self._span_letter(message, tenant, placed, error)))
                 continue
             if fragment is not None:
-                items_out += 1
                 partition = trace_partition(
                     tenant, fragment.trace_id, self._config.kafka.partitions
                 )
-                sent.append(self._outputs.emit(FRAGMENTS.name, partition, fragment))
-        return items_out, dead
+                taken = self._outputs.emit(FRAGMENTS.name, partition, fragment)
+                sent.append(self._emitted(taken, message, tenant, placed))
+        return sent
+
+    async def _bury(self, letter: DeadLetter) -> Outcome:
+        await bury(self._outputs, letter)
+        return "dead"
+
+    async def _emitted(
+        self, taken: Awaitable[None], message: Message, tenant: str, placed: Placed
+    ) -> Outcome:
+        """A fragment that is too large for any message costs its own span alone."""
+        try:
+            await taken
+        except PoisonError as error:
+            return await self._bury(self._span_letter(message, tenant, placed, error))
+        return "out"
 
     async def _book(
         self, message: Message, tenant: str, *, items_in: int, items_out: int, dead: int
@@ -131,15 +150,10 @@ class OperationsStage(StageBase):
         return claimed or self._config.tenant
 
     def _span_letter(
-        self,
-        message: Message,
-        tenant: str,
-        resource: Resource,
-        scope: InstrumentationScope,
-        span: Span,
-        error: Exception,
+        self, message: Message, tenant: str, placed: Placed, error: Exception
     ) -> DeadLetter:
         """A dead letter with the span alone, as a request that can be replayed."""
+        resource, scope, span = placed
         request = ExportTraceServiceRequest(
             resource_spans=[
                 ResourceSpans(
@@ -150,7 +164,7 @@ class OperationsStage(StageBase):
         return DeadLetter(
             origin=message,
             stage=self.name,
-            reason="normalize_failed",
+            reason=error.reason if isinstance(error, PoisonError) else "normalize_failed",
             error_class=type(error).__name__,
             value=request.SerializeToString(),
             tenant=tenant,

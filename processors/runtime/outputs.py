@@ -14,7 +14,7 @@ from processors.runtime.clock import SystemClock
 from processors.runtime.failpoints import failpoint
 from processors.runtime.producer import Headers, PersistentProducer
 from schemas.config import Config
-from schemas.dead_letters import encode_headers
+from schemas.dead_letters import cut_headers, encode_headers
 from schemas.protocols import Clock, DeadLetter, PoisonError
 from schemas.records import Record, encode_batch, encode_record
 from schemas.topics import DEAD_LETTERS, SCHEMA_HEADER, SCHEMA_VERSION, TOPICS
@@ -84,10 +84,18 @@ class KafkaOutputs:
         return asyncio.shield(batch.acknowledged)
 
     async def dead_letter(self, letter: DeadLetter) -> None:
-        """Write one dead letter with the original key, headers and (its part of the) bytes."""
-        await self.produce(
-            DEAD_LETTERS.name, letter.value, letter.origin.key, encode_headers(letter)
-        )
+        """Write one dead letter with the original key, headers and (its part of the) bytes.
+
+        A broker limits compressed bytes, a producer those before: a message may come that is too
+        large to be sent again. Its letter is cut, since a refused one would stop the worker.
+        """
+        try:
+            await self.produce(
+                DEAD_LETTERS.name, letter.value, letter.origin.key, encode_headers(letter)
+            )
+        except PoisonError:
+            beginning = letter.value[: self._config.kafka.max_message_bytes // 2]
+            await self.produce(DEAD_LETTERS.name, beginning, headers=cut_headers(letter))
 
     async def produce(
         self,

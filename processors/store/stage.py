@@ -1,13 +1,17 @@
 """The ``store`` stage: every record of the ``genai.*`` topics becomes rows of its table.
 
-Stateless; the only writer of its tables. A message that is not a batch of its topic's records, or
-whose rows ClickHouse refuses, is poison. Dead letters are different: their bytes are never read,
+Stateless; the only writer of its tables. A record that cannot be read, or whose row ClickHouse
+refuses, becomes a dead letter of its own; if that is so of all of them, the message is poison (so
+that a fault of ours is seen as such). Dead letters are different: their bytes are never read,
 only measured and pointed at, and they are never poison, or each would breed the next.
 """
 
 import logging
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
+from processors.batches import all_taken, bury, read_batch
 from processors.store.rows import (
     Row,
     alert_row,
@@ -19,15 +23,16 @@ from processors.store.rows import (
 )
 from schemas.config import Config
 from schemas.metrics import STAGE_RECORDS
-from schemas.protocols import Clock, Message, Outputs, PoisonError, StageBase, TableSink
+from schemas.protocols import Clock, DeadLetter, Message, Outputs, PoisonError, StageBase, TableSink
 from schemas.records import (
     AlertTransition,
-    BatchError,
     Evaluation,
     Fragment,
     LedgerRow,
     Operation,
-    decode_batch,
+    Record,
+    encode_batch,
+    encode_record,
 )
 from schemas.topics import (
     ALERT_TRANSITIONS,
@@ -40,29 +45,22 @@ from schemas.topics import (
 
 log = logging.getLogger(__name__)
 
-_Destination = tuple[str, Callable[[bytes | None], Sequence[Row | None]]]
 
-_DESTINATIONS: dict[str, _Destination] = {
-    FRAGMENTS.name: (
-        "genai_content",
-        lambda value: [content_row(record) for record in decode_batch(Fragment, value)],
-    ),
-    OPERATIONS.name: (
-        "genai_operations",
-        lambda value: [operation_row(record) for record in decode_batch(Operation, value)],
-    ),
-    EVALUATIONS.name: (
-        "genai_evaluations",
-        lambda value: [evaluation_row(record) for record in decode_batch(Evaluation, value)],
-    ),
-    LEDGER.name: (
-        "genai_ledger",
-        lambda value: [ledger_row(record) for record in decode_batch(LedgerRow, value)],
-    ),
-    ALERT_TRANSITIONS.name: (
-        "genai_alert_events",
-        lambda value: [alert_row(record) for record in decode_batch(AlertTransition, value)],
-    ),
+@dataclass(frozen=True, slots=True)
+class _Destination:
+    """A topic's table, its records, and the row of each (None for a record without one)."""
+
+    table: str
+    kind: type[Record]
+    row: Callable[[Any], Row | None]
+
+
+_DESTINATIONS = {
+    FRAGMENTS.name: _Destination("genai_content", Fragment, content_row),
+    OPERATIONS.name: _Destination("genai_operations", Operation, operation_row),
+    EVALUATIONS.name: _Destination("genai_evaluations", Evaluation, evaluation_row),
+    LEDGER.name: _Destination("genai_ledger", LedgerRow, ledger_row),
+    ALERT_TRANSITIONS.name: _Destination("genai_alert_events", AlertTransition, alert_row),
 }
 
 
@@ -72,6 +70,7 @@ class StoreStage(StageBase):
     def __init__(self, config: Config, outputs: Outputs, clock: Clock, sink: TableSink) -> None:
         super().__init__("store", (*_DESTINATIONS, DEAD_LETTERS.name))
         self._tenant = config.tenant
+        self._outputs = outputs
         self._sink = sink
 
     async def process(self, message: Message) -> None:
@@ -79,13 +78,42 @@ class StoreStage(StageBase):
         if message.topic == DEAD_LETTERS.name:
             await self._store_letter(message)
             return
-        table, rows_of = _DESTINATIONS[message.topic]
+        destination = _DESTINATIONS[message.topic]
+        records, letters = read_batch(
+            destination.kind, message, self.name, self._outputs, self._tenant
+        )
+        await all_taken(letters)
+        filled = [(record, row) for record in records if (row := destination.row(record))]
+        refused = await self._insert(destination.table, filled)
+        if refused and len(refused) == len(filled):
+            raise PoisonError("rows_refused", destination.table)
+        await all_taken(bury(self._outputs, self._refusal(message, record)) for record in refused)
+        STAGE_RECORDS.labels(self.name, "stored").inc(len(filled) - len(refused))
+        STAGE_RECORDS.labels(self.name, "dead").inc(len(letters) + len(refused))
+
+    async def _insert(self, table: str, filled: Sequence[tuple[Record, Row]]) -> list[Record]:
+        """Insert rows, halving what is refused; the records that are refused alone."""
         try:
-            rows = [row for row in rows_of(message.value) if row is not None]
-        except BatchError as error:
-            raise PoisonError("undecodable_batch", str(error)) from None
-        await self._sink.insert(table, rows)
-        STAGE_RECORDS.labels(self.name, "stored").inc(len(rows))
+            await self._sink.insert(table, [row for _, row in filled])
+        except PoisonError:
+            if len(filled) == 1:
+                return [filled[0][0]]
+            half = len(filled) // 2
+            parts = (self._insert(table, filled[:half]), self._insert(table, filled[half:]))
+            return [record for refused in await all_taken(parts) for record in refused]
+        return []
+
+    def _refusal(self, message: Message, record: Record) -> DeadLetter:
+        return DeadLetter(
+            origin=message,
+            stage=self.name,
+            reason="rows_refused",
+            error_class="PoisonError",
+            value=encode_batch([encode_record(record)]),
+            tenant=getattr(record, "tenant", self._tenant),
+            trace_id=getattr(record, "trace_id", ""),
+            span_id=getattr(record, "span_id", ""),
+        )
 
     async def _store_letter(self, message: Message) -> None:
         try:

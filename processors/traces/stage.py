@@ -6,6 +6,8 @@ reads the same topics; here they are only counted as dead. The ledger row is wri
 message's spans are in ClickHouse, so that balanced books mean stored spans.
 """
 
+import asyncio
+
 from ingest.otlp import DecodedTraces, OtlpError, decode_traces, spans
 from processors.operations.redact import Redactor, load_key
 from processors.store.rows import ledger_row
@@ -38,7 +40,8 @@ class TracesStage(StageBase):
         except OtlpError:
             await self._keep_books(message, tenant, stored=0, dead=1)
             return
-        rows = self._rows(message, tenant, decoded)
+        # In a thread: redacting MBs of text takes seconds.
+        rows = await asyncio.to_thread(self._rows, message, tenant, decoded)
         dead = len(decoded.rejected)
         try:
             await self._sink.insert("otel_spans", rows)

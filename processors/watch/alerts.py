@@ -1,11 +1,12 @@
 """Open alerts of one partition: what each signal does, what its history says, what resolves.
 
 Why identities come from event times alone: a rule may for a while have two owners, and a new
-owner rebuilds this from Kafka; both must write the same transitions. An end later than the
-signal's own Kafka timestamp is a wrong clock's, and the timestamp is taken instead: else one such
-span would keep all that follow from paging. An alert starts at the end of its first signal's span, floored to the rule's interval, and ends ``recovery_s`` after the
-floored end of its last one. The clock only decides when the end is told: ``recovery_s`` after
-the last signal was seen, or at once when a signal of a later incident comes.
+owner rebuilds this from Kafka; both must write the same transitions. An alert starts at the end
+of its first signal's span, floored to the rule's interval, and ends ``recovery_s`` after the
+floored end of its last one. An end later than the signal's own Kafka timestamp is a wrong clock's
+and counts as that timestamp: else one such span would keep all that follow from paging. The clock
+only decides when the end is told: ``recovery_s`` after the last signal was seen, or at once when a
+signal of a later incident comes.
 
 Memory is bounded: ids beyond :data:`SEEN_SIGNALS_MAX` are forgotten oldest first (a repeat of one
 then counts again), and so are resolved alerts.
@@ -66,7 +67,10 @@ class PartitionAlerts:
     _past: list[tuple[AlertSignal, int]] = field(default_factory=list)
 
     def observe(self, signal: AlertSignal, now_ns: int, timestamp_ms: int) -> Alert | None:
-        """Count a signal of a Kafka message of that time. Returns the alert whose ``opening`` must be taken before it is done."""
+        """Count a signal of a message with that Kafka timestamp.
+
+        Returns the alert whose ``opening`` must be taken before the signal is done.
+        """
         self.settle()
         mark = fingerprint(signal.tenant, signal.rule, signal.labels)
         alert = self._alerts.get(mark)

@@ -98,17 +98,13 @@ class WatchStage(StageBase):
         if self._timer is not None and self._timer.done():
             self._timer.result()
         if message.topic == EVALUATIONS.name:
-            rows, letters = read_batch(
-                Evaluation, message, self.name, self._outputs, self._tenant
-            )
+            rows, letters = read_batch(Evaluation, message, self.name, self._outputs, self._tenant)
             waits = [wait for row in rows for wait in self._raise(row)]
             await all_taken([*letters, *waits])
             return
         alerts = self._alerts(message.partition)
         now_ns = self._clock.time_ns()
-        signals, letters = read_batch(
-            AlertSignal, message, self.name, self._outputs, self._tenant
-        )
+        signals, letters = read_batch(AlertSignal, message, self.name, self._outputs, self._tenant)
         opened = [alerts.observe(signal, now_ns, message.timestamp_ms) for signal in signals]
         distinct = dict.fromkeys(alert for alert in opened if alert is not None)
         announced = [self._announce(message.partition, alert) for alert in distinct]

@@ -337,5 +337,5 @@ async def test_explanations_hold_no_text(tiny: Harness) -> None:
 async def test_a_message_that_is_no_batch_is_poison(tiny: Harness) -> None:
     tiny.source.add(OPERATIONS.name, b'{"records":[{"tenant":1}]}')
     await tiny.tell(operation(user="fine"))
-    assert [letter.reason for letter in tiny.outputs.letters] == ["bad_batch"]
+    assert [letter.reason for letter in tiny.outputs.letters] == ["undecodable_batch"]
     assert {row.evaluator for row in tiny.rows()} == set(Evaluator)

@@ -118,9 +118,7 @@ class Written:
 
     async def nothing_more(self) -> bool:
         """Whether no message came beyond those taken."""
-        partition = TopicPartition(TOPIC, 0)
-        ends = await self._consumer.end_offsets([partition])
-        return bool(ends[partition] == await self._consumer.position(partition))
+        return not await self._consumer.getmany(timeout_ms=300)
 
 
 @pytest.fixture
@@ -133,6 +131,9 @@ async def written(gateway_broker: Broker) -> AsyncIterator[Written]:
         consumer.assign([partition])
         ends = await consumer.end_offsets([partition])
         consumer.seek(partition, ends[partition])
+        # The embedded broker's end is too low after a batch of several messages.
+        while await consumer.getmany(timeout_ms=300):
+            pass
         yield Written(consumer)
     finally:
         await consumer.stop()

@@ -199,7 +199,7 @@ async def test_concurrent_senders_share_messages_within_their_tenant(
             for tenant in ("red", "blue")
         )
     )
-    config = gateway_config(gateway_broker.bootstrap, tmp_path, linger_ms=300, api_keys_file=keys)
+    config = gateway_config(gateway_broker.bootstrap, tmp_path, linger_ms=1500, api_keys_file=keys)
     running = await start_gateway(config)
     await running.wait_ready()
     sent = {tenant: [traces(2).SerializeToString() for _ in range(8)] for tenant in ("red", "blue")}
@@ -218,6 +218,25 @@ async def test_concurrent_senders_share_messages_within_their_tenant(
         assert decode_traces(record.value, "protobuf").span_count == 16
         assert len(record.value) == sum(map(len, exports))
         assert all(body in record.value for body in exports)
+
+
+async def test_what_only_decodes_alone_travels_alone(
+    start_gateway: StartGateway, gateway_broker: Broker, written: Written, tmp_path: Path
+) -> None:
+    """Each is taken by itself; in one message they would be refused together."""
+    config = gateway_config(gateway_broker.bootstrap, tmp_path, linger_ms=1500)
+    running = await start_gateway(config)
+    await running.wait_ready()
+    plain = traces(2).SerializeToString()
+    group = b"\x7b\x7c"  # an unknown field, of a kind that OTLP never had
+    exports = [plain, plain + group, group + plain, plain.replace(b"chat 1", b"chat \xff"),
+               b"\x0a\x00" * 200_000 + plain]  # fmt: skip
+    answers = await asyncio.gather(*(running.post(body) for body in exports))
+    assert {answer[0] for answer in answers} == {200}
+    records = await written.take(3)
+    assert await written.nothing_more()
+    counts = [decode_traces(record.value, "sniff").span_count for record in records]
+    assert sorted(counts) == [2, 2, 6]
 
 
 # --- keys ----------------------------------------------------------------------------------------

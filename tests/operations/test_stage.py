@@ -1,7 +1,9 @@
 """The stage on in-memory outputs: books balance, bad spans go alone, tenants are right."""
 
+import asyncio
 import json
-from collections.abc import Sequence
+import threading
+from collections.abc import Awaitable, Sequence
 
 import pytest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
@@ -11,12 +13,13 @@ from processors.operations import stage as stage_module
 from processors.operations.normalize import normalize
 from processors.operations.redact import RedactionKeyError
 from processors.operations.stage import OperationsStage
-from processors.runtime.memory import FakeClock, MemoryOutputs, MemorySource, run_stage
+from processors.runtime.memory import FakeClock, MemoryOutputs, MemorySource, run_stage, settle
 from schemas.config import Config
 from schemas.identity import trace_partition
-from schemas.records import Fragment, LedgerRow
+from schemas.protocols import DeadLetter, Message, PoisonError
+from schemas.records import Fragment, LedgerRow, Record, encode_record
 from tests.operations import captures
-from tests.operations.spans import TRACE_ID, chat, make_span, request
+from tests.operations.spans import TRACE_ID, chat, make_span, messages, request
 
 CONFIG = Config(privacy={"redaction_key": "key of the tests, 32 bytes long."})  # type: ignore[arg-type]
 OTHER = {"http.request.method": "GET"}
@@ -169,3 +172,64 @@ async def test_no_content_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     value = json.dumps([{"role": "user", "content": "the password of the vault"}])
     await run(request(*numbered(1, input__messages=value)).SerializeToString(), b"the password")
     assert "password" not in caplog.text
+
+
+class NarrowOutputs(MemoryOutputs):
+    """Refuses large fragments, as a broker does, and is slow with the others."""
+
+    def emit(self, topic: str, partition: int, record: Record) -> Awaitable[None]:
+        if len(encode_record(record)) < 4000:
+            return super().emit(topic, partition, record)
+        refused: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        refused.set_exception(PoisonError("record_too_large"))
+        return refused
+
+
+async def test_a_fragment_too_large_for_a_message_costs_one_span() -> None:
+    long = messages({"role": "user", "parts": [{"type": "text", "content": "x" * 5000}]})
+    spans = numbered(3)
+    spans[1] = make_span(chat(input__messages=long), span_id=spans[1].span_id)
+    outputs, source, clock = NarrowOutputs(), MemorySource(), FakeClock()
+    source.add("otlp_spans", request(*spans).SerializeToString())
+    await run_stage(OperationsStage(CONFIG, outputs, clock), source, outputs, clock=clock)
+    assert books(outputs) == [(3, 2, 0, 1)]
+    (letter,) = outputs.letters
+    assert (letter.reason, letter.span_id) == ("record_too_large", spans[1].span_id.hex())
+
+
+async def test_a_message_waits_for_every_output_though_one_is_poison() -> None:
+    outputs, clock = MemoryOutputs(), FakeClock()
+
+    async def refused(_: DeadLetter) -> None:
+        raise PoisonError("record_too_large")
+
+    outputs.dead_letter = refused  # type: ignore[method-assign]
+    value = request(*numbered(1), make_span(chat(), span_id=b"short")).SerializeToString()
+    message = Message("otlp_spans", 0, 0, 0, None, value)
+    outputs.hold()
+    task = asyncio.create_task(OperationsStage(CONFIG, outputs, clock).process(message))
+    await settle()
+    assert not task.done()
+    outputs.release()
+    with pytest.raises(PoisonError):
+        await task
+    assert len(fragments(outputs)) == 1
+
+
+@pytest.mark.parametrize("said", [b"9" * 5000, b"-1", "\u0663".encode(), b""])
+async def test_a_timestamp_header_that_is_no_time_is_ignored(said: bytes) -> None:
+    value = request(*numbered(1)).SerializeToString()
+    outputs, _ = await run(value, headers=[("streamgauge-timestamp-ms", said)])
+    assert fragments(outputs)[0].day == "2026-01-01"
+
+
+async def test_large_spans_are_read_off_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    threads: list[bool] = []
+
+    def noting(span: Span, *rest: object) -> Fragment | None:
+        threads.append(threading.current_thread() is threading.main_thread())
+        return normalize(span, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(stage_module, "normalize", noting)
+    await run(request(make_span(chat()), make_span(chat(x="y" * 100_000))).SerializeToString())
+    assert threads == [True, False]

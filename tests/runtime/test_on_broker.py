@@ -16,7 +16,7 @@ from processors.runtime.clock import SystemClock
 from processors.runtime.history import KafkaHistory
 from processors.runtime.outputs import KafkaOutputs
 from schemas.config import Config
-from schemas.dead_letters import decode_headers, original_headers
+from schemas.dead_letters import CUT_HEADER, decode_headers, original_headers
 from schemas.protocols import DeadLetter, History, Message, PoisonError
 from schemas.records import LedgerRow, decode_batch
 from schemas.topics import DEAD_LETTERS, LEDGER, TIMESTAMP_HEADER
@@ -79,6 +79,30 @@ async def read_all(config: Config, topic: str, since: dict[int, int]) -> list[Me
             if message.offset >= since.get(partition, 0):
                 found.append(message)
     return found
+
+
+async def test_a_message_too_large_to_be_sent_again_does_not_stop_the_worker(
+    plain: Config,
+) -> None:
+    """A broker limits compressed bytes: what comes may be larger than what we may send."""
+    narrow = plain.kafka.model_copy(update={"max_message_bytes": 100_000})
+    config = plain.model_copy(update={"kafka": narrow})
+    topic = await make_topic(config)
+    await create_topics(plain)
+    before = {m.partition: m.offset + 1 for m in await read_all(config, DEAD_LETTERS.name, {})}
+    wide = plain.kafka.model_copy(update={"max_message_bytes": 4 << 20})
+    outputs = KafkaOutputs(plain.model_copy(update={"kafka": wide}))
+    await outputs.produce(topic, b"z" * 1_000_000, b"k" * 200_000, partition=0)
+    await outputs.stop()
+    stage = ScriptedStage(name=fresh("large"), topics=(topic,), poison={0})
+    async with running(stage, config):
+        await until(lambda: len(stage.started) == 1)
+        await asyncio.sleep(0.5)
+    assert await committed(config, stage.name, topic) == 1
+    (letter,) = await read_all(config, DEAD_LETTERS.name, before)
+    assert letter.header(CUT_HEADER) == "1000000"
+    assert letter.value == b"z" * 50_000
+    assert decode_headers(letter).origin_topic == topic
 
 
 async def test_one_app_per_stage_each_sees_every_offset(faust_config: Config) -> None:

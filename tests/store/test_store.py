@@ -193,3 +193,43 @@ def test_rows_refuse_missing_and_unknown_columns() -> None:
         table("schema_migrations").row({"name": "x"})
     with pytest.raises(KeyError):
         table("schema_migrations").row({"name": "x", "other": 1})
+
+
+class PickySink:
+    """A sink that refuses rows of one span."""
+
+    def __init__(self, bad: str) -> None:
+        self.bad = bad
+        self.taken: list[Sequence[object]] = []
+
+    async def insert(self, name: str, rows: Sequence[Sequence[object]]) -> None:
+        if any(self.bad in row for row in rows):
+            raise PoisonError("rows_refused")
+        self.taken += rows
+
+
+async def test_a_refused_row_costs_its_neighbours_nothing() -> None:
+    bad = operation(1, 4)
+    sink, outputs = PickySink(bad.span_id), MemoryOutputs()
+    store = StoreStage(Config(), outputs, SystemClock(), sink)
+    await store.process(batch(OPERATIONS, *(operation(1, number) for number in range(1, 8))))
+    assert len(sink.taken) == 6
+    (dead,) = outputs.letters
+    assert (dead.reason, dead.span_id, dead.tenant) == ("rows_refused", bad.span_id, bad.tenant)
+    assert dead.value == encode_batch([encode_record(bad)])
+    with pytest.raises(PoisonError):
+        await store.process(batch(OPERATIONS, bad, bad))
+
+
+async def test_an_unreadable_record_costs_its_neighbours_nothing() -> None:
+    sink, outputs = PickySink("none"), MemoryOutputs()
+    store = StoreStage(Config(), outputs, SystemClock(), sink)
+    value = encode_batch([encode_record(operation(1, 1)), b'{"x":1}', b"3"])
+    await store.process(Message(OPERATIONS.name, 0, 0, NOW_MS, None, value))
+    assert len(sink.taken) == 1
+    assert [dead.value for dead in outputs.letters] == [
+        b'{"records":[{"x":1}]}', b'{"records":[3]}',
+    ]  # fmt: skip
+    for unreadable in (b'{"records":[{}]}', b"[]", b'{"records":3}', None):
+        with pytest.raises(PoisonError, match="undecodable_batch"):
+            await store.process(Message(OPERATIONS.name, 0, 0, NOW_MS, None, unreadable))

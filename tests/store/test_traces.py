@@ -281,3 +281,10 @@ def _sentences(given_request: ExportTraceServiceRequest) -> set[str]:
             if holds_content(attribute.key, genai=True):
                 collect(attribute.value.string_value)
     return found
+
+
+@pytest.mark.parametrize("said", ["9" * 5000, "-1", "soon"])
+def test_a_timestamp_header_that_is_no_time_is_ignored(said: str) -> None:
+    """The open topics' senders may set it."""
+    given = message(b"", timestamp_ms=said)
+    assert given.first_timestamp_ms() == given.timestamp_ms
