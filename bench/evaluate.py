@@ -222,8 +222,9 @@ def main() -> None:
     parser.add_argument("--operations", type=int, default=OPERATIONS_COUNT)
     parser.add_argument("--pairs", type=int, default=PAIRS)
     parser.add_argument("--seed", type=int, default=7)
+    parser.add_argument("--threads", type=int, default=1, help="0 = all cores")
     given = parser.parse_args()
-    config = Config(evaluate=EvaluateConfig(device="cpu", cache_entries=0))
+    config = Config(evaluate=EvaluateConfig(device="cpu", cache_entries=0, threads=given.threads))
     model = load_model(config.evaluate)
     operations = make_operations(given.operations, given.seed)
     texts = judged_texts(operations, model, config.evaluate)
@@ -263,8 +264,10 @@ def main() -> None:
         "seed": given.seed,
     }
     RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
-    print(f"stage at {ratio:.3f} of the bare loop ({RESULTS})")
+    figures = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
+    figures[f"threads={result['threads']}"] = result
+    RESULTS.write_text(json.dumps(figures, indent=2) + "\n")
+    print(f"stage at {ratio:.3f} of the bare loop")
 
 
 if __name__ == "__main__":
