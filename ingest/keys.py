@@ -40,7 +40,7 @@ class ForbiddenError(Exception):
     """The caller is known, and not allowed (403)."""
 
 
-class KeysFileError(Exception):
+class KeysFileError(ValueError):
     """The keys file cannot be read; the text names the file and the fault, never a value."""
 
 

@@ -20,7 +20,7 @@ VIEWS = Path(__file__).parent / "views"
 _RECORD = "schema_migrations"
 
 
-class MigrationError(RuntimeError):
+class MigrationError(ValueError):
     """The schema cannot be brought up to date; the text names the file and what to do."""
 
 

@@ -8,6 +8,8 @@ import asyncio
 import json
 import logging
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
@@ -57,6 +59,25 @@ def _log_json() -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+@contextmanager
+def _one_line_errors(part: str, status: int = 1) -> Iterator[None]:
+    """What a user can mend is one red line and an exit status, not a traceback."""
+    from aiokafka.errors import KafkaError
+    from clickhouse_connect.driver.exceptions import ClickHouseError
+
+    try:
+        yield
+    except (ManifestError, RuleError, KafkaError, ClickHouseError, ValueError, OSError) as error:
+        errors.print(f"{part}: {error}", style="red", markup=False, highlight=False)
+        raise typer.Exit(status) from None
+
+
+@app.callback()
+def _quiet() -> None:
+    # Libraries log tracebacks of what a command already says in one line; daemons log as JSON.
+    logging.basicConfig(level=logging.CRITICAL)
+
+
 def load_config() -> Config:
     """The configuration, or exit 2 with a line for each wrong field."""
     try:
@@ -96,7 +117,8 @@ def gateway() -> None:
     from ingest.gateway import run_gateway
 
     _log_json()
-    run_gateway(load_config())
+    with _one_line_errors("gateway refuses to start", status=2):
+        run_gateway(load_config())
 
 
 @app.command()
@@ -115,42 +137,30 @@ def worker(
         from stack.up import run_workers
 
         raise typer.Exit(run_workers(config, names, console=console))
-    try:
+    with _one_line_errors(f"{names[0]} refuses to start", status=2):
         run_worker(names[0], config, port=port, instance=instance)
-    except (ManifestError, RuleError, ValueError) as error:
-        errors.print(f"[red]{names[0]} refuses to start[/]: {error}")
-        raise typer.Exit(2) from None
 
 
 @app.command()
 def migrate() -> None:
     """Create and verify topics, tables and views."""
     from processors.runtime.admin import create_topics
-    from sql.migrate import MigrationError
     from sql.migrate import migrate as apply
 
     config = load_config()
-    try:
+    with _one_line_errors("migrate"):
         asyncio.run(create_topics(config))
         applied = apply(config)
-    except (MigrationError, ValueError) as error:
-        errors.print(f"[red]migrate[/]: {error}")
-        raise typer.Exit(1) from None
     console.print(f"topics verified; migrations applied: {', '.join(applied) or 'none new'}")
 
 
 @app.command()
 def sql(query: Annotated[str, typer.Argument(help="a SELECT over the views")]) -> None:
     """Run one query and print its rows as a table."""
-    from clickhouse_connect.driver.exceptions import ClickHouseError
-
     from sql.client import connect
 
-    try:
+    with _one_line_errors("sql"):
         result = connect(load_config().clickhouse).query(query)
-    except ClickHouseError as error:
-        errors.print(str(error), style="red", markup=False)
-        raise typer.Exit(1) from None
     table = Table(*result.column_names)
     for row in result.result_rows:
         table.add_row(*(str(value) for value in row))
@@ -174,7 +184,8 @@ def verify(
     from stack.verify.command import VerifyRun, run_verify
 
     run = VerifyRun(endpoint, traces, rate, seed, service or f"verify-{seed}", journal, wait)
-    report = run_verify(load_config(), run, console)
+    with _one_line_errors("verify"):
+        report = run_verify(load_config(), run, console)
     for name, items in (
         ("lost", report.lost),
         ("duplicate", report.duplicates),
@@ -197,11 +208,8 @@ def models_check() -> None:
     """Verify the model folder's hashes, run every task once, print its speed."""
     from processors.evaluate.models import check_models
 
-    try:
+    with _one_line_errors("models"):
         rows = check_models(load_config())
-    except ManifestError as error:
-        errors.print(f"[red]models[/]: {error}")
-        raise typer.Exit(1) from None
     for row in rows:
         console.print(row, highlight=False)
 

@@ -144,12 +144,12 @@ class Stack:
         return probe
 
     async def _migrate(self) -> None:
-        from sql.migrate import MigrationError, migrate
+        from sql.migrate import migrate
 
         try:
             await self._create_topics()
             await asyncio.to_thread(migrate, self.config)
-        except (MigrationError, ValueError) as error:
+        except ValueError as error:
             raise StackError(f"topics or tables: {error}") from error
 
     async def _create_topics(self) -> None:

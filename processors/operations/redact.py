@@ -24,7 +24,7 @@ WITHHELD = "<WITHHELD_redaction_failed>"
 """Stands for an attribute that could not be redacted."""
 
 
-class RedactionKeyError(RuntimeError):
+class RedactionKeyError(ValueError):
     """No usable redaction key is configured; a stage that redacts must not start."""
 
 
