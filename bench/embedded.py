@@ -14,6 +14,8 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import orjson
@@ -81,27 +83,35 @@ def _quantiles(delays: list[float]) -> dict[str, float]:
     return {"calls": len(delays), "p50_s": round(cuts[49], 2), "p99_s": round(cuts[98], 2)}
 
 
-async def measure(traces: int) -> dict[str, object]:
-    """All figures of one run."""
+@asynccontextmanager
+async def free_stack() -> AsyncIterator[Stack]:
+    """An embedded stack of its own, on free ports and in a folder that goes with it."""
     with tempfile.TemporaryDirectory() as folder:
-        environment = {
-            "STREAMGAUGE_RUNTIME__DATA_DIR": folder,
-            "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(free_port()),
-            "STREAMGAUGE_GATEWAY__HTTP_PORT": str(free_port()),
-            "STREAMGAUGE_CLICKHOUSE__URL": f"http://127.0.0.1:{free_port()}",
-            "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
-        }
-        os.environ.update(environment)
+        os.environ.update(
+            {
+                "STREAMGAUGE_RUNTIME__DATA_DIR": folder,
+                "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(free_port()),
+                "STREAMGAUGE_GATEWAY__HTTP_PORT": str(free_port()),
+                "STREAMGAUGE_CLICKHOUSE__URL": f"http://127.0.0.1:{free_port()}",
+                "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
+            }
+        )
         stack = await start_stack(Config(), progress=print)
         try:
-            client = await asyncio.to_thread(connect, stack.config.clickhouse)
-            await asyncio.sleep(5)
-            at_rest = stack.pss_bytes() / MIB
-            whole = await _delays(stack, client, traces, split=False)
-            split = await _delays(stack, client, traces, split=True)
-            at_end = stack.pss_bytes() / MIB
+            yield stack
         finally:
             await stack.stop()
+
+
+async def measure(traces: int) -> dict[str, object]:
+    """All figures of one run."""
+    async with free_stack() as stack:
+        client = await asyncio.to_thread(connect, stack.config.clickhouse)
+        await asyncio.sleep(5)
+        at_rest = stack.pss_bytes() / MIB
+        whole = await _delays(stack, client, traces, split=False)
+        split = await _delays(stack, client, traces, split=True)
+        at_end = stack.pss_bytes() / MIB
     return {
         "rate_traces_per_s": RATE,
         "pss_at_rest_mib": round(at_rest),

@@ -58,7 +58,6 @@ class Reason(StrEnum):
     MODEL_ERROR = "model_error"
 
 
-MODEL_EVALUATORS = (Evaluator.INJECTION, Evaluator.TOXICITY, Evaluator.HALLUCINATION)
 DETERMINISTIC_EVALUATORS = (Evaluator.PII, Evaluator.SECRETS)
 
 STATE_RANK: dict[State, int] = {

@@ -5,7 +5,7 @@ reads messages and hands each to a :class:`Stage`; the stage's coroutine ends wh
 message calls for is durably taken; the runner then acks strictly in offset order per partition.
 """
 
-from collections.abc import Awaitable, Iterable, Sequence
+from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -219,11 +219,3 @@ class StageBase:
 
     async def stop(self) -> None:
         """Nothing to release."""
-
-
-class Receiver(Protocol):
-    """Where alerts go."""
-
-    def deliver(self, transitions: Iterable[Record]) -> Awaitable[None]:
-        """Ends after the receiver's 2xx; raises RetryableError or PoisonError otherwise."""
-        ...

@@ -6,7 +6,7 @@ their documents do not: the demo shows that these are found, and that the rest i
 
 import random
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,9 +36,7 @@ class Conversation:
     documents: tuple[str, ...] = ()
     tool: ToolCall | None = None
     kind: str = "benign"
-    user_id: str = ""
     error: bool = False
-    tags: dict[str, str] = field(default_factory=dict)
 
 
 SUPPORT, DOCS, SHOP = "support-bot", "docs-assistant", "shop-agent"
