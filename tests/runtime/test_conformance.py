@@ -208,6 +208,11 @@ async def test_repeated_delivery_gives_the_same_identities(
     await twice.stop()
 
 
+def test_the_topology_says_what_the_stage_reads(name: str) -> None:
+    stage = Bench(name).stage
+    assert set(stage.topics) == {topic.name for topic in stage_spec(name).consumes}
+
+
 async def test_every_stage_makes_something_and_acks_in_order(
     name: str, samples: Callable[[], MemorySource]
 ) -> None:
