@@ -21,9 +21,10 @@ from pathlib import Path
 import orjson
 from clickhouse_connect.driver.client import Client
 
+from processors.app import STAGES
 from schemas.config import Config
 from sql.client import connect
-from stack.ports import free_port
+from stack.ports import free_block, free_port
 from stack.up import Stack, start_stack
 from stack.verify.generator import Parcel, Sender, plan
 from stack.verify.journal import JournalWriter
@@ -90,7 +91,7 @@ async def free_stack() -> AsyncIterator[Stack]:
         os.environ.update(
             {
                 "STREAMGAUGE_RUNTIME__DATA_DIR": folder,
-                "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(free_port()),
+                "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(free_block(1 + len(STAGES))),
                 "STREAMGAUGE_GATEWAY__HTTP_PORT": str(free_port()),
                 "STREAMGAUGE_CLICKHOUSE__URL": f"http://127.0.0.1:{free_port()}",
                 "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",

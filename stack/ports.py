@@ -4,6 +4,7 @@ Failure behaviour: :class:`PortError` says which port, what wanted it, and the c
 key (and its environment variable) that moves it.
 """
 
+import random
 import socket
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -72,3 +73,11 @@ def free_port(host: str = "127.0.0.1") -> int:
         probe.bind((host, 0))
         port: int = probe.getsockname()[1]
         return port
+
+
+def free_block(size: int) -> int:
+    """First of ``size`` ports in a row that were free a moment ago (for throw-away stacks)."""
+    while True:
+        first = random.randrange(20_000, 30_000)  # noqa: S311 - below the ephemeral ports
+        if all(is_free("127.0.0.1", first + n) for n in range(size)):
+            return first

@@ -2,7 +2,6 @@
 
 import asyncio
 import os
-import random
 import signal
 from pathlib import Path
 
@@ -14,16 +13,8 @@ from aiokafka.admin import AIOKafkaAdminClient
 from processors.app import STAGES
 from schemas.config import ClickHouseConfig, Config, GatewayConfig, KafkaConfig, RuntimeConfig
 from schemas.topics import TOPICS
-from stack.ports import free_port, is_free
+from stack.ports import free_block, free_port, is_free
 from stack.up import Stack, start_stack
-
-
-def free_block(size: int) -> int:
-    """First of ``size`` free ports in a row."""
-    while True:
-        first = random.randrange(20_000, 30_000)
-        if all(is_free("127.0.0.1", first + n) for n in range(size)):
-            return first
 
 
 async def until_back(stack: Stack, name: str, killed: int) -> None:

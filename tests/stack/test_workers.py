@@ -15,8 +15,7 @@ from processors.app import STAGES
 from processors.runtime.admin import create_topics
 from schemas.config import Config
 from stack.embedded import metrics_port
-from stack.ports import is_free
-from tests.stack.test_up import free_block
+from stack.ports import free_block, is_free
 
 TOGETHER = ("watch", "notify")
 
