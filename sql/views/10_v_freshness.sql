@@ -1,7 +1,8 @@
 -- How new the newest data is, by tenant and source: event_time is the newest span end, log or
--- message time stored, inserted_at when ClickHouse took its newest row. Newest, not complete.
+-- message time stored (no later than its insertion: a clock in the future says nothing),
+-- inserted_at when ClickHouse took its newest row. Newest, not complete.
 CREATE OR REPLACE VIEW v_freshness AS
-SELECT tenant, source, count() AS n, max(time) AS event_time, max(taken) AS inserted_at,
+SELECT tenant, source, count() AS n, max(least(time, toDateTime64(taken, 3, 'UTC'))) AS event_time, max(taken) AS inserted_at,
   dateDiff('second', inserted_at, now()) AS seconds_since_insert
 FROM
 (
