@@ -13,11 +13,11 @@ from functools import lru_cache
 from typing import Any, NamedTuple
 
 import orjson
-from google.protobuf.descriptor import (  # type: ignore[import-untyped,unused-ignore]
+from google.protobuf.descriptor import (
     Descriptor,
     FieldDescriptor,
 )
-from google.protobuf.message import Message  # type: ignore[import-untyped,unused-ignore]
+from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 

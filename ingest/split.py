@@ -9,10 +9,10 @@ then (countless small attributes) is returned as rejected, never dropped silentl
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
-from google.protobuf.descriptor import (  # type: ignore[import-untyped,unused-ignore]
+from google.protobuf.descriptor import (
     FieldDescriptor,
 )
-from google.protobuf.message import Message  # type: ignore[import-untyped,unused-ignore]
+from google.protobuf.message import Message
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import NamedTuple
 
-from google.protobuf.descriptor import (  # type: ignore[import-untyped,unused-ignore]
+from google.protobuf.descriptor import (
     Descriptor,
     FieldDescriptor,
 )

@@ -11,7 +11,7 @@ import tempfile
 import zlib
 from typing import BinaryIO, cast
 
-import lz4.frame  # type: ignore[import-untyped]
+import lz4.frame
 import zstandard
 from aiohttp import web
 
