@@ -133,8 +133,14 @@ class FaustRunner:
         assigned = [(tp.topic, tp.partition) for tp in self._app.consumer.assignment()]
         self._app.consumer.stop_flow()
         await self._assignments.revoked(assigned)
-        await self._app.consumer.commit()
+        await self._commit()
         await self._app.stop()
+
+    async def _commit(self) -> None:
+        # If a commit is under way Faust waits for it and makes none, though it may have begun
+        # before the last acknowledgement. Left out, that work would only be repeated.
+        if not await self._app.consumer.commit():
+            await self._app.consumer.commit()
 
     @property
     def crashed(self) -> BaseException | None:
@@ -160,7 +166,7 @@ class FaustRunner:
 
     async def _on_revoked(self, _app: Any, revoked: set[TP], **_: Any) -> None:
         await self._assignments.revoked([(tp.topic, tp.partition) for tp in revoked])
-        await self._app.consumer.commit()
+        await self._commit()
 
 
 async def _events(stream: Any) -> AsyncIterator[Any]:
