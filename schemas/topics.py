@@ -32,6 +32,12 @@ OTLP_SPANS = Topic(
 OTLP_SPANS_GATEWAY = Topic(
     "otlp_spans.gateway", "", DAY_MS, "sender's choice", "raw OTLP traces; only the gateway writes"
 )
+OTLP_LOGS = Topic(
+    "otlp_logs", "", DAY_MS, "sender's choice", "raw OTLP logs from anyone; tenant by config"
+)
+OTLP_LOGS_GATEWAY = Topic(
+    "otlp_logs.gateway", "", DAY_MS, "sender's choice", "raw OTLP logs; only the gateway writes"
+)
 FRAGMENTS = Topic("genai.fragments.v1", "fragment", 6 * HOUR_MS, "trace", "span parts, log content")
 OPERATIONS = Topic(
     "genai.operations.v1", "operation", DAY_MS, "trace", "restricted: redacted content"
@@ -51,8 +57,10 @@ DEAD_LETTERS = Topic(
 )
 
 RAW_SPANS = (OTLP_SPANS, OTLP_SPANS_GATEWAY)
+RAW_LOGS = (OTLP_LOGS, OTLP_LOGS_GATEWAY)
 TOPICS = (
     *RAW_SPANS,
+    *RAW_LOGS,
     FRAGMENTS,
     OPERATIONS,
     EVALUATIONS,
