@@ -93,6 +93,7 @@ async def free_stack() -> AsyncIterator[Stack]:
                 "STREAMGAUGE_RUNTIME__DATA_DIR": folder,
                 "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(free_block(1 + len(STAGES))),
                 "STREAMGAUGE_GATEWAY__HTTP_PORT": str(free_port()),
+                "STREAMGAUGE_GATEWAY__GRPC_PORT": str(free_port()),
                 "STREAMGAUGE_CLICKHOUSE__URL": f"http://127.0.0.1:{free_port()}",
                 "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS": f"127.0.0.1:{free_port()}",
             }

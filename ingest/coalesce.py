@@ -1,28 +1,39 @@
-"""Small exports of one tenant share a Kafka message.
+"""Small exports of one tenant and signal share a Kafka message.
 
 A stage pays per message, not per byte, so bodies that arrive within a short linger are
-concatenated: concatenated ``ExportTraceServiceRequest`` messages parse as one. Every sender is
-answered after the shared acknowledgement. Bodies of different tenants never meet.
+concatenated: concatenated export requests of one signal parse as one. Every sender is
+answered after the shared acknowledgement. Bodies of different tenants or signals never meet.
 """
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import NamedTuple
 
-Send = Callable[[str, bytes], Awaitable[None]]
+
+class Destination(NamedTuple):
+    """Where a body goes: bodies of different destinations never meet."""
+
+    topic: str
+    tenant: str
+
+
+Send = Callable[[Destination, bytes], Awaitable[None]]
 
 
 class Coalescer:
-    """Collects bodies per tenant and hands each finished message to ``send``."""
+    """Collects bodies per destination and hands each finished message to ``send``."""
 
     def __init__(self, send: Send, linger_s: float, target_bytes: int, cap_bytes: int) -> None:
         self._send = send
         self._linger_s = linger_s
         self._target_bytes = target_bytes
         self._cap_bytes = cap_bytes
-        self._waiting: dict[str, _Batch] = {}
+        self._waiting: dict[Destination, _Batch] = {}
         self._sending: set[asyncio.Task[None]] = set()
 
-    def submit(self, tenant: str, body: bytes, alone: bool = False) -> asyncio.Future[None]:
+    def submit(
+        self, destination: Destination, body: bytes, alone: bool = False
+    ) -> asyncio.Future[None]:
         """Queue one serialised request of at most the cap's size.
 
         One that goes ``alone`` shares its message with nobody, so that whatever is wrong with it
@@ -33,41 +44,41 @@ class Coalescer:
         if alone:
             own = _Batch()
             own.add(body)
-            self._start(tenant, own)
+            self._start(destination, own)
             return own.acknowledged
-        batch = self._waiting.get(tenant)
+        batch = self._waiting.get(destination)
         if batch is not None and batch.size_bytes + len(body) > self._cap_bytes:
-            self._flush(tenant)
+            self._flush(destination)
             batch = None
         if batch is None:
-            batch = self._waiting[tenant] = _Batch()
-            batch.timer = batch.loop.call_later(self._linger_s, self._flush, tenant)
+            batch = self._waiting[destination] = _Batch()
+            batch.timer = batch.loop.call_later(self._linger_s, self._flush, destination)
         batch.add(body)
         if batch.size_bytes >= self._target_bytes:
-            self._flush(tenant)
+            self._flush(destination)
         return batch.acknowledged
 
     async def drain(self) -> None:
         """Send what waits and wait for all acknowledgements."""
-        for tenant in list(self._waiting):
-            self._flush(tenant)
+        for destination in list(self._waiting):
+            self._flush(destination)
         if self._sending:
             await asyncio.wait(self._sending)
 
-    def _flush(self, tenant: str) -> None:
-        batch = self._waiting.pop(tenant)
+    def _flush(self, destination: Destination) -> None:
+        batch = self._waiting.pop(destination)
         if batch.timer is not None:
             batch.timer.cancel()
-        self._start(tenant, batch)
+        self._start(destination, batch)
 
-    def _start(self, tenant: str, batch: "_Batch") -> None:
-        task = asyncio.create_task(self._deliver(tenant, batch))
+    def _start(self, destination: Destination, batch: "_Batch") -> None:
+        task = asyncio.create_task(self._deliver(destination, batch))
         self._sending.add(task)
         task.add_done_callback(self._sending.discard)
 
-    async def _deliver(self, tenant: str, batch: "_Batch") -> None:
+    async def _deliver(self, destination: Destination, batch: "_Batch") -> None:
         try:
-            await self._send(tenant, b"".join(batch.bodies))
+            await self._send(destination, b"".join(batch.bodies))
         except BaseException as error:  # every sender of the batch must learn of it
             batch.fail(error)
             if not isinstance(error, Exception):

@@ -1,8 +1,9 @@
-"""The OTLP gateway process: ``POST /v1/traces`` on one port, health and metrics on another.
+"""The OTLP gateway process: OTLP/HTTP, OTLP/gRPC, and health and metrics, each on its port.
 
-Accepts exports, names their tenant, writes them to ``otlp_spans.gateway`` and answers after the
-broker's acknowledgement. It starts and stays alive without a broker (``/ready`` says no, exports
-get 503) and recovers by itself. SIGTERM: stop accepting, finish what is in flight, flush, close.
+Accepts exports, names their tenant, writes them to ``otlp_spans.gateway`` and
+``otlp_logs.gateway`` and answers after the broker's acknowledgement. It starts and stays alive
+without a broker (``/ready`` says no, exports get 503 or UNAVAILABLE) and recovers by itself.
+SIGTERM: stop accepting, finish what is in flight, flush, close.
 """
 
 import asyncio
@@ -14,7 +15,9 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingest.coalesce import Coalescer
-from ingest.http import TracesEndpoint, message_cap_bytes
+from ingest.grpc import OtlpGrpc
+from ingest.http import OtlpHttp
+from ingest.intake import Intake, message_cap_bytes
 from ingest.keys import KeyRing
 from ingest.producer import GatewayProducer
 from schemas.config import Config
@@ -65,12 +68,14 @@ class Gateway:
             target_bytes=config.gateway.batch_bytes,
             cap_bytes=message_cap_bytes(config),
         )
-        self._endpoint = TracesEndpoint(config, self._producer, self._coalescer, keys)
+        self._intake = Intake(config, self._producer, self._coalescer, keys)
+        self._http = OtlpHttp(self._intake)
+        self._grpc: OtlpGrpc | None = None
         self._exports = self._exports_runner()
         self._status = web.AppRunner(self._status_app(), access_log=None)
 
     async def start(self) -> None:
-        """Bind both ports and begin connecting to the broker. Raises ``OSError`` if one is busy."""
+        """Bind every port and begin connecting to the broker. Raises ``OSError`` if one is busy."""
         runtime, gateway = self._config.runtime, self._config.gateway
         for runner, host, port in (
             (self._status, runtime.metrics_host, runtime.metrics_base_port),
@@ -79,19 +84,25 @@ class Gateway:
             await runner.setup()
             await web.TCPSite(runner, host, port).start()
             log.info("listening on %s:%d", host, runner.addresses[0][1])
+        if gateway.grpc_port is not None:
+            self._grpc = OtlpGrpc(self._intake, gateway)  # needs the running loop
+            await self._grpc.start()
         await self._producer.start()
 
     async def stop(self) -> None:
         """Finish what is in flight within :data:`DRAIN_S`, then close (8 s at the very most)."""
         self._draining = True
-        await self._exports.cleanup()
+        serving = [self._exports.cleanup()]
+        if self._grpc is not None:
+            serving.append(self._grpc.stop(DRAIN_S))
+        await asyncio.gather(*serving)
         try:
             async with asyncio.timeout(_FLUSH_S):
                 await self._coalescer.drain()
         except TimeoutError:
             log.warning("stopped with messages that the broker has not acknowledged")
         await self._producer.stop()
-        self._endpoint.close()
+        self._intake.close()
         await self._status.cleanup()
 
     @property
@@ -100,13 +111,18 @@ class Gateway:
         return int(self._exports.addresses[0][1])
 
     @property
+    def grpc_port(self) -> int:
+        """The bound port of gRPC exports; 0 if gRPC is off."""
+        return self._grpc.port if self._grpc is not None else 0
+
+    @property
     def status_port(self) -> int:
         """The bound port of health and metrics."""
         return int(self._status.addresses[0][1])
 
     def _exports_runner(self) -> web.AppRunner:
         app = web.Application()
-        app.router.add_route("*", "/{path:.*}", self._endpoint.handle)
+        app.router.add_route("*", "/{path:.*}", self._http.handle)
         # aiohttp's own decompression has no bound, so bodies come as they were sent.
         return web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=DRAIN_S)
 

@@ -1,41 +1,43 @@
-"""Decode OTLP trace requests, protobuf or JSON, so that one bad span costs one span.
+"""Decode OTLP requests, protobuf or JSON, so that one bad span (or log record) costs itself.
 
 The usual request is parsed once by the protobuf library. If that refuses, the wire format is
-walked span by span: invalid UTF-8 is repaired (U+FFFD) and listed, a span that still does not
+walked item by item: invalid UTF-8 is repaired (U+FFFD) and listed, an item that still does not
 decode is rejected with a reason, its neighbours keep their bytes. Only if the framing down to the
-spans is broken is the whole request refused, by :class:`OtlpError`. No content in error texts.
+items is broken is the whole request refused, by :class:`OtlpError`. No content in error texts.
 """
 
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from google.protobuf.message import DecodeError
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from google.protobuf.message import Message as ProtobufMessage
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from ingest.otlp_json import JsonTraces, OtlpJsonError
+from ingest.otlp_json import JsonRequest, OtlpJsonError
+from ingest.signals import LOGS, TRACES, Signal
 from ingest.wire import LENGTH, Field, Walker, WireError, delimited
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
 MAX_ITEMS = 1_000_000
-"""Most resources, scopes and spans of one request (about 1 s of one core). The smallest useful
+"""Most resources, scopes and items of one request (about 1 s of one core). The smallest useful
 span takes 60 bytes, so only bodies of millions of empty messages, at 2 bytes each, exceed it."""
 _NO_TRACE_ID = bytes(TRACE_ID_BYTES)
 _NO_SPAN_ID = bytes(SPAN_ID_BYTES)
-_RESOURCE_SPANS = 1  # field of the request
-_INNER = 2  # ResourceSpans.scope_spans and ScopeSpans.spans share their number
+_RESOURCES = 1  # field of the request
+_INNER = 2  # scopes in a resource and items in a scope share their number
 _LOOKS_LIKE_JSON = re.compile(rb"[ \t\r\n]*\{")
 
 Encoding = Literal["protobuf", "json"]
 
 
 class OtlpError(ValueError):
-    """The bytes are no OTLP trace request: nothing in them can be used."""
+    """The bytes are no OTLP request of that signal: nothing in them can be used."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
@@ -43,8 +45,8 @@ class OtlpError(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class RejectedSpan:
-    """A span that cannot be used: its own bytes (or JSON) and, where readable, its ids as hex."""
+class RejectedItem:
+    """An item that cannot be used: its own bytes (or JSON) and, where readable, its ids as hex."""
 
     reason: str
     bytes: bytes
@@ -53,39 +55,49 @@ class RejectedSpan:
 
 
 @dataclass(slots=True)
-class DecodedTraces:
-    """What a request holds. ``request`` has every usable span, with its resource and scope.
+class Decoded:
+    """What a request holds. ``request`` has every usable item, with its resource and scope.
 
-    ``repaired`` holds (trace id, span id) in lower-case hex of spans whose strings, or whose
+    ``repaired`` holds (trace id, span id) in lower-case hex of items whose strings, or whose
     resource's or scope's strings, were not valid UTF-8.
     """
 
-    request: ExportTraceServiceRequest
-    rejected: list[RejectedSpan] = field(default_factory=list)
+    signal: Signal
+    request: Any
+    rejected: list[RejectedItem] = field(default_factory=list)
     repaired: set[tuple[str, str]] = field(default_factory=set)
-    span_count: int = 0
-    items: int = 0
-    """Resources, scopes and spans that were read."""
+    item_count: int = 0
+    """Usable spans or log records."""
+    elements: int = 0
+    """Resources, scopes and items that were read."""
 
 
-def decode_traces(value: bytes, content_type: Encoding | Literal["sniff"]) -> DecodedTraces:
+def decode(value: bytes, content_type: Encoding | Literal["sniff"], signal: Signal) -> Decoded:
     """Decode one request; ``sniff`` tells JSON from protobuf by its first bytes.
 
     Raises :class:`OtlpError` if the framing is broken.
     """
     if content_type == "json":
-        decoded = _decode_json(value)
+        decoded = _decode_json(value, signal)
     elif content_type == "protobuf":
-        decoded = _decode_protobuf(value)
+        decoded = _decode_protobuf(value, signal)
     else:
-        decoded = _sniff(value)
+        decoded = _sniff(value, signal)
     _reject_invalid_ids(decoded)
     return decoded
 
 
-def spans(
-    request: ExportTraceServiceRequest,
-) -> Iterator[tuple[Resource, InstrumentationScope, Span]]:
+def decode_traces(value: bytes, content_type: Encoding | Literal["sniff"]) -> Decoded:
+    """:func:`decode` an ``ExportTraceServiceRequest``."""
+    return decode(value, content_type, TRACES)
+
+
+def decode_logs(value: bytes, content_type: Encoding | Literal["sniff"]) -> Decoded:
+    """:func:`decode` an ``ExportLogsServiceRequest``."""
+    return decode(value, content_type, LOGS)
+
+
+def spans(request: Any) -> Iterator[tuple[Resource, InstrumentationScope, Span]]:
     """Every span with its resource and scope, in order."""
     for resource_spans in request.resource_spans:
         for scope_spans in resource_spans.scope_spans:
@@ -93,80 +105,97 @@ def spans(
                 yield resource_spans.resource, scope_spans.scope, span
 
 
-def _sniff(value: bytes) -> DecodedTraces:
+def log_records(request: Any) -> Iterator[tuple[Resource, InstrumentationScope, LogRecord]]:
+    """Every log record with its resource and scope, in order."""
+    for resource_logs in request.resource_logs:
+        for scope_logs in resource_logs.scope_logs:
+            for record in scope_logs.log_records:
+                yield resource_logs.resource, scope_logs.scope, record
+
+
+def _sniff(value: bytes, signal: Signal) -> Decoded:
     if not _LOOKS_LIKE_JSON.match(value):
-        return _decode_protobuf(value)
+        return _decode_protobuf(value, signal)
     try:
-        return _decode_json(value)
+        return _decode_json(value, signal)
     except OtlpError:
-        # A protobuf request of one 123-byte ResourceSpans starts with "\n{" too.
+        # A protobuf request of one 123-byte resource starts with "\n{" too.
         if value[:1] == b"{":
             raise
-        return _decode_protobuf(value)
+        return _decode_protobuf(value, signal)
 
 
-def _decode_json(value: bytes) -> DecodedTraces:
+def _decode_json(value: bytes, signal: Signal) -> Decoded:
     try:
-        traces = JsonTraces(value)
+        found = JsonRequest(value, signal)
     except OtlpJsonError as error:
         raise OtlpError(error.reason) from None
-    rejected = [RejectedSpan(*parts) for parts in traces.rejected]
-    return DecodedTraces(traces.request, rejected, traces.repaired)
+    rejected = [RejectedItem(*parts) for parts in found.rejected]
+    return Decoded(signal, found.request, rejected, found.repaired)
 
 
-def _decode_protobuf(value: bytes) -> DecodedTraces:
-    request = ExportTraceServiceRequest()
+def _decode_protobuf(value: bytes, signal: Signal) -> Decoded:
+    request = signal.request()
     try:
         request.ParseFromString(value)
     except DecodeError:
-        decoded = _SpanWalk(value).decode()
+        decoded = _ItemWalk(value, signal).decode()
     else:
-        decoded = DecodedTraces(request)
-    if value and not decoded.request.resource_spans and not decoded.rejected:
+        decoded = Decoded(signal, request)
+    if value and not signal.resources_of(decoded.request) and not decoded.rejected:
         # Any bytes that happen to parse as unknown fields would otherwise vanish with success.
-        raise OtlpError("no resource_spans in a request that is not empty")
+        raise OtlpError(f"no {signal.resources} in a request that is not empty")
     return decoded
 
 
-def _reject_invalid_ids(decoded: DecodedTraces) -> None:
+def _reject_invalid_ids(decoded: Decoded) -> None:
     """Move spans without usable ids from the request to ``rejected``; count the others.
 
     Raises :class:`OtlpError` beyond :data:`MAX_ITEMS`, before spending time on them.
     """
-    items = len(decoded.request.resource_spans)
-    for resource_spans in decoded.request.resource_spans if items <= MAX_ITEMS else ():
-        items += len(resource_spans.scope_spans)
-        for scope_spans in resource_spans.scope_spans if items <= MAX_ITEMS else ():
-            kept = scope_spans.spans
-            items += len(kept)
-            if items > MAX_ITEMS:
+    signal = decoded.signal
+    resources = signal.resources_of(decoded.request)
+    elements = len(resources)
+    for resource in resources if elements <= MAX_ITEMS else ():
+        scopes = signal.scopes_of(resource)
+        elements += len(scopes)
+        for scope in scopes if elements <= MAX_ITEMS else ():
+            elements += len(signal.items_of(scope))
+            if elements > MAX_ITEMS:
                 break
-            reasons = {
-                index: reason
-                for index, span in enumerate(kept)
-                if (reason := _invalid_id(span)) is not None
-            }
-            if reasons:
-                good = [span for index, span in enumerate(kept) if index not in reasons]
-                decoded.rejected += [
-                    RejectedSpan(
-                        reason,
-                        kept[index].SerializeToString(),
-                        kept[index].trace_id.hex(),
-                        kept[index].span_id.hex(),
-                    )
-                    for index, reason in reasons.items()
-                ]
-                replacement = ScopeSpans(spans=good)
-                scope_spans.ClearField("spans")
-                scope_spans.MergeFrom(replacement)
-            decoded.span_count += len(scope_spans.spans)
-    if items > MAX_ITEMS:
-        raise OtlpError("too many resources, scopes and spans in one request")
-    decoded.items = items
+            if signal.needs_ids:
+                _reject_in_scope(decoded, scope)
+            decoded.item_count += len(signal.items_of(scope))
+    if elements > MAX_ITEMS:
+        raise OtlpError(f"too many resources, scopes and {signal.items} in one request")
+    decoded.elements = elements
 
 
-def _invalid_id(span: Span) -> str | None:
+def _reject_in_scope(decoded: Decoded, scope: Any) -> None:
+    kept = decoded.signal.items_of(scope)
+    reasons = {
+        index: reason
+        for index, item in enumerate(kept)
+        if (reason := _invalid_id(item)) is not None
+    }
+    if not reasons:
+        return
+    good = [item for index, item in enumerate(kept) if index not in reasons]
+    decoded.rejected += [
+        RejectedItem(
+            reason,
+            kept[index].SerializeToString(),
+            kept[index].trace_id.hex(),
+            kept[index].span_id.hex(),
+        )
+        for index, reason in reasons.items()
+    ]
+    replacement = decoded.signal.scope_kind(**{decoded.signal.items: good})
+    scope.ClearField(decoded.signal.items)
+    scope.MergeFrom(replacement)
+
+
+def _invalid_id(span: Any) -> str | None:
     trace_id, span_id = span.trace_id, span.span_id
     if len(trace_id) != TRACE_ID_BYTES or trace_id == _NO_TRACE_ID:
         return "invalid_trace_id"
@@ -175,47 +204,49 @@ def _invalid_id(span: Span) -> str | None:
     return None
 
 
-class _SpanWalk:
-    """Decodes a request that the protobuf library refused, span by span."""
+class _ItemWalk:
+    """Decodes a request that the protobuf library refused, item by item."""
 
-    def __init__(self, value: bytes) -> None:
+    def __init__(self, value: bytes, signal: Signal) -> None:
         self._data = value
+        self._signal = signal
         self._walker = Walker()
-        self._rejected: list[RejectedSpan] = []
+        self._rejected: list[RejectedItem] = []
         self._repaired_ids: set[tuple[str, str]] = set()
 
-    def decode(self) -> DecodedTraces:
+    def decode(self) -> Decoded:
         """Everything readable. Raises :class:`OtlpError` if the framing is broken."""
         try:
             rebuilt = self._rebuilt()
-            request = ExportTraceServiceRequest.FromString(rebuilt)
+            request = self._signal.request()
+            request.ParseFromString(rebuilt)
         except WireError as error:
             raise OtlpError(f"malformed protobuf: {error}") from None
         except DecodeError:
             raise OtlpError("malformed protobuf") from None
-        return DecodedTraces(request, self._rejected, self._repaired_ids)
+        return Decoded(self._signal, request, self._rejected, self._repaired_ids)
 
     def _rebuilt(self) -> bytes:
         pieces: list[bytes] = []
         for item in self._walker.fields(self._data, 0, len(self._data)):
-            if item.number == _RESOURCE_SPANS and item.wire_type == LENGTH:
-                pieces.append(delimited(_RESOURCE_SPANS, self._resource_spans(item)))
+            if item.number == _RESOURCES and item.wire_type == LENGTH:
+                pieces.append(delimited(_RESOURCES, self._resource(item)))
             else:
                 pieces.append(self._data[item.start : item.end])
         return b"".join(pieces)
 
-    def _resource_spans(self, place: Field) -> bytes:
+    def _resource(self, place: Field) -> bytes:
         head, scopes = self._divided(place)
-        readable, repaired = self._checked_head(ResourceSpans, head)
+        readable, repaired = self._checked_head(self._signal.resource_kind, head)
         reason = None if readable is not None else "undecodable_resource"
         pieces = [readable or b""]
         for scope in scopes:
-            pieces.append(delimited(_INNER, self._scope_spans(scope, reason, repaired)))
+            pieces.append(delimited(_INNER, self._scope(scope, reason, repaired)))
         return b"".join(pieces)
 
-    def _scope_spans(self, place: Field, reason: str | None, repaired: bool) -> bytes:
+    def _scope(self, place: Field, reason: str | None, repaired: bool) -> bytes:
         head, items = self._divided(place)
-        readable, scope_repaired = self._checked_head(ScopeSpans, head)
+        readable, scope_repaired = self._checked_head(self._signal.scope_kind, head)
         if readable is None:
             reason = reason or "undecodable_scope"
         pieces = [readable or b""]
@@ -224,13 +255,13 @@ class _SpanWalk:
             if reason is not None:
                 self._reject(reason, body)
                 continue
-            kept = self._span(body, repaired or scope_repaired)
+            kept = self._item(body, repaired or scope_repaired)
             if kept is not None:
                 pieces.append(delimited(_INNER, kept))
         return b"".join(pieces)
 
     def _divided(self, place: Field) -> tuple[bytes, list[Field]]:
-        """Own fields of a ResourceSpans or ScopeSpans (joined), and places of what it holds."""
+        """Own fields of a resource or scope (joined), and places of what it holds."""
         head: list[bytes] = []
         items: list[Field] = []
         for item in self._walker.fields(self._data, place.value_start, place.end):
@@ -240,9 +271,7 @@ class _SpanWalk:
                 head.append(self._data[item.start : item.end])
         return b"".join(head), items
 
-    def _checked_head(
-        self, kind: type[ResourceSpans] | type[ScopeSpans], head: bytes
-    ) -> tuple[bytes | None, bool]:
+    def _checked_head(self, kind: type[ProtobufMessage], head: bytes) -> tuple[bytes | None, bool]:
         """The head, repaired if it must be, and whether it was; None if it does not decode."""
         if _parses(kind, head):
             return head, False
@@ -251,22 +280,21 @@ class _SpanWalk:
             return None, False
         return repaired, True
 
-    def _span(self, body: bytes, repaired: bool) -> bytes | None:
-        """Bytes to keep, or None after rejecting the span."""
-        if not _parses_as_span(body):
-            fixed = self._repair(Span, body)
-            if fixed is None or not _parses_as_span(fixed):
-                self._reject("undecodable_span", body)
+    def _item(self, body: bytes, repaired: bool) -> bytes | None:
+        """Bytes to keep, or None after rejecting the item."""
+        if not self._parses_as_item(body):
+            fixed = self._repair(self._signal.item_kind, body)
+            if fixed is None or not self._parses_as_item(fixed):
+                self._reject(f"undecodable_{self._signal.item}", body)
                 return None
             body, repaired = fixed, True
         if repaired:
-            span = Span.FromString(body)
-            self._repaired_ids.add((span.trace_id.hex(), span.span_id.hex()))
+            item: Any = self._signal.item_kind()
+            item.ParseFromString(body)
+            self._repaired_ids.add((item.trace_id.hex(), item.span_id.hex()))
         return body
 
-    def _repair(
-        self, kind: type[ResourceSpans] | type[ScopeSpans] | type[Span], body: bytes
-    ) -> bytes | None:
+    def _repair(self, kind: type[ProtobufMessage], body: bytes) -> bytes | None:
         """The message with UTF-8 repaired; None if that is not what is wrong with it."""
         try:
             return self._walker.repaired(kind.DESCRIPTOR, body, 0, len(body))
@@ -274,33 +302,31 @@ class _SpanWalk:
             return None
 
     def _reject(self, reason: str, body: bytes) -> None:
-        """Record the span with its ids, as far as its bytes can be walked."""
-        ids = {1: "", 2: ""}
+        """Record the item with its ids, as far as its bytes can be walked."""
+        fields = self._signal.item_kind.DESCRIPTOR.fields_by_name
+        trace, span = fields["trace_id"].number, fields["span_id"].number
+        ids = {trace: "", span: ""}
         try:
             for item in self._walker.fields(body, 0, len(body)):
                 short = item.end - item.value_start <= TRACE_ID_BYTES
                 if item.number in ids and item.wire_type == LENGTH and short:
                     ids[item.number] = body[item.value_start : item.end].hex()
-                if ids[1] and ids[2]:
+                if ids[trace] and ids[span]:
                     break
         except WireError:
             pass  # the ids found so far
-        self._rejected.append(RejectedSpan(reason, body, ids[1], ids[2]))
+        self._rejected.append(RejectedItem(reason, body, ids[trace], ids[span]))
+
+    def _parses_as_item(self, body: bytes) -> bool:
+        # Wrapped as in a request, because the nesting limit counts from the outermost message.
+        return _parses(
+            self._signal.request, delimited(_RESOURCES, delimited(_INNER, delimited(_INNER, body)))
+        )
 
 
-def _parses(kind: type[ResourceSpans] | type[ScopeSpans], head: bytes) -> bool:
+def _parses(kind: type[ProtobufMessage], value: bytes) -> bool:
     try:
-        kind.FromString(head)
-    except DecodeError:
-        return False
-    return True
-
-
-def _parses_as_span(body: bytes) -> bool:
-    # Wrapped as in a request, because the nesting limit counts from the outermost message.
-    request = delimited(_RESOURCE_SPANS, delimited(_INNER, delimited(_INNER, body)))
-    try:
-        ExportTraceServiceRequest.FromString(request)
+        kind().ParseFromString(value)
     except DecodeError:
         return False
     return True

@@ -1,8 +1,8 @@
-"""OTLP/JSON to protobuf messages, tolerant where senders differ, span by span.
+"""OTLP/JSON to protobuf messages, tolerant where senders differ, item by item.
 
 Ids are hex in any case, 64-bit integers strings or numbers, enums numbers or names, names in
 lowerCamelCase or snake_case; unknown fields and nulls are ignored. What is not valid Unicode
-(lone surrogates, invalid UTF-8) is repaired with U+FFFD. A span that does not convert is listed
+(lone surrogates, invalid UTF-8) is repaired with U+FFFD. An item that does not convert is listed
 with a reason; only a body that is no JSON object of that shape raises :class:`OtlpJsonError`.
 """
 
@@ -18,79 +18,87 @@ from google.protobuf.descriptor import (
     FieldDescriptor,
 )
 from google.protobuf.message import Message
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ingest.signals import Signal
 from ingest.wire import MAX_DEPTH_LEVELS
 
 _HEX_IDS = frozenset({"trace_id", "span_id", "parent_span_id"})
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WRAPPING_LEVELS = 3
-"""Request, ResourceSpans and ScopeSpans around a span: the depth limit counts them."""
+"""Request, resource and scope around an item: the depth limit counts them."""
 
 
 class OtlpJsonError(ValueError):
-    """Not an OTLP/JSON trace request. ``reason`` names the field, never its value."""
+    """Not an OTLP/JSON request. ``reason`` names the field, never its value."""
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
 
 
-class JsonTraces:
+class JsonRequest:
     """One decoded body: ``request``, rejected (reason, JSON, trace id, span id), repaired ids."""
 
-    def __init__(self, body: bytes) -> None:
-        """Raises :class:`OtlpJsonError` if the body is not an object with lists of spans."""
-        self.request = ExportTraceServiceRequest()
+    def __init__(self, body: bytes, signal: Signal) -> None:
+        """Raises :class:`OtlpJsonError` if the body is not an object with lists of items."""
+        self._signal = signal
+        self.request = signal.request()
         self.rejected: list[tuple[str, bytes, str, str]] = []
         self.repaired: set[tuple[str, str]] = set()
-        for item in _list(_parsed(body), "resourceSpans", "resource_spans"):
-            self._add_resource_spans(item)
+        for item in _list(_parsed(body), *_names(signal.resources)):
+            self._add_resource(item)
 
-    def _add_resource_spans(self, item: dict[str, Any]) -> None:
-        target = self.request.resource_spans.add()
-        scopes = _list(item, "scopeSpans", "scope_spans")
+    def _add_resource(self, item: dict[str, Any]) -> None:
+        target = self._signal.resources_of(self.request).add()
+        scopes = _list(item, *_names(self._signal.scopes))
         repaired, reason = self._fill_head(target, item, "resource")
         for scope in scopes:
-            scope_target = target.scope_spans.add()
-            listed = _list(scope, "spans")
+            scope_target = self._signal.scopes_of(target).add()
+            listed = _list(scope, *_names(self._signal.items))
             scope_repaired, scope_reason = self._fill_head(scope_target, scope, "scope")
-            for span in listed:
-                failure = reason or scope_reason
-                self._add_span(scope_target.spans, span, failure, repaired or scope_repaired)
+            for one in listed:
+                self._add_item(
+                    self._signal.items_of(scope_target),
+                    one,
+                    reason or scope_reason,
+                    repaired or scope_repaired,
+                )
 
     def _fill_head(
         self, target: Message, item: dict[str, Any], part: str
     ) -> tuple[bool, str | None]:
-        """Fill all but the spans: (whether text was repaired, reason of failure)."""
+        """Fill all but the items: (whether text was repaired, reason of failure)."""
         filler = _Filler()
-        own = {k: v for k, v in item.items() if k not in _HOLDS_SPANS}
+        inner = (*_names(self._signal.scopes), *_names(self._signal.items))
+        own = {k: v for k, v in item.items() if k not in inner}
         try:
             filler.fill(target, own, 1)
         except OtlpJsonError:
             return False, f"undecodable_{part}"
         return filler.repaired, None
 
-    def _add_span(
+    def _add_item(
         self, into: Any, value: dict[str, Any], reason: str | None, repaired: bool
     ) -> None:
-        span = Span()
+        item: Any = self._signal.item_kind()
         filler = _Filler()
         try:
             if reason is not None:
                 raise OtlpJsonError(reason)
-            filler.fill(span, value, _WRAPPING_LEVELS)
+            filler.fill(item, value, _WRAPPING_LEVELS)
         except OtlpJsonError as error:
             ids = (_text(value, "traceId", "trace_id"), _text(value, "spanId", "span_id"))
             self.rejected.append((error.reason, _dumped(value), *ids))
             return
-        into.append(span)
+        into.append(item)
         if repaired or filler.repaired:
-            self.repaired.add((span.trace_id.hex(), span.span_id.hex()))
+            self.repaired.add((item.trace_id.hex(), item.span_id.hex()))
 
 
-_HOLDS_SPANS = frozenset({"scopeSpans", "scope_spans", "spans"})
+def _names(field: str) -> tuple[str, str]:
+    """A protobuf field's names in JSON: lowerCamelCase, then as declared."""
+    head, *rest = field.split("_")
+    return head + "".join(part.capitalize() for part in rest), field
 
 
 def _parsed(body: bytes) -> dict[str, Any]:

@@ -16,10 +16,12 @@ import time
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
 
+from ingest.coalesce import Destination
 from ingest.kafka import kafka_options
+from ingest.signals import SIGNALS
 from schemas.config import Config
 from schemas.protocols import RetryableError
-from schemas.topics import OTLP_SPANS_GATEWAY, TENANT_HEADER
+from schemas.topics import TENANT_HEADER
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +38,7 @@ _RETRY_BACKOFF_MS = 250
 
 
 class GatewayProducer:
-    """Sends message values of a tenant to the gateway's own topic."""
+    """Sends message values of a tenant to the gateway's own topics."""
 
     def __init__(self, config: Config) -> None:
         self._config = config
@@ -68,7 +70,7 @@ class GatewayProducer:
                 await self._keeper
         await self._discard()
 
-    async def send(self, tenant: str, value: bytes) -> None:
+    async def send(self, destination: Destination, value: bytes) -> None:
         """Produce one message; ends when the broker has acknowledged it, however long it takes.
 
         Raises :class:`RetryableError` if it was not taken.
@@ -80,7 +82,9 @@ class GatewayProducer:
         self._pending[number] = time.monotonic()
         try:
             acknowledged = await producer.send(
-                OTLP_SPANS_GATEWAY.name, value, headers=[(TENANT_HEADER, tenant.encode())]
+                destination.topic,
+                value,
+                headers=[(TENANT_HEADER, destination.tenant.encode())],
             )
             await asyncio.wait((acknowledged,))
             if acknowledged.cancelled():
@@ -124,7 +128,8 @@ class GatewayProducer:
         try:
             async with asyncio.timeout(_START_TIMEOUT_S):
                 await producer.start()
-                await producer.client.add_topic(OTLP_SPANS_GATEWAY.name)
+                for signal in SIGNALS:
+                    await producer.client.add_topic(signal.topic.name)
         except (KafkaError, OSError, TimeoutError) as error:
             log.info("no broker yet: %s", type(error).__name__)
             await _close(producer)
@@ -133,14 +138,16 @@ class GatewayProducer:
         return True
 
     async def _probe(self) -> None:
-        """Ask for the topic's metadata: tells a broker that went away from one that is idle."""
+        """Ask for the topics' metadata: tells a broker that went away from one that is idle."""
         if self._producer is None:
             return
         client = self._producer.client
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
                 answering = bool(await client.force_metadata_update())
-            answering &= bool(client.cluster.partitions_for_topic(OTLP_SPANS_GATEWAY.name))
+            answering &= all(
+                client.cluster.partitions_for_topic(signal.topic.name) for signal in SIGNALS
+            )
         except (KafkaError, OSError, TimeoutError):
             answering = False
         if answering != self._answering:
@@ -148,7 +155,8 @@ class GatewayProducer:
             if answering:
                 log.info("broker answers")
             else:
-                log.warning("broker away, or without topic %s", OTLP_SPANS_GATEWAY.name)
+                topics = ", ".join(signal.topic.name for signal in SIGNALS)
+                log.warning("broker away, or without the topics %s", topics)
 
     async def _discard(self) -> None:
         producer, self._producer = self._producer, None

@@ -83,11 +83,19 @@ class ClickHouseConfig(Section):
     insert_bytes: int = Field(default=64 * MIB, description="most bytes of one insert")
 
 
+class Quota(Section):
+    """What one tenant may send to one gateway process; beyond it 429 with Retry-After."""
+
+    bytes_per_s: int = Field(default=0, ge=0, description="after decompression; 0 = no limit")
+    requests_per_s: int = Field(default=0, ge=0, description="0 = no limit")
+
+
 class GatewayConfig(Section):
     """OTLP in."""
 
     host: str = Field(default="127.0.0.1", description="address to listen on")
     http_port: int = Field(default=4318, description="of OTLP/HTTP")
+    grpc_port: int | None = Field(default=4317, description="of OTLP/gRPC; null turns it off")
     max_body_bytes: int = Field(
         default=64 * MIB, description="of one request, after decompression too"
     )
@@ -97,6 +105,8 @@ class GatewayConfig(Section):
     )
     batch_bytes: int = Field(default=512 << 10, description="target size of a coalesced message")
     produce_deadline_s: float = Field(default=10.0, description="then 503 with Retry-After")
+    quota: Quota = Field(default=Quota(), description="of each tenant that has none of its own")
+    tenant_quotas: dict[str, Quota] = Field(default_factory=dict, description="quota by tenant")
     api_keys_file: Path | None = Field(
         default=None,
         description="YAML: list of {sha256, tenant}; without it only loopback is served",

@@ -12,19 +12,26 @@ _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 # --- gateway -----------------------------------------------------------------------------------
 GATEWAY_REQUESTS = Counter(
-    "streamgauge_gateway_requests", "Requests by response status", ["status"], registry=REGISTRY
+    "streamgauge_gateway_requests",
+    "Requests by protocol (http, grpc) and response status",
+    ["protocol", "status"],
+    registry=REGISTRY,
 )
-GATEWAY_SPANS = Counter(
-    "streamgauge_gateway_spans",
-    "Spans by outcome (accepted, rejected)",
-    ["tenant", "outcome"],
+GATEWAY_ITEMS = Counter(
+    "streamgauge_gateway_items",
+    "Spans and log records by outcome (accepted, rejected)",
+    ["signal", "tenant", "outcome"],
     registry=REGISTRY,
 )
 GATEWAY_INFLIGHT_BYTES = Gauge(
     "streamgauge_gateway_inflight_bytes", "Bytes of requests being served", registry=REGISTRY
 )
 GATEWAY_LATENCY = Histogram(
-    "streamgauge_gateway_latency_seconds", "Request to answer", buckets=_SECONDS, registry=REGISTRY
+    "streamgauge_gateway_latency_seconds",
+    "Request to answer",
+    ["protocol"],
+    buckets=_SECONDS,
+    registry=REGISTRY,
 )
 
 # --- stages ------------------------------------------------------------------------------------

@@ -92,7 +92,12 @@ def port_claims(config: Config) -> list[PortClaim]:
     return [
         PortClaim("Kafka", "127.0.0.1", broker_port(config), "kafka.bootstrap_servers"),
         PortClaim("ClickHouse", "127.0.0.1", clickhouse_port(config), "clickhouse.url"),
-        PortClaim("OTLP", config.gateway.host, config.gateway.http_port, "gateway.http_port"),
+        PortClaim("OTLP/HTTP", config.gateway.host, config.gateway.http_port, "gateway.http_port"),
+        *(
+            [PortClaim("OTLP/gRPC", config.gateway.host, grpc_port, "gateway.grpc_port")]
+            if (grpc_port := config.gateway.grpc_port)
+            else []
+        ),
         *(
             PortClaim(
                 f"{name}'s metrics",

@@ -217,7 +217,8 @@ def run_up(config: Config, console: Console) -> int:
         stack = await start_stack(config, progress=lambda line: console.print(line, markup=False))
         effective = stack.config
         console.print(
-            f"OTLP/HTTP  http://{effective.gateway.host}:{effective.gateway.http_port}/v1/traces\n"
+            f"OTLP/HTTP  http://{effective.gateway.host}:{effective.gateway.http_port}\n"
+            f"OTLP/gRPC  {_grpc_address(effective)}\n"
             f"ClickHouse {effective.clickhouse.url}\n"
             f"Kafka      {effective.kafka.bootstrap_servers}\n"
             f"logs       {effective.runtime.data_dir / 'logs'}\n"
@@ -227,6 +228,12 @@ def run_up(config: Config, console: Console) -> int:
         await until_signal(stop=stack.stop)
 
     return _run(serve, console)
+
+
+def _grpc_address(config: Config) -> str:
+    if config.gateway.grpc_port is None:
+        return "off (gateway.grpc_port)"
+    return f"http://{config.gateway.host}:{config.gateway.grpc_port}"
 
 
 def run_workers(config: Config, names: Sequence[str], console: Console) -> int:

@@ -15,7 +15,7 @@ from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
-from ingest.otlp import DecodedTraces, OtlpError, decode_traces, spans
+from ingest.otlp import Decoded, OtlpError, decode_traces, spans
 from processors.batches import all_taken, bury
 from processors.operations.normalize import normalize
 from processors.operations.redact import Redactor, load_key
@@ -61,12 +61,12 @@ class OperationsStage(StageBase):
             await self._book(message, tenant, items_in=1, items_out=0, dead=1)
             raise PoisonError("undecodable_otlp", error.reason) from None
         sent = await all_taken(await self._send(message, tenant, decoded))
-        items_in = decoded.span_count + len(decoded.rejected)
+        items_in = decoded.item_count + len(decoded.rejected)
         items_out, dead = sent.count("out"), sent.count("dead")
         await self._book(message, tenant, items_in=items_in, items_out=items_out, dead=dead)
 
     async def _send(
-        self, message: Message, tenant: str, decoded: DecodedTraces
+        self, message: Message, tenant: str, decoded: Decoded
     ) -> list[Awaitable[Outcome]]:
         """Start sending what each span becomes; what it became is known once it is taken."""
         sent: list[Awaitable[Outcome]] = [
@@ -75,7 +75,7 @@ class OperationsStage(StageBase):
                     origin=message,
                     stage=self.name,
                     reason=rejected.reason,
-                    error_class="RejectedSpan",
+                    error_class="RejectedItem",
                     value=rejected.bytes,
                     tenant=tenant,
                     trace_id=rejected.trace_id,

@@ -8,7 +8,7 @@ message's spans are in ClickHouse, so that balanced books mean stored spans.
 
 import asyncio
 
-from ingest.otlp import DecodedTraces, OtlpError, decode_traces, spans
+from ingest.otlp import Decoded, OtlpError, decode_traces, spans
 from processors.operations.redact import Redactor, load_key
 from processors.store.rows import ledger_row
 from processors.traces.rows import SpanRows
@@ -55,9 +55,7 @@ class TracesStage(StageBase):
             return message.header(TENANT_HEADER) or self._tenant
         return self._tenant
 
-    def _rows(
-        self, message: Message, tenant: str, decoded: DecodedTraces
-    ) -> list[tuple[object, ...]]:
+    def _rows(self, message: Message, tenant: str, decoded: Decoded) -> list[tuple[object, ...]]:
         maker = SpanRows(self._redactor, tenant, message.first_timestamp_ms())
         return [maker.row(*found) for found in spans(decoded.request)]
 

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from ingest.gateway import Gateway
 from schemas.config import Config, GatewayConfig, KafkaConfig, RuntimeConfig
-from schemas.topics import OTLP_SPANS_GATEWAY
+from schemas.topics import OTLP_LOGS_GATEWAY, OTLP_SPANS_GATEWAY
 from stack.broker import Broker
 from stack.ports import free_port
 
@@ -21,22 +21,23 @@ TOPIC = OTLP_SPANS_GATEWAY.name
 
 
 async def create_topic(bootstrap: str) -> None:
-    """The gateway's topic with one partition, so that order is total."""
+    """The gateway's topics with one partition each, so that order is total."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap)
     await admin.start()
     try:
-        await admin.create_topics([NewTopic(TOPIC, 1, 1)])
+        await admin.create_topics([NewTopic(TOPIC, 1, 1), NewTopic(OTLP_LOGS_GATEWAY.name, 1, 1)])
     finally:
         await admin.close()
 
 
 def gateway_config(bootstrap: str, data_dir: Path, **gateway: Any) -> Config:
     """A configuration on free ports; keyword arguments are gateway settings."""
+    defaults = {"http_port": 0, "grpc_port": 0, "produce_deadline_s": 5.0}
     return Config(
         kafka=KafkaConfig(
             bootstrap_servers=bootstrap, idempotent_producer=False, max_message_bytes=1 << 20
         ),
-        gateway=GatewayConfig(**{"http_port": 0, "produce_deadline_s": 5.0} | gateway),
+        gateway=GatewayConfig(**defaults | gateway),
         runtime=RuntimeConfig(metrics_base_port=0, data_dir=data_dir),
     )
 
@@ -60,7 +61,9 @@ class RunningGateway:
 
     def __init__(self, gateway: Gateway, session: ClientSession) -> None:
         self.url = f"http://127.0.0.1:{gateway.http_port}/v1/traces"
+        self.logs_url = f"http://127.0.0.1:{gateway.http_port}/v1/logs"
         self.port = gateway.http_port
+        self.grpc_port = gateway.grpc_port
         self.status_url = f"http://127.0.0.1:{gateway.status_port}"
         self.session = session
 
@@ -106,7 +109,7 @@ async def start_gateway() -> AsyncIterator[StartGateway]:
 
 
 class Written:
-    """Messages that came to the gateway's topic since the test began."""
+    """Messages that came to one of the gateway's topics since the test began."""
 
     def __init__(self, consumer: AIOKafkaConsumer) -> None:
         self._consumer = consumer
@@ -123,11 +126,24 @@ class Written:
 
 @pytest.fixture
 async def written(gateway_broker: Broker) -> AsyncIterator[Written]:
-    """Reads the topic from its present end on."""
+    """Reads the spans' topic from its present end on."""
+    async with _from_the_end(gateway_broker, TOPIC) as found:
+        yield found
+
+
+@pytest.fixture
+async def written_logs(gateway_broker: Broker) -> AsyncIterator[Written]:
+    """Reads the logs' topic from its present end on."""
+    async with _from_the_end(gateway_broker, OTLP_LOGS_GATEWAY.name) as found:
+        yield found
+
+
+@asynccontextmanager
+async def _from_the_end(gateway_broker: Broker, topic: str) -> AsyncIterator[Written]:
     consumer = AIOKafkaConsumer(bootstrap_servers=gateway_broker.bootstrap, fetch_max_wait_ms=50)
     await consumer.start()
     try:
-        partition = TopicPartition(TOPIC, 0)
+        partition = TopicPartition(topic, 0)
         consumer.assign([partition])
         ends = await consumer.end_offsets([partition])
         consumer.seek(partition, ends[partition])

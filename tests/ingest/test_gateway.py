@@ -215,7 +215,7 @@ async def test_concurrent_senders_share_messages_within_their_tenant(
     assert await written.nothing_more()
     for record in records:
         exports = sent[tenant_of(record)]
-        assert decode_traces(record.value, "protobuf").span_count == 16
+        assert decode_traces(record.value, "protobuf").item_count == 16
         assert len(record.value) == sum(map(len, exports))
         assert all(body in record.value for body in exports)
 
@@ -235,7 +235,7 @@ async def test_what_only_decodes_alone_travels_alone(
     assert {answer[0] for answer in answers} == {200}
     records = await written.take(3)
     assert await written.nothing_more()
-    counts = [decode_traces(record.value, "sniff").span_count for record in records]
+    counts = [decode_traces(record.value, "sniff").item_count for record in records]
     assert sorted(counts) == [2, 2, 6]
 
 
@@ -375,8 +375,11 @@ async def test_metrics_count_requests_and_spans(gateway: RunningGateway) -> None
     assert (await gateway.post(traces(3).SerializeToString()))[0] == 200
     async with gateway.session.get(f"{gateway.status_url}/metrics") as response:
         text = await response.text()
-    assert 'streamgauge_gateway_requests_total{status="200"}' in text
-    assert 'streamgauge_gateway_spans_total{outcome="accepted",tenant="default"}' in text
+    assert 'streamgauge_gateway_requests_total{protocol="http",status="200"}' in text
+    assert (
+        'streamgauge_gateway_items_total{outcome="accepted",signal="traces",tenant="default"}'
+        in text
+    )
     assert "streamgauge_gateway_inflight_bytes 0.0" in text
     async with gateway.session.get(f"{gateway.status_url}/health") as response:
         assert response.status == 200

@@ -113,6 +113,7 @@ def process(
         "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS": gateway_broker.bootstrap,
         "STREAMGAUGE_KAFKA__IDEMPOTENT_PRODUCER": "false",
         "STREAMGAUGE_GATEWAY__HTTP_PORT": str(http_port),
+        "STREAMGAUGE_GATEWAY__GRPC_PORT": str(free_port()),
         "STREAMGAUGE_GATEWAY__LINGER_MS": "1500",
         "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(status_port),
         "STREAMGAUGE_CONFIG": str(tmp_path / "none.yaml"),

@@ -14,7 +14,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTrace
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
-from ingest.otlp import DecodedTraces, OtlpError, decode_traces, spans
+from ingest.otlp import Decoded, OtlpError, decode_traces, spans
 from ingest.wire import delimited
 
 CAPTURES = sorted(
@@ -53,7 +53,7 @@ def ids(span: Span) -> tuple[str, str]:
     return span.trace_id.hex(), span.span_id.hex()
 
 
-def bodies(decoded: DecodedTraces) -> list[bytes]:
+def bodies(decoded: Decoded) -> list[bytes]:
     """Serialised spans in order."""
     return [span.SerializeToString() for _, _, span in spans(decoded.request)]
 
@@ -68,7 +68,7 @@ def test_one_span_with_invalid_utf8_among_500_is_repaired_alone(needle: bytes) -
     value = request.SerializeToString().replace(needle, b"\xff" + needle[1:], 1)
     decoded = decode_traces(value, "protobuf")
     after = bodies(decoded)
-    assert decoded.span_count == len(after) == 500
+    assert decoded.item_count == len(after) == 500
     changed = [index for index in range(500) if before[index] != after[index]]
     assert changed == [333]
     assert "\ufffd".encode() in after[333]
@@ -118,7 +118,7 @@ def test_spans_without_usable_ids_are_rejected() -> None:
         "invalid_span_id",
         "invalid_span_id",
     ]
-    assert decoded.span_count == 1
+    assert decoded.item_count == 1
     assert bodies(decoded) == [listed[4].SerializeToString()]
     assert decoded.request.resource_spans[0].scope_spans[0].schema_url == "https://example/2"
 
@@ -134,14 +134,14 @@ def test_broken_framing_is_refused_whole() -> None:
 def test_empty_requests_are_no_error() -> None:
     for value, kind in ((b"", "protobuf"), (b"{}", "json"), (b'{"resourceSpans":[]}', "sniff")):
         decoded = decode_traces(value, kind)  # type: ignore[arg-type]
-        assert decoded.span_count == 0
+        assert decoded.item_count == 0
         assert not decoded.rejected
 
 
 def test_concatenated_requests_parse_as_one() -> None:
     first, second = traces(2), traces(3)
     decoded = decode_traces(first.SerializeToString() + second.SerializeToString(), "sniff")
-    assert decoded.span_count == 5
+    assert decoded.item_count == 5
 
 
 def test_sniff_is_not_deceived_by_a_length_that_looks_like_a_brace() -> None:
@@ -153,7 +153,7 @@ def test_sniff_is_not_deceived_by_a_length_that_looks_like_a_brace() -> None:
     value = request.SerializeToString()
     assert value.startswith(b"\n{")
     assert decode_traces(value, "sniff").request == request
-    assert decode_traces(b' \n{"resourceSpans":[]}', "sniff").span_count == 0
+    assert decode_traces(b' \n{"resourceSpans":[]}', "sniff").item_count == 0
 
 
 # --- hostile bytes -------------------------------------------------------------------------------
@@ -339,7 +339,7 @@ def test_a_json_span_that_does_not_convert_is_rejected(
 ) -> None:
     decoded = decode_traces(json_request(**span), "json")
     assert [rejected.reason for rejected in decoded.rejected] == [reason]
-    assert decoded.span_count == 0
+    assert decoded.item_count == 0
 
 
 def test_json_text_that_is_not_unicode_is_repaired() -> None:

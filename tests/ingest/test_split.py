@@ -6,7 +6,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from ingest.otlp import decode_traces, spans
-from ingest.split import TRUNCATED_ATTRIBUTE, split_traces
+from ingest.signals import TRACES
+from ingest.split import TRUNCATED_ATTRIBUTE, split
 from tests.ingest.test_otlp import traces
 
 
@@ -26,10 +27,10 @@ def test_pieces_hold_every_span_in_order_below_the_limit(
     request = ExportTraceServiceRequest()
     for number, count in enumerate(counts):
         request.MergeFrom(traces(count, resource=f"service {number}"))
-    split = split_traces(request, limit_bytes)
-    assert not split.rejected
-    assert all(len(piece) <= limit_bytes for piece in split.pieces)
-    together = decode_traces(b"".join(split.pieces), "protobuf").request
+    parts = split(request, limit_bytes, TRACES)
+    assert not parts.rejected
+    assert all(len(piece) <= limit_bytes for piece in parts.pieces)
+    together = decode_traces(b"".join(parts.pieces), "protobuf").request
     assert flat(together) == flat(request)
     assert all(r.schema_url == "https://example/1" for r in together.resource_spans)
 
@@ -41,12 +42,12 @@ def test_a_single_large_span_has_its_longest_strings_cut_and_says_so() -> None:
     large.attributes.add(key="answer").value.string_value = "b" * 300_000
     large.attributes.add(key="model").value.string_value = "small-model"
     original_bytes = large.ByteSize()
-    split = split_traces(request, 500_000)
-    assert not split.rejected
-    assert max(len(piece) for piece in split.pieces) <= 500_000
+    parts = split(request, 500_000, TRACES)
+    assert not parts.rejected
+    assert max(len(piece) for piece in parts.pieces) <= 500_000
     found = [
         span
-        for piece in split.pieces
+        for piece in parts.pieces
         for _, _, span in spans(decode_traces(piece, "sniff").request)
     ]
     assert [span.span_id for span in found] == [s.span_id for _, _, s in spans(request)]
@@ -62,10 +63,10 @@ def test_a_single_large_span_has_its_longest_strings_cut_and_says_so() -> None:
 
 def test_a_large_resource_is_cut_too() -> None:
     request = traces(2, resource="r" * 50_000)
-    split = split_traces(request, 10_000)
-    assert not split.rejected
-    assert len(split.pieces) == 2
-    assert max(len(piece) for piece in split.pieces) <= 10_000
+    parts = split(request, 10_000, TRACES)
+    assert not parts.rejected
+    assert len(parts.pieces) == 2
+    assert max(len(piece) for piece in parts.pieces) <= 10_000
 
 
 def test_a_span_of_countless_small_attributes_is_rejected_not_dropped() -> None:
@@ -73,8 +74,8 @@ def test_a_span_of_countless_small_attributes_is_rejected_not_dropped() -> None:
     span = request.resource_spans[0].scope_spans[0].spans[0]
     for number in range(2000):
         span.attributes.add(key=f"k{number}").value.int_value = number
-    split = split_traces(request, 5_000)
-    assert [(r.reason, r.span_id) for r in split.rejected] == [
+    parts = split(request, 5_000, TRACES)
+    assert [(r.reason, r.span_id) for r in parts.rejected] == [
         ("span_too_large", span.span_id.hex())
     ]
-    assert len(split.pieces) == 1
+    assert len(parts.pieces) == 1

@@ -96,6 +96,7 @@ class Cluster:
             "STREAMGAUGE_CLICKHOUSE__URL": f"http://127.0.0.1:{http_port}",
             "STREAMGAUGE_CLICKHOUSE__TOKEN": token,
             "STREAMGAUGE_GATEWAY__HTTP_PORT": str(otlp_port),
+            "STREAMGAUGE_GATEWAY__GRPC_PORT": str(free_port()),
             "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(metrics["gateway"]),
             "STREAMGAUGE_RUNTIME__RUNNER": self.runner,
             "STREAMGAUGE_EVALUATE__THREADS": "1",

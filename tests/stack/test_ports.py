@@ -47,7 +47,7 @@ async def test_the_stack_says_so_before_it_starts_anything(busy: int, tmp_path: 
     config = Config(
         kafka=KafkaConfig(bootstrap_servers=f"127.0.0.1:{free_port()}"),
         clickhouse=ClickHouseConfig(url=f"http://127.0.0.1:{busy}"),
-        gateway=GatewayConfig(http_port=free_port()),
+        gateway=GatewayConfig(http_port=free_port(), grpc_port=free_port()),
         runtime=RuntimeConfig(data_dir=tmp_path, metrics_base_port=free_port()),
     )
     with pytest.raises(PortError, match=rf"port {busy} .*ClickHouse.*clickhouse\.url"):

@@ -38,7 +38,7 @@ async def test_up_and_down(tmp_path: Path) -> None:
     config = Config(
         kafka=KafkaConfig(bootstrap_servers=f"127.0.0.1:{free_port()}"),
         clickhouse=ClickHouseConfig(url=f"http://127.0.0.1:{free_port()}"),
-        gateway=GatewayConfig(http_port=free_port()),
+        gateway=GatewayConfig(http_port=free_port(), grpc_port=free_port()),
         runtime=RuntimeConfig(data_dir=tmp_path, metrics_base_port=free_block(1 + len(STAGES))),
     )
     lines: list[str] = []

@@ -91,7 +91,7 @@ async def running(folder: Path, inbox: WebhookInbox) -> AsyncIterator[Stack]:
     config = Config(
         kafka=KafkaConfig(bootstrap_servers=f"127.0.0.1:{free_port()}"),
         clickhouse=ClickHouseConfig(url=f"http://127.0.0.1:{free_port()}"),
-        gateway=GatewayConfig(http_port=free_port()),
+        gateway=GatewayConfig(http_port=free_port(), grpc_port=free_port()),
         runtime=RuntimeConfig(data_dir=folder, metrics_base_port=free_block(1 + len(STAGES))),
         notify=NotifyConfig(receivers=[WebhookReceiver(name="test", url=inbox.url)]),
     )
