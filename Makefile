@@ -47,10 +47,12 @@ SEED ?= 1
 delivery: $(STAMP) ## seeded delivery runs on Apache Kafka: make delivery RUNS=20 SEED=1
 	@$(BIN)/python -m tests.kafka.delivery --runs $(RUNS) --seed $(SEED)
 
-lock: ## re-resolve requirements.lock (needs uv)
-	uv pip compile -q pyproject.toml --extra embedded --extra dev --universal \
-	  --python-version 3.11 --generate-hashes --no-emit-index-url \
-	  --custom-compile-command "make lock" -o requirements.lock
+LOCK := uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
+  --no-emit-index-url --custom-compile-command "make lock"
+lock: ## re-resolve requirements.lock and the image's two (needs uv)
+	$(LOCK) --extra embedded --extra dev -o requirements.lock
+	$(LOCK) -c requirements.lock --no-annotate -o deploy/image/requirements.lock
+	$(LOCK) -c requirements.lock --no-annotate --extra gpu -o deploy/image/requirements-gpu.lock
 
 clean: ## remove the environment and what runs left behind
 	rm -rf $(VENV) .streamgauge .cache

@@ -57,6 +57,13 @@ class Signal:
         """The scope's spans or log records, a repeated field."""
         return getattr(scope, self.items)
 
+    def request_of(self, resource: Message, scope: Message, item: Message) -> Message:
+        """A request of this one item."""
+        inner = self.scope_kind(**{"scope": scope, self.items: [item]})
+        return self.request(
+            **{self.resources: [self.resource_kind(**{"resource": resource, self.scopes: [inner]})]}
+        )
+
 
 TRACES = Signal(
     name="traces",

@@ -2,11 +2,11 @@
 
 ::
 
-    otlp_spans, otlp_spans.gateway
-       │
-       ├─► traces      every span, redacted ────────────────► ClickHouse otel_traces
-       │
-       └─► operations  decode, map dialects, redact, price
+    otlp_spans, otlp_spans.gateway        otlp_logs, otlp_logs.gateway
+       │                                     │
+       ├─► traces      every span, redacted ─┼──────────────► ClickHouse otel_traces
+       │                                     │
+       └─► operations  decode, map dialects, redact, price; evaluations sent by applications
              │  genai.fragments.v1 ──────────────┬─ genai.ledger.v1 ────────┐
              ▼                                   └──────────────────────────┤
            assemble    join fragments into calls, by trace                  │
@@ -39,6 +39,7 @@ from schemas.topics import (
     GROUP_PREFIX,
     LEDGER,
     OPERATIONS,
+    RAW_LOGS,
     RAW_SPANS,
     Topic,
 )
@@ -61,7 +62,7 @@ class StageSpec:
 
 STAGES: tuple[StageSpec, ...] = (
     StageSpec("traces", RAW_SPANS, writes_tables=True),
-    StageSpec("operations", RAW_SPANS, (FRAGMENTS, LEDGER)),
+    StageSpec("operations", (*RAW_SPANS, *RAW_LOGS), (FRAGMENTS, EVALUATIONS, LEDGER)),
     StageSpec("assemble", (FRAGMENTS,), (OPERATIONS,)),
     StageSpec("evaluate", (OPERATIONS,), (EVALUATIONS,)),
     StageSpec(

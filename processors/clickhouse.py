@@ -239,7 +239,7 @@ class _TableWriter:
                 raise _RowsRefusedError(type(error).__name__) from None
             except (ClickHouseError, *_TRANSPORT) as error:
                 if isinstance(error, ProgrammingError) and error.code is None:
-                    raise  # the client's own refusal: a setting or column this server lacks
+                    raise  # the client's own refusal: a setting this server lacks
                 kind, code = _fault(error)
                 unknown_faults += kind == "unknown"
                 if kind == "data" or unknown_faults >= UNKNOWN_FAULT_ATTEMPTS:
@@ -282,8 +282,14 @@ class _Connection:
     def _opened(self) -> tuple[Client, InsertContext]:
         if self._client is None or self._context is None:
             self._client = connect(self._config)
+            given = [column for column in self._table.declared if column.given]
+            # Types are ours, not asked for: a column that is not there yet is then the server's
+            # answer to the insert, which is retried until ``migrate`` has run.
             self._context = self._client.create_insert_context(
-                self._table.name, column_names=list(self._table.columns), column_oriented=True
+                self._table.name,
+                column_names=[column.name for column in given],
+                column_type_names=[column.type for column in given],
+                column_oriented=True,
             )
         return self._client, self._context
 

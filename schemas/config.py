@@ -9,7 +9,7 @@ import os
 from pathlib import Path
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -40,6 +40,9 @@ class KafkaConfig(Section):
     sasl_mechanism: Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"] = "SCRAM-SHA-512"
     sasl_username: str = ""
     sasl_password: SecretStr = SecretStr("")
+    sasl_password_file: Path | None = Field(
+        default=None, description="file with the password, read where sasl_password is not set"
+    )
     ssl_cafile: Path | None = Field(
         default=None, description="PEM; the system's authorities without it"
     )
@@ -64,6 +67,19 @@ class KafkaConfig(Section):
     )
     max_message_bytes: int = Field(default=8 * MIB, description="hard cap of one message")
 
+    @model_validator(mode="after")
+    def _credentials_are_whole(self) -> "KafkaConfig":
+        if self.security_protocol.startswith("SASL_"):
+            if not self.sasl_username:
+                raise ValueError(f"{self.security_protocol} needs sasl_username")
+            if not self.sasl_password.get_secret_value() and self.sasl_password_file is None:
+                raise ValueError(
+                    f"{self.security_protocol} needs sasl_password or sasl_password_file"
+                )
+        if self.ssl_keyfile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_keyfile is of no use without ssl_certfile")
+        return self
+
 
 class ClickHouseConfig(Section):
     """The analyst's store, over HTTP."""
@@ -71,7 +87,17 @@ class ClickHouseConfig(Section):
     url: str = Field(default="http://127.0.0.1:8123", description="https:// for TLS")
     username: str = "default"
     password: SecretStr = SecretStr("")
+    password_file: Path | None = Field(
+        default=None, description="file with the password, read where password is not set"
+    )
     database: str = Field(default="default", description="created by migrate if missing")
+    cluster: str = Field(
+        default="",
+        description="cluster that migrate makes replicated tables on; empty = a single server",
+    )
+    sharded: bool = Field(
+        default=False, description="spread rows over the cluster's shards (Distributed tables)"
+    )
     ca_file: Path | None = Field(
         default=None, description="PEM; the usual public authorities without it"
     )

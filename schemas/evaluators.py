@@ -56,6 +56,7 @@ class Reason(StrEnum):
     ROLL_UP = "roll_up"
     OVERLOAD = "overload"
     MODEL_ERROR = "model_error"
+    INVALID_SCORE = "invalid_score"
 
 
 DETERMINISTIC_EVALUATORS = (Evaluator.PII, Evaluator.SECRETS)

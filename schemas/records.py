@@ -20,6 +20,10 @@ SpanId = Annotated[str, Field(description="16 lower-case hex characters")]
 Day = Annotated[str, Field(description="UTC, YYYY-MM-DD; 1970-01-01 if the time is not trusted")]
 
 
+EvaluatorName = Annotated[Evaluator | str, Field(union_mode="left_to_right")]
+"""One of ours, or for external evaluations the name that the application gave."""
+
+
 class Record(BaseModel):
     """Base of every record: frozen, unknown fields ignored."""
 
@@ -108,6 +112,10 @@ class Finding(Record):
 
 
 # --- fragments and operations --------------------------------------------------------------------
+
+
+LLM_KINDS = frozenset({"chat", "text_completion", "generate_content"})
+"""Kinds of calls in which a model answers."""
 
 
 class Usage(Record):
@@ -250,13 +258,15 @@ class Evaluation(Record):
     """One evaluator's result on one target of one operation (OTel gen_ai.evaluation.result).
 
     Identity: (tenant, trace_id, span_id, evaluator, model_version, target). ``service_name``,
-    ``environment`` and ``model`` repeat the operation's, so that rules need no join.
+    ``environment`` and ``model`` repeat the operation's, so that rules need no join. One that an
+    application sent (source ``external``) may have any evaluator name; its number and label are
+    ``reported_*``, never ``score`` and ``label``, for their scale is the sender's.
     """
 
     tenant: str
     trace_id: TraceId
     span_id: SpanId
-    evaluator: Evaluator
+    evaluator: EvaluatorName
     model_version: str
     target: Target
     revision: Int64 = Field(description="state rank << 62 | knowledge << 46 | scored_at in ms")
@@ -280,6 +290,11 @@ class Evaluation(Record):
     environment: str = ""
     kind: str = ""
     model: str = ""
+    reported_score: float | None = Field(default=None, description="as an application sent it")
+    reported_label: str = ""
+    response_id: str = Field(
+        default="", description="gen_ai.response.id that an external one names"
+    )
 
     @property
     def flagged(self) -> bool:

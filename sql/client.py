@@ -8,6 +8,7 @@ from clickhouse_connect.driver import options
 from clickhouse_connect.driver.client import Client
 
 from schemas.config import ClickHouseConfig
+from schemas.secrets import readable, secret_text
 
 TOKEN_HEADER = "X-Streamgauge-Token"  # noqa: S105 - a header's name
 logging.getLogger("clickhouse_connect.driver.transform").setLevel(logging.CRITICAL)
@@ -26,7 +27,8 @@ def connect(config: ClickHouseConfig) -> Client:
     """A new client with no session, so that queries of several clients run side by side.
 
     Asks the server for its version and time zone; raises clickhouse-connect's errors when it is
-    away. A client serves one thread at a time.
+    away and :class:`schemas.secrets.SecretFileError` for a password or CA file that cannot be
+    read. A client serves one thread at a time.
     """
     url = urlsplit(config.url)
     secure = url.scheme == "https"
@@ -36,9 +38,9 @@ def connect(config: ClickHouseConfig) -> Client:
         port=url.port or (8443 if secure else 8123),
         secure=secure,
         username=config.username,
-        password=config.password.get_secret_value(),
+        password=secret_text(config.password, config.password_file, "clickhouse.password_file"),
         database=config.database,
-        ca_cert=str(config.ca_file) if config.ca_file else None,
+        ca_cert=readable(config.ca_file, "clickhouse.ca_file"),
         headers={TOKEN_HEADER: token} if token else None,
         connect_timeout=CONNECT_TIMEOUT_S,
         send_receive_timeout=ANSWER_TIMEOUT_S,

@@ -6,34 +6,22 @@ applied is refused before anything is touched: tables out there were made by the
 """
 
 import hashlib
-from collections.abc import Iterator
 from pathlib import Path
 
-from clickhouse_connect.driver.binding import quote_identifier
+from clickhouse_connect.driver.binding import format_str, quote_identifier
 from clickhouse_connect.driver.client import Client
 
 from schemas.config import ClickHouseConfig, Config
 from sql.client import connect
+from sql.cluster import steps
+from sql.dictionary import View, statements, views
 from sql.tables import MIGRATIONS
 
-VIEWS = Path(__file__).parent / "views"
 _RECORD = "schema_migrations"
 
 
 class MigrationError(ValueError):
     """The schema cannot be brought up to date; the text names the file and what to do."""
-
-
-def statements(text: str) -> Iterator[str]:
-    """Statements of a file with their comments: each ends with a semicolon at a line's end."""
-    lines: list[str] = []
-    for line in text.splitlines():
-        lines.append(line)
-        if line.rstrip().endswith(";") and not line.lstrip().startswith("--"):
-            yield "\n".join(lines).strip().removesuffix(";")
-            lines = []
-    if any(line.strip() and not line.lstrip().startswith("--") for line in lines):
-        yield "\n".join(lines).strip()
 
 
 def migrate(config: Config, folder: Path = MIGRATIONS) -> list[str]:
@@ -55,14 +43,35 @@ def migrate(config: Config, folder: Path = MIGRATIONS) -> list[str]:
         applied = [name for name in files if name not in recorded]
         for name in applied:
             for statement in statements(texts[name]):
-                client.command(statement)
+                for step in steps(statement, config.clickhouse):
+                    client.command(step)
             client.insert(_RECORD, [[name, checksums[name]]], column_names=["name", "checksum"])
-        for path in sorted(VIEWS.glob("*.sql")):
-            for statement in statements(path.read_text()):
-                client.command(statement)
+        for view in views().values():
+            for statement in (view.statement, _comments(view)):
+                for step in steps(statement, config.clickhouse):
+                    client.command(step)
     finally:
         client.close()
     return applied
+
+
+def plan(config: ClickHouseConfig) -> list[str]:
+    """Every statement that :func:`migrate` would run on an empty server, without one."""
+    made = [f"CREATE DATABASE IF NOT EXISTS {quote_identifier(config.database)}"]
+    for path in sorted(MIGRATIONS.glob("*.sql")):
+        made += statements(path.read_text())
+    for view in views().values():
+        made += [view.statement, _comments(view)]
+    return [step for statement in made for step in steps(statement, config)]
+
+
+def _comments(view: View) -> str:
+    changes = [f"MODIFY COMMENT {format_str(view.about)}"]
+    changes += [
+        f"COMMENT COLUMN {quote_identifier(name)} {format_str(meaning)}"
+        for name, meaning in view.meanings.items()
+    ]
+    return f"ALTER TABLE {view.name} {', '.join(changes)}"
 
 
 def _create_database(config: ClickHouseConfig) -> None:
@@ -70,7 +79,8 @@ def _create_database(config: ClickHouseConfig) -> None:
     try:
         name = quote_identifier(config.database)
         if not int(str(client.command(f"EXISTS DATABASE {name}"))):
-            client.command(f"CREATE DATABASE IF NOT EXISTS {name}")
+            for step in steps(f"CREATE DATABASE IF NOT EXISTS {name}", config):
+                client.command(step)
     finally:
         client.close()
 

@@ -2,14 +2,17 @@
 
 A migration begins with comment lines: what a row is, then ``Writer:`` and the stage that inserts
 it. It writes one column a line, indented by two spaces. Columns with a DEFAULT are ClickHouse's own
-business (``inserted_at``) and no writer gives them.
+business (``inserted_at``) and no writer gives them. A later migration that adds columns says
+``ALTER TABLE name`` and, a line each, ``  ADD COLUMN IF NOT EXISTS name type COMMENT 'text',``:
+without ``FIRST`` or ``AFTER``, so that they stand last, as they do here. Workers of the release
+before name their columns when they insert: the new ones get their type's default.
 ``day`` stands in sorting keys as well, so that a filter on it prunes partitions below FINAL and
 through joins; being a function of identity, it is no part of it.
 """
 
 import re
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -20,8 +23,9 @@ _CREATE = re.compile(
     r"ORDER BY ([^\n]+)",
     re.DOTALL,
 )
+_ALTER = re.compile(r"ALTER TABLE (\w+)\n((?:  ADD COLUMN IF NOT EXISTS [^\n]+(?:\n|\Z))+)")
 _COLUMN = re.compile(
-    r"  `?([\w.]+)`? ([A-Z].*?)( DEFAULT .*?)?(?: CODEC\(.*\))? COMMENT '((?:[^'\\]|\\.)*)',?"
+    r"  `?([\w.]+)`? ([A-Z].*?)( DEFAULT .*?)?(?: CODEC\(.*\))? COMMENT '((?:[^'\\]|\\.)*)'[,;]?"
 )
 
 
@@ -62,16 +66,24 @@ def comment_text(lines: str) -> str:
 
 
 @cache
-def tables() -> dict[str, Table]:
+def tables(folder: Path = MIGRATIONS) -> dict[str, Table]:
     """Every table by name."""
     found: dict[str, Table] = {}
-    for path in sorted(MIGRATIONS.glob("*.sql")):
-        for about, name, body, key in _CREATE.findall(path.read_text()):
+    for path in sorted(folder.glob("*.sql")):
+        text = path.read_text()
+        for about, name, body, key in _CREATE.findall(text):
             declared = tuple(map(_column, filter(_is_column, body.split("\n"))))
-            columns = tuple(column.name for column in declared if column.given)
-            identity = tuple(item for item in key.strip("()").split(", ") if item != "day")
-            found[name] = Table(name, columns, identity, comment_text(about), declared)
+            identity = tuple(item for item in key.strip("();").split(", ") if item != "day")
+            found[name] = Table(name, _given(declared), identity, comment_text(about), declared)
+        for name, body in _ALTER.findall(text):
+            added = (line.replace("ADD COLUMN IF NOT EXISTS ", "") for line in body.splitlines())
+            declared = (*found[name].declared, *map(_column, added))
+            found[name] = replace(found[name], columns=_given(declared), declared=declared)
     return found
+
+
+def _given(declared: Iterable[Column]) -> tuple[str, ...]:
+    return tuple(column.name for column in declared if column.given)
 
 
 def _is_column(line: str) -> bool:

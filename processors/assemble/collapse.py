@@ -8,9 +8,7 @@ a relation once seen is never withdrawn: more fragments can only add relations.
 
 from dataclasses import dataclass
 
-from schemas.records import Call, Fragment
-
-LLM_KINDS = frozenset({"chat", "text_completion", "generate_content"})
+from schemas.records import LLM_KINDS, Call, Fragment
 
 
 def family(kind: str) -> str:

@@ -44,6 +44,7 @@ EMISSIONS_MAX = 32
 """Emissions of one operation after which other spans' fragments no longer cause one: a trace of
 thousands of spans under one wrapper would otherwise be emitted whole for each of them."""
 RETRIEVING_SERVICES_MAX = 10_000
+SILENT_SERVICES_MAX = 10_000
 
 
 class WellNamedFragment(Fragment):
@@ -69,6 +70,9 @@ class AssembleStage(StageBase):
         self._memory = TraceMemory(self._config.trace_idle_s, self._config.evidence_bytes)
         self._graces = Graces(clock)
         self._retrieving: dict[tuple[str, str], None] = {}
+        self._silent: dict[tuple[str, str], None] = {}
+        """Services that let a wait for log records pass in vain: their calls wait no more, until
+        one of their spans gets a log record after all."""
         self._relieved_until = float("-inf")
         self._pending: dict[Pending, asyncio.Task[None]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
@@ -83,7 +87,7 @@ class AssembleStage(StageBase):
         now = self._clock.monotonic()
         for fragment in fragments:
             state, _ = self._memory.apply(message.partition, fragment, now)
-            self._note_retrieval(state, fragment)
+            self._note_habits(state, fragment)
         self._memory.trim(now)
 
     async def process(self, message: Message) -> None:
@@ -123,7 +127,7 @@ class AssembleStage(StageBase):
         for fragment in fragments:
             state, new = self._memory.apply(partition, fragment, now)
             STAGE_RECORDS.labels("assemble", "learned" if new else "known").inc()
-            self._note_retrieval(state, fragment)
+            self._note_habits(state, fragment)
             touched.setdefault(id(state), (state, {}))[1][fragment.span_id] = None
         waits: list[Awaitable[None]] = []
         for state, span_ids in touched.values():
@@ -192,7 +196,7 @@ class AssembleStage(StageBase):
     def _grace_until(self, state: TraceState, entry: SpanEntry) -> float:
         """Monotonic seconds until which something awaited may still come; 0 if nothing is."""
         until = 0.0
-        if entry.awaits_log():
+        if entry.awaits_log() and self._service(state, entry) not in self._silent:
             until = entry.first_seen + self._config.log_grace_s
         repeats = state.repeats_a_child(entry)
         open_retrieval = (
@@ -206,18 +210,28 @@ class AssembleStage(StageBase):
             until = max(until, entry.first_seen + self._config.evidence_grace_s)
         return until
 
-    def _note_retrieval(self, state: TraceState, fragment: Fragment) -> None:
-        """Remember services whose traces bring evidence: calls of others need not wait for any."""
-        if fragment.call is not None and state.spans[fragment.span_id].evidence:
+    def _note_habits(self, state: TraceState, fragment: Fragment) -> None:
+        """Remember services whose traces bring evidence, or whose spans get log records: calls of
+        others need not wait for any."""
+        entry = state.spans[fragment.span_id]
+        if entry.best is not None and entry.has_logs():
+            self._silent.pop(self._service(state, entry), None)
+        if fragment.call is not None and entry.evidence:
             self._retrieving[fragment.tenant, fragment.call.service_name] = None
             if len(self._retrieving) > RETRIEVING_SERVICES_MAX:
                 del self._retrieving[next(iter(self._retrieving))]
 
     def _retrieves(self, state: TraceState, entry: SpanEntry) -> bool:
-        return (
-            entry.best is not None
-            and (state.key[1], entry.best[1].service_name) in self._retrieving
-        )
+        return self._service(state, entry) in self._retrieving
+
+    def _service(self, state: TraceState, entry: SpanEntry) -> tuple[str, str]:
+        """Tenant and service of a span; the service is empty without the span in hand."""
+        return state.key[1], entry.best[1].service_name if entry.best else ""
+
+    def _note_silence(self, state: TraceState, entry: SpanEntry) -> None:
+        self._silent[self._service(state, entry)] = None
+        if len(self._silent) > SILENT_SERVICES_MAX:
+            del self._silent[next(iter(self._silent))]
 
     def _defer(
         self, state: TraceState, entry: SpanEntry, until: float, settles: bool
@@ -245,6 +259,8 @@ class AssembleStage(StageBase):
         await pending.ready
         entry.pending = None
         del state.pending[entry.span_id], self._pending[pending]
+        if entry.awaits_log() and not entry.has_logs() and not pending.late:
+            self._note_silence(state, entry)
         operation = self._operation(state, entry, pending.late)
         if operation is not None:
             await self._emit(state, entry, operation)

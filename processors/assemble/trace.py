@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Literal
 
-from processors.assemble.collapse import LLM_KINDS, SpanFacts, repeats, span_facts
+from processors.assemble.collapse import SpanFacts, repeats, span_facts
 from processors.assemble.graces import Pending
 from processors.assemble.join import (
     SIDES,
@@ -21,7 +21,7 @@ from processors.assemble.join import (
     richest_sides,
 )
 from schemas.identity import operation_revision, text_hash
-from schemas.records import Call, Evidence, Fragment, Operation
+from schemas.records import LLM_KINDS, Call, Evidence, Fragment, Operation
 
 TraceKey = tuple[int, str, str]
 """(partition, tenant, trace id)."""
@@ -79,6 +79,10 @@ class SpanEntry:
     def wraps(self) -> bool:
         """Whether the span may repeat a child that has not come."""
         return any(facts.wraps for facts in self.facts.values())
+
+    def has_logs(self) -> bool:
+        """Whether any log record of this span is in hand."""
+        return any(fragment.signal == "log" for fragment in self.fragments.values())
 
     def awaits_log(self) -> bool:
         """Whether log records are to bring the answer (or, of a failed call, anything at all)."""

@@ -191,7 +191,7 @@ class EvaluateStage(StageBase):
         ]
         await all_taken(self._outputs.emit(EVALUATIONS.name, target, row) for row in rows)
         for row in rows:
-            EVALUATIONS_METRIC.labels(row.evaluator.value, row.state.value).inc()
+            EVALUATIONS_METRIC.labels(str(row.evaluator), row.state.value).inc()
         STAGE_RECORDS.labels("evaluate", "judged").inc()
         self._memory.note(key, prepared, due)
 

@@ -147,7 +147,8 @@ def _message_parts(value: dict[str, Any], role: str) -> Iterator[Part]:
     body = value.get("parts")
     if body is None:
         body = value.get("content")
-    result_id = as_text(value.get("tool_call_id") or value.get("call_id"))
+    said_id = value.get("id") if role == "tool" else None  # in log events it is the call's
+    result_id = as_text(value.get("tool_call_id") or value.get("call_id") or said_id)
     if role == "tool" and result_id and not isinstance(body, list):
         yield Part(type="tool_result", id=result_id, text=json_text(body),
                    name=as_text(value.get("name")))  # fmt: skip

@@ -1,21 +1,31 @@
-"""One raw span to one fragment: recognised, read, redacted, priced.
+"""One raw span (or log record) to one fragment: recognised, read, redacted, priced.
 
 Pure: the same span and message time give the same fragment on any worker. May raise on a bug; the
 stage makes that one span a dead letter.
 """
 
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ingest.otlp import SPAN_ID_BYTES, TRACE_ID_BYTES
 from processors.operations.attributes import SpanView
 from processors.operations.content import make_safe
-from processors.operations.dialects.reading import read_call, read_content
+from processors.operations.dialects.log_events import (
+    CONTENT_EVENTS,
+    event_name,
+    order_ns,
+    read_log,
+    view_of,
+)
+from processors.operations.dialects.reading import content_state, read_call, read_content
 from processors.operations.dialects.registry import dialect_of
 from processors.operations.price import NO_PRICE, price_call
 from processors.operations.redact import Redactor
 from schemas.identity import EPOCH_DAY, NS_PER_MS, fragment_id, span_day
-from schemas.records import Call, Fragment
+from schemas.protocols import PoisonError
+from schemas.records import LLM_KINDS, Call, Fragment
 
 FREE_TEXT_FIELDS = ("span_name", "error_type", "agent_name", "tool_name", "prompt_name",
                     "prompt_version", "response_id")  # fmt: skip
@@ -70,7 +80,46 @@ def normalize(
         ),
         content=safe.content,
         findings=safe.findings,
+        awaits_log=dialect.logs_content and safe.state == "not_captured" and call.kind in LLM_KINDS,
         wraps=reading.wraps,
+    )
+
+
+def normalize_log(
+    record: LogRecord,
+    resource: Resource,
+    scope: InstrumentationScope,
+    tenant: str,
+    timestamp_ms: int,
+    redactor: Redactor,
+) -> Fragment | None:
+    """The fragment of a log record with content of a GenAI call, or None for any other record.
+
+    Raises ``PoisonError`` where the record names no span that its content could belong to.
+    """
+    name = event_name(record)
+    if name not in CONTENT_EVENTS:
+        return None
+    view = view_of(record, resource, scope)
+    reading = read_log(name, record, view)
+    if content_state(reading) == "not_captured" and not reading.tools:
+        return None
+    if not (len(record.trace_id) == TRACE_ID_BYTES and any(record.trace_id)):
+        raise PoisonError("log_without_trace", "content in a log record without a trace id")
+    if not (len(record.span_id) == SPAN_ID_BYTES and any(record.span_id)):
+        raise PoisonError("log_without_span", "content in a log record without a span id")
+    safe = make_safe(read_content(reading), "captured", redactor, tenant, view.trace_id)
+    body = record.SerializeToString(deterministic=True)
+    return Fragment(
+        tenant=tenant,
+        trace_id=view.trace_id,
+        span_id=view.span_id,
+        fragment_id=fragment_id("log", "content", view.trace_id, view.span_id, body),
+        signal="log",
+        day=span_day(view.start_ns, timestamp_ms),
+        time_ns=order_ns(view),
+        content=safe.content,
+        findings=safe.findings,
     )
 
 

@@ -1,62 +1,71 @@
 """The ``operations`` stage: raw OTLP messages to fragments, ledger rows and dead letters.
 
-Stateless. Each span is normalised alone: what one span breaks costs that span. Fragments and dead
-letters are acknowledged first, then the message's ledger row, then ``process`` returns, so that a
-row in the books means that its items are safe. Bytes that are no OTLP request are poison.
+Stateless. Each span or log record (item) is normalised alone: what one breaks costs that one.
+Everything that an item becomes is acknowledged first, then the message's ledger row, then
+``process`` returns, so that a row in the books means that its items are safe. Bytes that are no
+OTLP request are poison.
 """
 
 import asyncio
 import logging
-from collections.abc import Awaitable
-from typing import Literal
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Literal
 
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
-from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
-
-from ingest.otlp import Decoded, OtlpError, decode_traces, spans
+from ingest.otlp import Decoded, OtlpError, decode, log_records, spans
+from ingest.signals import LOGS, TRACES
 from processors.batches import all_taken, bury
-from processors.operations.normalize import normalize
+from processors.operations import external
+from processors.operations.dialects.log_events import event_name
+from processors.operations.normalize import normalize, normalize_log
 from processors.operations.redact import Redactor, load_key
 from schemas.config import Config
 from schemas.identity import trace_partition
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, DeadLetter, Message, Outputs, PoisonError, StageBase
-from schemas.records import LedgerRow
+from schemas.records import Evaluation, Fragment, LedgerRow
 from schemas.topics import (
+    EVALUATIONS,
     FRAGMENTS,
     LEDGER,
+    OTLP_LOGS_GATEWAY,
     OTLP_SPANS_GATEWAY,
+    RAW_LOGS,
     RAW_SPANS,
     TENANT_HEADER,
 )
 
 log = logging.getLogger(__name__)
 
-SPANS_PER_TURN = 20
-"""Spans normalised before other tasks may run: a large message must not stall heartbeats."""
+ITEMS_PER_TURN = 20
+"""Items normalised before other tasks may run: a large message must not stall heartbeats."""
 INLINE_BYTES = 64 << 10
-"""A larger span is normalised in a thread: redacting one of MBs can take many seconds."""
+"""A larger item is normalised in a thread: redacting one of MBs can take many seconds."""
 
-Placed = tuple[Resource, InstrumentationScope, Span]
+Placed = tuple[Any, Any, Any]
+"""An item after its resource and its scope."""
+Found = list[Fragment | Evaluation]
 Outcome = Literal["out", "dead"]
+
+_LOG_TOPICS = frozenset(topic.name for topic in RAW_LOGS)
+_GATEWAY_TOPICS = frozenset((OTLP_SPANS_GATEWAY.name, OTLP_LOGS_GATEWAY.name))
 
 
 class OperationsStage(StageBase):
     """Decode, normalise, redact, price. Refuses to be built without a redaction key."""
 
     def __init__(self, config: Config, outputs: Outputs, clock: Clock) -> None:
-        super().__init__(name="operations", topics=tuple(topic.name for topic in RAW_SPANS))
+        topics = tuple(topic.name for topic in (*RAW_SPANS, *RAW_LOGS))
+        super().__init__(name="operations", topics=topics)
         self._config = config
         self._outputs = outputs
         self._redactor = Redactor(load_key(config))
 
     async def process(self, message: Message) -> None:
-        """Normalise every span of one raw message. Raises PoisonError if it is no OTLP request."""
+        """Normalise every item of one raw message. Raises PoisonError if it is no OTLP request."""
         tenant = self._tenant(message)
+        signal = LOGS if message.topic in _LOG_TOPICS else TRACES
         try:
-            decoded = decode_traces(message.value or b"", "sniff")
+            decoded = decode(message.value or b"", "sniff", signal)
         except OtlpError as error:
             await self._book(message, tenant, items_in=1, items_out=0, dead=1)
             raise PoisonError("undecodable_otlp", error.reason) from None
@@ -84,42 +93,68 @@ class OperationsStage(StageBase):
             )
             for rejected in decoded.rejected
         ]
-        timestamp_ms = message.first_timestamp_ms()
-        for number, placed in enumerate(spans(decoded.request), 1):
-            if number % SPANS_PER_TURN == 0:
+        items: Callable[[Any], Iterable[Placed]] = log_records if decoded.signal is LOGS else spans
+        for number, placed in enumerate(items(decoded.request), 1):
+            if number % ITEMS_PER_TURN == 0:
                 await asyncio.sleep(0)
-            resource, scope, span = placed
-            repaired = (span.trace_id.hex(), span.span_id.hex()) in decoded.repaired
-            told = (span, resource, scope, tenant, timestamp_ms, repaired, self._redactor)
+            told = (placed, decoded, tenant, message.first_timestamp_ms())
             try:
-                if span.ByteSize() > INLINE_BYTES:
-                    fragment = await asyncio.to_thread(normalize, *told)
+                if placed[2].ByteSize() > INLINE_BYTES:
+                    found = await asyncio.to_thread(self._understood, *told)
                 else:
-                    fragment = normalize(*told)
-            except Exception as error:  # one span's boundary: its neighbours go on
-                log.error("a span became a dead letter: %s", type(error).__name__)
-                sent.append(self._bury(self._span_letter(message, tenant, placed, error)))
+                    found = self._understood(*told)
+            except Exception as error:  # one item's boundary: its neighbours go on
+                log.error("an item became a dead letter: %s", type(error).__name__)
+                sent.append(self._bury(self._letter(message, tenant, decoded, placed, error)))
                 continue
-            if fragment is not None:
-                partition = trace_partition(
-                    tenant, fragment.trace_id, self._config.kafka.partitions
-                )
-                taken = self._outputs.emit(FRAGMENTS.name, partition, fragment)
-                sent.append(self._emitted(taken, message, tenant, placed))
+            if found:
+                taken = [self._emit(tenant, record) for record in found]
+                sent.append(self._emitted(taken, message, tenant, decoded, placed))
         return sent
+
+    def _understood(
+        self, placed: Placed, decoded: Decoded, tenant: str, timestamp_ms: int
+    ) -> Found:
+        """What one item becomes; empty if it is none of ours."""
+        resource, scope, item = placed
+        found: Found = []
+        if decoded.signal is LOGS:
+            told = (item, resource, scope, tenant, timestamp_ms, self._redactor)
+            if event_name(item) == external.EVALUATION_EVENT:
+                return [external.of_log(*told)]
+            fragment = normalize_log(*told)
+        else:
+            repaired = (item.trace_id.hex(), item.span_id.hex()) in decoded.repaired
+            fragment = normalize(
+                item, resource, scope, tenant, timestamp_ms, repaired, self._redactor
+            )
+            found += external.of_span(item, resource, scope, tenant, timestamp_ms, self._redactor)
+        if fragment is not None:
+            found.insert(0, fragment)
+        return found
+
+    def _emit(self, tenant: str, record: Fragment | Evaluation) -> Awaitable[None]:
+        topic = FRAGMENTS if isinstance(record, Fragment) else EVALUATIONS
+        partition = trace_partition(tenant, record.trace_id, self._config.kafka.partitions)
+        return self._outputs.emit(topic.name, partition, record)
 
     async def _bury(self, letter: DeadLetter) -> Outcome:
         await bury(self._outputs, letter)
         return "dead"
 
     async def _emitted(
-        self, taken: Awaitable[None], message: Message, tenant: str, placed: Placed
+        self,
+        taken: list[Awaitable[None]],
+        message: Message,
+        tenant: str,
+        decoded: Decoded,
+        placed: Placed,
     ) -> Outcome:
-        """A fragment that is too large for any message costs its own span alone."""
+        """A fragment that is too large for any message costs its own item alone."""
         try:
-            await taken
+            await all_taken(taken)
         except PoisonError as error:
-            return await self._bury(self._span_letter(message, tenant, placed, error))
+            return await self._bury(self._letter(message, tenant, decoded, placed, error))
         return "out"
 
     async def _book(
@@ -145,29 +180,22 @@ class OperationsStage(StageBase):
             STAGE_RECORDS.labels(self.name, outcome).inc(number)
 
     def _tenant(self, message: Message) -> str:
-        """The tenant; a header is believed only on the gateway's own topic."""
-        claimed = message.header(TENANT_HEADER) if message.topic == OTLP_SPANS_GATEWAY.name else ""
+        """The tenant; a header is believed only on the gateway's own topics."""
+        claimed = message.header(TENANT_HEADER) if message.topic in _GATEWAY_TOPICS else ""
         return claimed or self._config.tenant
 
-    def _span_letter(
-        self, message: Message, tenant: str, placed: Placed, error: Exception
+    def _letter(
+        self, message: Message, tenant: str, decoded: Decoded, placed: Placed, error: Exception
     ) -> DeadLetter:
-        """A dead letter with the span alone, as a request that can be replayed."""
-        resource, scope, span = placed
-        request = ExportTraceServiceRequest(
-            resource_spans=[
-                ResourceSpans(
-                    resource=resource, scope_spans=[ScopeSpans(scope=scope, spans=[span])]
-                )
-            ]
-        )
+        """A dead letter with the item alone, as a request that can be replayed."""
+        item = placed[2]
         return DeadLetter(
             origin=message,
             stage=self.name,
             reason=error.reason if isinstance(error, PoisonError) else "normalize_failed",
             error_class=type(error).__name__,
-            value=request.SerializeToString(),
+            value=decoded.signal.request_of(*placed).SerializeToString(),
             tenant=tenant,
-            trace_id=span.trace_id.hex(),
-            span_id=span.span_id.hex(),
+            trace_id=item.trace_id.hex(),
+            span_id=item.span_id.hex(),
         )

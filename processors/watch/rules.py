@@ -64,7 +64,7 @@ def signal_of(rule: Rule, row: Evaluation) -> AlertSignal:
         labels={"alertname": rule.alert, **rule.labels, **grouped},
         trace_id=row.trace_id,
         span_id=row.span_id,
-        evaluator=row.evaluator,
+        evaluator=rule.evaluation.evaluator,
         input_hash=row.input_hash,
         score=row.score or 0.0,
         span_end_ns=row.span_end_ns,

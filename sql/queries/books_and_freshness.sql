@@ -1,4 +1,5 @@
 -- Is everything that came in accounted for, and how fresh is it?
+-- Group: Freshness and the books.
 -- Meaning: balance and unbalanced must be 0; dead spans are in v_dead_letters with their reason.
 -- n: raw messages, by stage, topic and tenant.
 SELECT l.tenant AS tenant, l.stage AS stage, l.topic AS topic, l.n AS n, l.items_in AS items_in,

@@ -1,4 +1,5 @@
 -- Which conversations have most flagged calls?
+-- Group: Conversations.
 -- Meaning: conversations with any flagged call whose last call lies in the period.
 -- n: calls of the conversation beside its flagged ones.
 -- Parameters: from, to (UTC), e.g. the last 24 hours.

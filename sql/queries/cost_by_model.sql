@@ -1,4 +1,5 @@
 -- What did each model cost over the last week?
+-- Group: Cost.
 -- Meaning: USD of the calls whose price is known, and tokens; unpriced calls are not free.
 -- n: calls; cost is over priced_calls of them.
 SELECT provider, model, sum(calls) AS calls_n, sum(priced_calls) AS priced_n,

@@ -1,4 +1,5 @@
 -- How much of the traffic was judged at all, and why was the rest not?
+-- Group: Coverage.
 -- Meaning: coverage = scored / eligible; not_applicable calls had nothing to judge, by reason;
 -- missing calls have no verdict in any state yet.
 -- n: operations and eligible, per evaluator, over the last week.

@@ -1,4 +1,5 @@
 -- Which instrumentation leaves out content, usage or model names?
+-- Group: Instrumentation health.
 -- Meaning: shares of operations by service and library; hint names the setting that helps.
 -- n: operations ever stored of that service and library.
 SELECT service_name, scope_name, scope_version, dialect, n,

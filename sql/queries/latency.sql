@@ -1,4 +1,5 @@
 -- How slow are the calls of each model, and how soon does the first token come?
+-- Group: Latency and errors.
 -- Meaning: quantiles over the last day of calls that do not merely sum others.
 -- n: calls; first-token quantiles are over streamed_calls that report it.
 SELECT service_name, model, kind, count() AS calls,

@@ -1,6 +1,8 @@
 -- Which answers are least supported by their evidence?
+-- Group: What was flagged, and why.
 -- Meaning: question, answer and hallucination score (largest chance that a claim is unsupported).
--- n: each row is one call scored in the period. Parameters: from, to (UTC), e.g. the last 24 hours.
+-- n: each row is one call scored in the period.
+-- Parameters: from, to (UTC), e.g. the last 24 hours.
 SELECT start_time, service_name, model, round(hallucination_score, 3) AS score,
   hallucination_label AS label, substringUTF8(input_text, 1, 200) AS question,
   substringUTF8(output_text, 1, 200) AS answer, trace_id

@@ -1,6 +1,10 @@
 -- Content class: restricted. One row an operation that has content: the richest fragment of its
 -- own span, of its log records, or of a span that says it duplicates this operation. day is the
 -- operation's: name it or trace_id in WHERE, so that only what is asked for is held in memory.
+-- * day: UTC day of the operation's start
+-- * input_text: Texts of the input messages, joined by newlines
+-- * output_text: Texts of the output messages, joined by newlines
+-- * content_hash: SHA-256 of input_text, a zero byte and output_text, lower-case hex
 CREATE OR REPLACE VIEW v_content AS
 SELECT
   tenant, day, trace_id, span_id,

@@ -1,6 +1,8 @@
 -- Verdicts of active evaluator versions, newest revision, without those of operations that turned
 -- out to duplicate another. A version without a deployment row is active; one with rows is active
--- where a row says so for the time of the span's end.
+-- where a row says so for the time of the span's end. Evaluations that applications sent are in
+-- v_external_evaluations.
+-- * flagged: True where the label is not pass
 CREATE OR REPLACE VIEW v_verdicts AS
 SELECT
   e.tenant AS tenant, e.day AS day, e.trace_id AS trace_id, e.span_id AS span_id,
@@ -29,7 +31,7 @@ LEFT ANY JOIN
   FROM genai_model_deployments FINAL
   GROUP BY tenant, evaluator, model_version
 ) AS p ON e.tenant = p.tenant AND e.evaluator = p.evaluator AND e.model_version = p.model_version
-WHERE d.duplicate_of = ''
+WHERE d.duplicate_of = '' AND e.source = 'ours'
   AND (empty(p.periods) OR arrayExists(
     x -> x.1 = 'active' AND x.2 <= e.span_end AND e.span_end < x.3, p.periods))
 SETTINGS do_not_merge_across_partitions_select_final = 1, join_use_nulls = 0;

@@ -3,6 +3,24 @@
 -- the latest verdict shows. input_text and output_text join the parts' texts by newlines;
 -- content_hash = lower(hex(SHA256(input_text || '\0' || output_text))), empty without content.
 -- Reading texts, name day or trace_id in WHERE.
+-- * flagged_evaluators: Evaluators whose verdict on the operation is not pass
+-- * flagged: True where any evaluator flagged it
+-- * model: Model that answered, else the one asked for
+-- * injection_score: Score of injection in [0, 1], higher is worse; null = nothing judged
+-- * injection_label: Label of injection: pass, warn or page; empty without a verdict
+-- * injection_state: State of injection, ok where it has a score; empty without a verdict
+-- * toxicity_score: Score of toxicity in [0, 1], higher is worse; null = nothing judged
+-- * toxicity_label: Label of toxicity: pass, warn or page; empty without a verdict
+-- * toxicity_state: State of toxicity, ok where it has a score; empty without a verdict
+-- * hallucination_score: Score of hallucination in [0, 1], higher is worse; null = nothing judged
+-- * hallucination_label: Label of hallucination: pass, warn or page; empty without a verdict
+-- * hallucination_state: State of hallucination, ok where it has a score; empty without a verdict
+-- * pii_score: Score of pii in [0, 1], higher is worse; null = nothing judged
+-- * pii_label: Label of pii: pass, warn or page; empty without a verdict
+-- * pii_state: State of pii, ok where it has a score; empty without a verdict
+-- * secrets_score: Score of secrets in [0, 1], higher is worse; null = nothing judged
+-- * secrets_label: Label of secrets: pass, warn or page; empty without a verdict
+-- * secrets_state: State of secrets, ok where it has a score; empty without a verdict
 CREATE OR REPLACE VIEW v_calls AS
 SELECT
   o.tenant AS tenant, o.day AS day, o.trace_id AS trace_id, o.span_id AS span_id,

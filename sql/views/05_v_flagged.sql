@@ -1,5 +1,11 @@
 -- Content class: restricted. Flagged verdicts with the redacted text that caused them: at most 200
 -- characters, cut by the explanation's range (from the part's start if it has none).
+-- * part: Path of the part that caused the verdict, see part_path of v_content
+-- * range_start: First character of the cause in that part
+-- * range_end: Character after the cause; 0 = the whole part
+-- * entities: Entities found (pii, secrets)
+-- * decoded: How the part was read: empty, base64 or hex
+-- * excerpt: Redacted text of the cause, at most 200 characters
 CREATE OR REPLACE VIEW v_flagged AS
 SELECT
   e.tenant AS tenant, e.day AS day, e.span_end AS span_end, e.trace_id AS trace_id,

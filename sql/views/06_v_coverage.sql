@@ -1,6 +1,18 @@
 -- Of a day's operations of a service, how many each evaluator judged. eligible = operations less
 -- those with nothing to judge (not_applicable, by reason); missing = no row in any state;
 -- coverage = scored / eligible, null where nothing is eligible.
+-- * operations: Operations of the service on that day
+-- * eligible: Operations less those with nothing to judge
+-- * scored: Operations with a score
+-- * not_applicable: Operations with nothing to judge
+-- * not_applicable_by_reason: The same by reason
+-- * failed: Operations whose evaluation failed
+-- * timed_out: Operations whose evaluation took too long
+-- * sampled_out: Operations left out by sampling
+-- * missing: Operations without a row in any state
+-- * coverage: scored / eligible; null where nothing is eligible
+-- * flagged: Scored operations above a threshold
+-- * flagged_rate: flagged / scored; null without a score
 CREATE OR REPLACE VIEW v_coverage AS
 SELECT
   o.tenant AS tenant, o.day AS day, o.service_name AS service_name, v.evaluator AS evaluator,

@@ -1,5 +1,19 @@
 -- One row a conversation. Tokens and cost leave out spans that roll others up; cost_usd sums the
 -- priced calls only, whose number is beside it.
+-- * first_time: Start of the first call, ns, UTC
+-- * last_time: End of the last call, ns, UTC
+-- * calls: Operations of the conversation
+-- * traces: Traces they lie in
+-- * services: Services they are of
+-- * models: Models that answered
+-- * users: Users named
+-- * errors: Operations with status error
+-- * input_tokens_total: Input tokens with cached ones, without spans that roll others up
+-- * output_tokens_total: Output tokens with reasoning, likewise
+-- * priced_calls: Operations whose cost is known, likewise
+-- * cost_usd_total: Cost of those, USD
+-- * flagged_calls: Operations any evaluator flagged
+-- * flagged_evaluators_seen: Evaluators that flagged any
 CREATE OR REPLACE VIEW v_conversations AS
 SELECT
   tenant, conversation_id,

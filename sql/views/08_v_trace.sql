@@ -1,4 +1,7 @@
 -- Every span of a trace, with what is known of those that are GenAI operations. Ask by trace_id.
+-- * span_kind: Unspecified, Internal, Server, Client, Producer or Consumer
+-- * status_code: Unset, Ok or Error
+-- * verdicts: Verdicts on the operation: (evaluator, label, state, score)
 CREATE OR REPLACE VIEW v_trace AS
 SELECT
   s.tenant AS tenant, s.TraceId AS trace_id, s.SpanId AS span_id, s.ParentSpanId AS parent_span_id,

@@ -1,5 +1,17 @@
 -- Cost and tokens by hour, service and model. Duplicates and spans that roll others up do not
 -- count. cost_usd is of priced_calls only: unpriced calls are counted, never taken as free.
+-- * hour: UTC hour of the start
+-- * model: Model that answered, else the one asked for
+-- * calls: Operations: the n of the row
+-- * calls_with_usage: Operations that report tokens
+-- * input_tokens: Sum of input tokens, without cached ones
+-- * cache_read_tokens: Sum of input tokens read from the provider's cache
+-- * cache_write_tokens: Sum of input tokens written to the provider's cache
+-- * output_tokens: Sum of output tokens, without reasoning
+-- * reasoning_tokens: Sum of output tokens spent on reasoning
+-- * priced_calls: Operations whose cost is known
+-- * cost_usd: Cost of the priced calls, USD
+-- * cost_usd_per_priced_call: cost_usd / priced_calls; null where none is priced
 CREATE OR REPLACE VIEW v_cost AS
 SELECT
   tenant, day, toStartOfHour(toDateTime(start_time, 'UTC')) AS hour, service_name, environment,

@@ -1,5 +1,19 @@
 -- What each instrumentation library of each service sends, and what it leaves out: shares of
 -- n operations. hint names the setting that turns content on where none arrives.
+-- * n: Operations stored: the shares are of these
+-- * last_seen: End of the newest, ns, UTC
+-- * content_captured: Share whose content arrived
+-- * content_not_captured: Share that has none: the app does not capture it
+-- * content_external: Share whose content lies elsewhere, with a reference
+-- * content_dropped_by_policy: Share whose content a policy dropped
+-- * with_usage: Share that reports tokens
+-- * with_model: Share that names a model
+-- * with_cost: Share whose cost is known
+-- * with_conversation: Share that names a conversation
+-- * truncated: Share with a text that was cut
+-- * utf8_repaired: Share with bytes that were no UTF-8
+-- * start_time_untrusted: Share whose start cannot be trusted
+-- * hint: Setting that turns content on; empty where some arrives
 CREATE OR REPLACE VIEW v_instrumentation_health AS
 SELECT
   tenant, service_name, sdk_language, scope_name, scope_version, dialect,

@@ -1,4 +1,11 @@
 -- One row an alert episode (alert and start): resolved once its end has come, else firing.
+-- * status: firing or resolved
+-- * signals: Signals counted
+-- * worst_value: Highest score seen; null = not said
+-- * annotations: Annotations of the rule
+-- * transitions: Changes stored
+-- * first_seen_at: When ClickHouse took the first, UTC
+-- * last_changed_at: When ClickHouse took the last, UTC
 CREATE OR REPLACE VIEW v_alerts AS
 SELECT
   tenant, fingerprint, rule, starts_at,

@@ -1,4 +1,13 @@
 -- The books: of n messages, spans in = out + filtered + dead. unbalanced must be 0.
+-- * n: Raw messages
+-- * items_in: Spans or log records in them
+-- * items_out: Those that became records
+-- * filtered: Those left aside on purpose
+-- * dead: Those dead-lettered
+-- * balance: items_in less the other three: must be 0
+-- * unbalanced: Messages that do not balance: must be 0
+-- * first_message_time: Kafka timestamp of the oldest message, UTC
+-- * last_message_time: Kafka timestamp of the newest message, UTC
 CREATE OR REPLACE VIEW v_ledger AS
 SELECT
   tenant, stage, topic, incarnation, count() AS n,

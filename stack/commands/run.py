@@ -61,12 +61,21 @@ def worker(
 
 
 @app.command()
-def migrate() -> None:
+def migrate(
+    show: Annotated[
+        bool, typer.Option("--print", help="print the statements for ClickHouse, run nothing")
+    ] = False,
+) -> None:
     """Create and verify topics, tables and views."""
     from processors.runtime.admin import create_topics
     from sql.migrate import migrate as apply
+    from sql.migrate import plan
 
     config = load_config()
+    if show:
+        with one_line_errors("migrate"):
+            typer.echo(";\n\n".join([*plan(config.clickhouse), ""]), nl=False)
+        return
     with one_line_errors("migrate"):
         asyncio.run(create_topics(config))
         applied = apply(config)

@@ -18,7 +18,7 @@ from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter
 from opentelemetry.trace import SpanKind, Status, StatusCode, Tracer
 
 from stack.demo.conversations import DOCS, SHOP, SUPPORT, Conversation, Turn, conversations
@@ -59,7 +59,7 @@ def _tokens(*texts: str) -> int:
 class SampleApp:
     """One service: its resource, its tracer, its exporter."""
 
-    def __init__(self, service: str, endpoint: str, headers: dict[str, str], version: str) -> None:
+    def __init__(self, service: str, exporter: SpanExporter, version: str) -> None:
         self.provider_name, self.request_model, self.response_model = MODELS[service]
         self._provider = TracerProvider(
             resource=Resource.create(
@@ -70,7 +70,6 @@ class SampleApp:
                 }
             )
         )
-        exporter = OTLPSpanExporter(endpoint=f"{endpoint}/v1/traces", headers=headers)
         self._provider.add_span_processor(
             BatchSpanProcessor(exporter, schedule_delay_millis=400, max_export_batch_size=128)
         )
@@ -236,7 +235,11 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=7)
     options = parser.parse_args()
     headers = {"Authorization": f"Bearer {options.api_key}"} if options.api_key else {}
-    apps = {name: SampleApp(name, options.endpoint, headers, "1.4.0") for name in MODELS}
+    url = f"{options.endpoint}/v1/traces"
+    apps = {
+        name: SampleApp(name, OTLPSpanExporter(endpoint=url, headers=headers), "1.4.0")
+        for name in MODELS
+    }
     rng = random.Random(options.seed)  # noqa: S311 - repeatable traffic, not a secret
     started = time.monotonic()
     for number, talk in enumerate(conversations(options.count, options.seed)):

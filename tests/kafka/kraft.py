@@ -11,6 +11,7 @@ import subprocess
 import time
 import uuid
 from base64 import urlsafe_b64encode
+from collections.abc import Mapping
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -42,23 +43,41 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-class KRaftBroker:
-    """Broker and controller in one process; ``bootstrap`` is its address."""
+def _answers(port: int) -> bool:
+    with socket.socket() as probe:
+        probe.settimeout(0.5)
+        return probe.connect_ex(("127.0.0.1", port)) == 0
 
-    def __init__(self, folder: Path) -> None:
+
+class KRaftBroker:
+    """Broker and controller in one process; ``bootstrap`` is its address.
+
+    ``listener`` (``NAME://host:port``) stands beside the plain one; ``settings`` are added to the
+    usual ones; ``scram`` users (name to password, SCRAM-SHA-512) are there from the first start.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        listener: str = "",
+        settings: Mapping[str, str] | None = None,
+        scram: Mapping[str, str] | None = None,
+    ) -> None:
         self._folder = folder
         self._port = free_port()
         self._process: subprocess.Popen[bytes] | None = None
         self.bootstrap = f"127.0.0.1:{self._port}"
+        self._awaited = [self._port, *([int(listener.rpartition(":")[2])] if listener else [])]
         controller = free_port()
         folder.mkdir(parents=True, exist_ok=True)
         self._properties = folder / "server.properties"
-        settings = {
+        listeners = ",".join(filter(None, (f"PLAINTEXT://{self.bootstrap}", listener)))
+        usual = {
             "process.roles": "broker,controller",
             "node.id": "1",
             "controller.quorum.voters": f"1@127.0.0.1:{controller}",
-            "listeners": f"PLAINTEXT://127.0.0.1:{self._port},CONTROLLER://127.0.0.1:{controller}",
-            "advertised.listeners": f"PLAINTEXT://127.0.0.1:{self._port}",
+            "listeners": f"{listeners},CONTROLLER://127.0.0.1:{controller}",
+            "advertised.listeners": listeners,
             "controller.listener.names": "CONTROLLER",
             "log.dirs": str(folder / "data"),
             "offsets.topic.replication.factor": "1",
@@ -70,10 +89,15 @@ class KRaftBroker:
             "auto.create.topics.enable": "false",
             "log.cleaner.enable": "false",
         }
-        self._properties.write_text("".join(f"{k}={v}\n" for k, v in settings.items()))
+        merged = {**usual, **(settings or {})}
+        self._properties.write_text("".join(f"{k}={v}\n" for k, v in merged.items()))
         cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         self._java(
-            "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)
+            *("kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(self._properties)),
+            *(
+                f"--add-scram=SCRAM-SHA-512=[name={name},password={password}]"
+                for name, password in (scram or {}).items()
+            ),
         ).wait()
 
     def _java(self, main: str, *arguments: str) -> subprocess.Popen[bytes]:
@@ -92,16 +116,14 @@ class KRaftBroker:
         )
 
     def start(self) -> None:
-        """Start and wait until the port answers. Raises ``RuntimeError`` with the log's end."""
+        """Start and wait until every port answers. Raises ``RuntimeError`` with the log's end."""
         self._process = self._java("kafka.Kafka", str(self._properties))
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline:
             if self._process.poll() is not None:
                 break
-            with socket.socket() as probe:
-                probe.settimeout(0.5)
-                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
-                    return
+            if all(map(_answers, self._awaited)):
+                return
             time.sleep(0.2)
         raise RuntimeError((self._folder / "kafka.log").read_text()[-2000:])
 

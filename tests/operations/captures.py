@@ -8,9 +8,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from ingest.otlp import decode_traces, spans
-from processors.operations.normalize import normalize
+from ingest.otlp import decode_logs, decode_traces, log_records, spans
+from processors.operations.normalize import normalize, normalize_log
 from processors.operations.redact import Redactor
+from schemas.protocols import PoisonError
 from schemas.records import Fragment
 
 CAPTURES = Path(__file__).parent.parent / "captures"
@@ -23,7 +24,30 @@ TENANT = "default"
 def names() -> list[str]:
     """Names of the captures of the dialects with a file, without their suffix."""
     found = sorted(path.name.removesuffix(".json") for path in CAPTURES.glob("*.json"))
-    return [name for name in found if name.startswith(DIALECTS)]
+    return [n for n in found if n.startswith(DIALECTS) and not n.endswith(".logs")]
+
+
+def logged_names() -> list[str]:
+    """Names of the captures that come with log records."""
+    return sorted(path.name.removesuffix(".logs.json") for path in CAPTURES.glob("*.logs.json"))
+
+
+def log_fragments(name: str) -> tuple[list[Fragment], list[str]]:
+    """Fragments of the content in a capture's log records, and why others cannot be joined."""
+    decoded = decode_logs((CAPTURES / f"{name}.logs.json").read_bytes(), "json")
+    found: list[Fragment] = []
+    refused: list[str] = []
+    for resource, scope, record in log_records(decoded.request):
+        timestamp_ms = (record.time_unix_nano or record.observed_time_unix_nano) // 1_000_000
+        told = (record, resource, scope, TENANT, timestamp_ms, Redactor(KEY))
+        try:
+            fragment = normalize_log(*told)
+        except PoisonError as error:
+            refused.append(error.reason)
+            continue
+        if fragment is not None:
+            found.append(fragment)
+    return found, refused
 
 
 def fragments(name: str) -> tuple[list[Fragment], list[str]]:

@@ -74,7 +74,7 @@ async def test_one_bad_span_costs_one_span(monkeypatch: pytest.MonkeyPatch) -> N
     assert (letter.reason, letter.error_class, letter.items) == ("normalize_failed", "KeyError", 1)
     assert (letter.trace_id, letter.span_id) == (TRACE_ID, f"{2:016x}")
     alone = decode_traces(letter.value, "protobuf")
-    assert alone.span_count == 1
+    assert alone.item_count == 1
     monkeypatch.undo()
     replayed, _ = await run(letter.value)
     assert books(replayed) == [(1, 1, 0, 0)]

@@ -129,6 +129,9 @@ EVALUATION = Evaluation(
     environment="prod",
     kind="chat",
     model="gpt-1",
+    reported_score=4.5,
+    reported_label="relevant",
+    response_id="resp-1",
 )
 SAMPLES: dict[str, Record] = {
     "fragment": Fragment(

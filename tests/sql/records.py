@@ -16,6 +16,8 @@ from schemas.records import (
     Part,
     Usage,
 )
+from sql.tables import table
+from sql.times import day_of_ns, ticks
 
 TENANT = "default"
 NOW_NS = time.time_ns()
@@ -117,3 +119,28 @@ def evaluation(trace_number: int, span_number: int, **fields: Any) -> Evaluation
         "model": "gpt-4o-2024",
     }
     return Evaluation(**{**usual, **fields})
+
+
+def feedback(identifier: str, **fields: Any) -> tuple[object, ...]:
+    """A row of ``genai_feedback``: ``correct`` on the injection verdict of span 1 of trace 1."""
+    created_at_ns = fields.pop("created_at_ns", NOW_NS)
+    usual: dict[str, Any] = {
+        "tenant": TENANT,
+        "feedback_id": identifier,
+        "target": "evaluation",
+        "trace_id": trace(1),
+        "span_id": span(1),
+        "response_id": "",
+        "conversation_id": "",
+        "evaluator": "injection",
+        "alert_fingerprint": "",
+        "label": "correct",
+        "value": None,
+        "comment": "",
+        "author": "ann",
+        "source": "cli",
+        "created_at": ticks(created_at_ns),
+        "day": day_of_ns(created_at_ns),
+        "revision": created_at_ns // 1_000_000,
+    }
+    return table("genai_feedback").row({**usual, **fields})

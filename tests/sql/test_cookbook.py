@@ -1,64 +1,130 @@
-"""Every query of the cookbook runs, on real rows, and says something."""
+"""Every query of the cookbook answers on rows that the line itself produced, once a row."""
 
+import asyncio
+from collections import Counter
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse import ClickHouseSink
 from processors.runtime.clock import SystemClock
-from processors.runtime.memory import MemoryOutputs
-from processors.store.rows import content_row, evaluation_row, ledger_row, operation_row
-from processors.traces import TracesStage
 from schemas.config import Config
-from schemas.evaluators import Evaluator, Label
-from schemas.protocols import Message
-from schemas.records import LedgerRow
-from sql import migrate
-from tests.sql.records import NOW_NS, evaluation, fragment, operation, trace
-from tests.store.otlp import request, span_of
+from sql.dictionary import GROUPS, QUERIES, Query, queries, views
+from sql.tables import table, tables
+from tests.sql.line import run_line
+from tests.sql.records import feedback
 
-QUERIES = sorted((Path(migrate.__file__).parent / "queries").glob("*.sql"))
+LABELLED_SQL = """
+SELECT trace_id, span_id, flagged FROM v_verdicts
+WHERE evaluator = 'injection' AND target = 'operation' AND state = 'ok'
+ORDER BY flagged DESC, trace_id, span_id
+LIMIT 1 BY flagged, trace_id LIMIT 12
+"""
+RATES = ("rate", "share", "agree", "precise", "found", "coverage_rate", "captured", "usage_known")
+"""Columns that are shares, wherever they stand."""
+PASSING = {"seconds_since_insert", "seconds_open", "inserted_at", "example"}
+"""Columns that time or the order of rows changes."""
 
 
-@pytest.fixture
-async def filled(sink: ClickHouseSink, migrated: Config) -> None:
-    """One flagged call with everything around it."""
-    await sink.insert("genai_operations", [operation_row(operation(1, 1))])
-    row = content_row(fragment(1, 1, "f"))
-    assert row is not None
-    await sink.insert("genai_content", [row])
-    verdicts = [
-        evaluation(1, 1, evaluator=name, label=Label.PAGE, score=0.97, target=target)
-        for name in Evaluator
-        for target in ("operation", "input")
+async def fill(config: Config) -> None:
+    """The line's rows."""
+    sink = ClickHouseSink(config, SystemClock())
+    try:
+        await run_line(config, sink)
+    finally:
+        await sink.close()
+
+
+@pytest.fixture(scope="module")
+def filled(migrated: Config, client: Client) -> None:
+    """A database that the line has filled, with labels on twelve of its verdicts."""
+    asyncio.run(fill(migrated))
+    labels = [
+        feedback(
+            f"label-{number}",
+            trace_id=trace_id,
+            span_id=span_id,
+            label="incorrect" if number % 5 == 4 else "correct",
+            value=float(number % 2),
+        )
+        for number, (trace_id, span_id, _) in enumerate(client.query(LABELLED_SQL).result_rows)
     ]
-    await sink.insert("genai_evaluations", [evaluation_row(verdict) for verdict in verdicts])
-    books = LedgerRow(
-        tenant="default", stage="operations", topic="otlp_spans", partition=0, offset=0,
-        timestamp_ms=NOW_NS // 1_000_000, items_in=1, items_out=1, filtered=0, dead=0,
-    )  # fmt: skip
-    await sink.insert("genai_ledger", [ledger_row(books)])
-    stage = TracesStage(migrated, MemoryOutputs(), SystemClock(), sink)
-    value = request([span_of(1, 1, start_ns=NOW_NS)]).SerializeToString()
-    await stage.process(Message("otlp_spans", 0, 0, NOW_NS // 1_000_000, None, value))
+    assert len(labels) == 12
+    client.insert("genai_feedback", labels, column_names=table("genai_feedback").columns)
 
 
-async def test_every_query_answers(filled: None, client: Client) -> None:
-    assert len(QUERIES) == 10
+@pytest.fixture(scope="module")
+def parameters(filled: None, client: Client) -> dict[str, Any]:
+    """A value for every parameter the cookbook takes."""
     now = datetime.now(UTC).replace(tzinfo=None)
-    parameters = {
+    ((trace_id, conversation_id),) = client.query(
+        "SELECT trace_id, conversation_id FROM v_calls "
+        "WHERE flagged AND conversation_id != '' ORDER BY start_time LIMIT 1"
+    ).result_rows
+    return {
         "from": now - timedelta(days=1),
         "to": now + timedelta(minutes=1),
-        "trace_id": trace(1),
+        "trace_id": trace_id,
+        "conversation_id": conversation_id,
     }
-    for path in QUERIES:
-        text = path.read_text()
-        question = text.splitlines()[0]
-        assert question.startswith("-- ")
-        assert question.endswith("?"), path.name
-        assert "\n-- Meaning: " in text, path.name
-        assert "\n-- n: " in text, path.name
-        used = {name: value for name, value in parameters.items() if f"{{{name}:" in text}
-        assert client.query(text, parameters=used).result_rows, path.name
+
+
+def ask(client: Client, parameters: dict[str, Any], query: Query) -> list[dict[str, Any]]:
+    """A query's rows, with the parameters that it takes."""
+    given = {name: value for name, value in parameters.items() if f"{{{name}:" in query.text}
+    return [dict(row) for row in client.query(query.text, parameters=given).named_results()]
+
+
+@pytest.mark.parametrize("name", sorted(path.name for path in QUERIES.glob("*.sql")))
+def test_query_answers_on_the_lines_rows(
+    name: str, client: Client, parameters: dict[str, Any]
+) -> None:
+    rows = ask(client, parameters, queries()[name])
+    assert rows
+    assert max(Counter(map(repr, rows)).values()) == 1, "a row stands there twice"
+    for row in rows:
+        for column, value in row.items():
+            if value is not None and (column in RATES or column.endswith(("_rate", "_share"))):
+                assert 0 <= value <= 1, column
+
+
+def test_every_question_has_a_group_and_every_group_questions() -> None:
+    assert len(queries()) >= 30
+    assert Counter(query.group for query in queries().values()).keys() == set(GROUPS)
+    for query in queries().values():
+        assert bool(query.parameters) == ("{" in query.text), query.file
+
+
+def test_no_answer_or_view_changes_when_every_row_comes_again(
+    client: Client, parameters: dict[str, Any]
+) -> None:
+    """Repeated deliveries and late rows of older revisions: inserted again, never counted again."""
+
+    def answers() -> dict[str, list[dict[str, Any]]]:
+        found = {}
+        for name, query in queries().items():
+            rows = ask(client, parameters, query)
+            found[name] = [{k: v for k, v in row.items() if k not in PASSING} for row in rows]
+        for name in views():
+            counted = client.query(f"SELECT count() AS rows FROM {name}")  # noqa: S608
+            found[name] = list(counted.named_results())
+        return found
+
+    before = answers()
+    for name in tables():
+        columns = ", ".join(f"`{column}`" for column in table(name).columns)
+        client.command(f"SYSTEM STOP MERGES {name}")
+        client.command(
+            f"INSERT INTO {name} ({columns}) SELECT {columns} FROM {name} "  # noqa: S608
+            "SETTINGS insert_deduplicate = 0"
+        )
+    ((again, once),) = client.query(
+        "SELECT (SELECT count() FROM genai_evaluations), "
+        "(SELECT count() FROM genai_evaluations FINAL)"
+    ).result_rows
+    assert again >= 2 * once > 0
+    after = answers()
+    for name, rows in before.items():
+        assert after[name] == rows, name

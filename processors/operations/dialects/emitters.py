@@ -61,6 +61,8 @@ _AFTER = (
     ("anthropic_sdk", ("com.anthropic.sdk.python",), ()),
     ("mcp", (), ("mcp.method.name",)),
 )
+_LOGGING = frozenset({"agent_framework", "google_adk", "openlit", "pydantic_ai", "semantic_kernel"})
+"""Emitters that may put content into log records."""
 
 
 def has_genai_key(span: SpanView) -> bool:
@@ -82,7 +84,7 @@ def _emitter(name: str, scopes: tuple[str, ...], signals: tuple[str, ...]) -> Di
         )
         return signalled and has_genai_key(span)
 
-    return replace(OTHER, name=name, recognises=recognises)
+    return replace(OTHER, name=name, recognises=recognises, logs_content=name in _LOGGING)
 
 
 OTHER = Dialect(

@@ -2,7 +2,7 @@
 decorator spans, LangChain tasks, and searches of vector databases.
 
 Streams of the Anthropic instrumentor over-count output by one (0.62) or report zeros (0.40): zeros
-are taken as unknown. With its events mode content is in log records, which are not read yet.
+are taken as unknown. With its events mode content is in log records (``log_events.py``).
 """
 
 from typing import Any
@@ -270,4 +270,5 @@ DIALECT = Dialect(
     keys=KEYS,
     recognises=recognises,
     read=read,
+    logs_content=True,
 )

@@ -1,7 +1,7 @@
 """OpenTelemetry GenAI semantic conventions, 1.26 to 1.41 and the unreleased genai repository.
 
-From 1.37 content is in message attributes; 1.28 to 1.36 put it in log records, which are not read
-yet; 1.26 and 1.27, and Azure's inference client, put it in span events. Any emitter of these keys
+From 1.37 content is in message attributes; 1.28 to 1.36 put it in log records (``log_events.py``);
+1.26 and 1.27, and Azure's inference client, put it in span events. Any emitter of these keys
 is read here, the Anthropic SDK's own spans included.
 """
 
@@ -187,4 +187,5 @@ DIALECT = Dialect(
     keys=KEYS,
     recognises=recognises,
     read=read,
+    logs_content=True,
 )

@@ -72,13 +72,15 @@ class Reading:
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """One way of writing GenAI spans. ``recognises`` is asked only of spans no earlier dialect
-    took; both functions must accept any span."""
+    took; both functions must accept any span. ``logs_content`` says that its emitters may put
+    content into log records instead."""
 
     name: str
     checked_against: str
     keys: Keys
     recognises: Callable[[SpanView], bool]
     read: Callable[[SpanView], Reading]
+    logs_content: bool = False
 
 
 def fold_kind(kind: str) -> str:

