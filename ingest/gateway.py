@@ -20,6 +20,7 @@ from ingest.http import OtlpHttp
 from ingest.intake import Intake, message_cap_bytes
 from ingest.keys import KeyRing
 from ingest.producer import GatewayProducer
+from ingest.tls import http_context
 from schemas.config import Config
 from schemas.metrics import REGISTRY
 
@@ -75,14 +76,18 @@ class Gateway:
         self._status = web.AppRunner(self._status_app(), access_log=None)
 
     async def start(self) -> None:
-        """Bind every port and begin connecting to the broker. Raises ``OSError`` if one is busy."""
+        """Bind every port and begin connecting to the broker.
+
+        Raises ``OSError`` if one is busy and :class:`schemas.secrets.SecretFileError` for a
+        certificate that cannot be used.
+        """
         runtime, gateway = self._config.runtime, self._config.gateway
-        for runner, host, port in (
-            (self._status, runtime.metrics_host, runtime.metrics_base_port),
-            (self._exports, gateway.host, gateway.http_port),
+        for runner, host, port, tls in (
+            (self._status, runtime.metrics_host, runtime.metrics_base_port, None),
+            (self._exports, gateway.host, gateway.http_port, http_context(gateway)),
         ):
             await runner.setup()
-            await web.TCPSite(runner, host, port).start()
+            await web.TCPSite(runner, host, port, ssl_context=tls).start()
             log.info("listening on %s:%d", host, runner.addresses[0][1])
         if gateway.grpc_port is not None:
             self._grpc = OtlpGrpc(self._intake, gateway)  # needs the running loop

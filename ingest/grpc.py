@@ -19,6 +19,7 @@ from google.rpc.status_pb2 import Status
 
 from ingest.intake import Intake, Refusal, response_of
 from ingest.signals import SIGNALS, Signal
+from ingest.tls import grpc_credentials
 from schemas.config import GatewayConfig
 from schemas.metrics import GATEWAY_LATENCY, GATEWAY_REQUESTS
 
@@ -59,8 +60,12 @@ class OtlpGrpc:
     async def start(self) -> None:
         """Bind the port. Raises ``OSError`` if it is busy."""
         address = f"{self._config.host}:{self._config.grpc_port}"
+        credentials = grpc_credentials(self._config)
         try:
-            self.port = self._server.add_insecure_port(address)
+            if credentials is None:
+                self.port = self._server.add_insecure_port(address)
+            else:
+                self.port = self._server.add_secure_port(address, credentials)
         except RuntimeError:
             raise OSError(f"cannot listen on {address} (gateway.grpc_port)") from None
         await self._server.start()

@@ -137,6 +137,16 @@ class GatewayConfig(Section):
         default=None,
         description="YAML: list of {sha256, tenant}; without it only loopback is served",
     )
+    ssl_certfile: Path | None = Field(
+        default=None, description="PEM, with its chain: exports come by TLS only, HTTP and gRPC"
+    )
+    ssl_keyfile: Path | None = Field(default=None, description="PEM, of ssl_certfile, unencrypted")
+
+    @model_validator(mode="after")
+    def _certificate_has_its_key(self) -> "GatewayConfig":
+        if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
+            raise ValueError("ssl_certfile and ssl_keyfile go together")
+        return self
 
 
 class PrivacyConfig(Section):

@@ -167,7 +167,7 @@ class Call(Record):
     prompt_version: str = ""
     content_state: ContentState = "not_captured"
     flags: tuple[str, ...] = Field(
-        default=(), description="e.g. truncated, utf8_repaired, start_time_untrusted"
+        default=(), description="e.g. truncated, start_time_untrusted, unreadable:<attribute key>"
     )
 
     def rolls_up(self) -> bool:

@@ -8,10 +8,10 @@ what cannot be understood is absent.
 import json
 import math
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
-from typing import Any
+from typing import Any, TypeVar
 
 import orjson
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationScope, KeyValue
@@ -25,6 +25,7 @@ TOKENS_MAX = 2**40
 """A token count beyond this is garbage."""
 
 Tree = dict[str, Any]
+N = TypeVar("N", int, float)
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -150,6 +151,8 @@ class SpanView:
     start_ns: int
     end_ns: int
     keys: dict[str, AnyValue] = field(default_factory=dict)
+    unreadable: set[str] = field(default_factory=set)
+    """Keys whose values were asked for as numbers and are none."""
 
     @classmethod
     def of(cls, span: Span, resource: Resource, scope: InstrumentationScope) -> "SpanView":
@@ -184,11 +187,22 @@ class SpanView:
 
     def number(self, *keys: str) -> float | None:
         """First value that reads as a number."""
-        return next((n for key in keys if (n := as_number(self.get(key))) is not None), None)
+        return self._first(keys, as_number)
 
     def count(self, *keys: str) -> int | None:
         """First value that reads as a token count."""
-        return next((n for key in keys if (n := as_count(self.get(key))) is not None), None)
+        return self._first(keys, as_count)
+
+    def _first(self, keys: Iterable[str], read: Callable[[Any], N | None]) -> N | None:
+        for key in keys:
+            value = self.get(key)
+            if value is None:
+                continue
+            number = read(value)
+            if number is not None:
+                return number
+            self.unreadable.add(key)
+        return None
 
     def resource_text(self, *keys: str) -> str:
         """First present resource attribute as a short string, or ''."""

@@ -27,6 +27,8 @@ from schemas.identity import EPOCH_DAY, NS_PER_MS, fragment_id, span_day
 from schemas.protocols import PoisonError
 from schemas.records import LLM_KINDS, Call, Fragment
 
+ATTRIBUTES_USUAL = 1000
+"""A span with more is flagged: whoever wrote it should hear of it."""
 FREE_TEXT_FIELDS = ("span_name", "error_type", "agent_name", "tool_name", "prompt_name",
                     "prompt_version", "response_id")  # fmt: skip
 """Fields of a call that an application writes freely: values to be masked may be in them."""
@@ -58,6 +60,9 @@ def normalize(
         flags.append("utf8_repaired")
     if day == EPOCH_DAY:
         flags.append("start_time_untrusted")
+    if len(span.attributes) > ATTRIBUTES_USUAL:
+        flags.append("many_attributes")
+    flags += [f"unreadable:{key}" for key in sorted(view.unreadable)]
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
     price = NO_PRICE if call.rolls_up() else price_call(call, trusted_ns)
     body = span.SerializeToString(deterministic=True)

@@ -229,3 +229,18 @@ def test_long_fields_are_cut() -> None:
 def test_deep_nesting_is_harmless(text: str) -> None:
     fragment = read(chat(input__messages=text, system_instructions=text, tool__definitions=text))
     assert encode(fragment)
+
+
+def test_values_of_the_wrong_type_are_flagged_by_their_key() -> None:
+    call = call_of(read(chat(usage__input_tokens="twelve", usage__output_tokens=2**62)))
+    assert call.usage == Usage()
+    assert call.flags == (
+        "unreadable:gen_ai.usage.input_tokens",
+        "unreadable:gen_ai.usage.output_tokens",
+    )
+
+
+def test_a_span_of_ten_thousand_attributes_is_read_and_flagged() -> None:
+    attributes = chat(request__model="m") | {f"key.{n}": "value" for n in range(10_000)}
+    call = call_of(read(attributes))
+    assert (call.request_model, call.flags) == ("m", ("many_attributes",))
