@@ -28,7 +28,7 @@ def http_context(config: GatewayConfig) -> ssl.SSLContext | None:
 def grpc_credentials(config: GatewayConfig) -> grpc.ServerCredentials | None:
     """For the gRPC port; None without a certificate. Raises ``SecretFileError``.
 
-    gRPC itself notices an unusable pair only when it binds: :func:`http_context` says what is wrong.
+    An unusable pair is noticed when the port is bound; :func:`http_context` says what is wrong.
     """
     pair = _pair(config)
     if pair is None:

@@ -70,8 +70,10 @@ def export_grpc(gateway: RunningGateway, authority: str) -> SpanExportResult:
 
 @pytest.mark.parametrize("export", [export_http, export_grpc])
 async def test_the_stock_exporters_deliver_to_a_gateway_they_can_verify(
-    gateway: RunningGateway, export: Export
+    gateway: RunningGateway, export: Export, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):  # requests puts them first
+        monkeypatch.delenv(variable, raising=False)
     assert await asyncio.to_thread(export, gateway, "ca.pem") is SpanExportResult.SUCCESS
     assert await asyncio.to_thread(export, gateway, "other-ca.pem") is SpanExportResult.FAILURE
 

@@ -1,7 +1,11 @@
 """TLS with SCRAM on Apache Kafka: the product's own clients by configuration alone."""
 
 import asyncio
+import os
 import ssl
+import sys
+import time
+import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -13,8 +17,10 @@ from aiokafka.errors import KafkaError
 from ingest.kafka import kafka_options
 from processors.runtime.admin import create_topics
 from schemas.config import Config, KafkaConfig
-from schemas.topics import OTLP_SPANS
+from schemas.topics import FRAGMENTS, OTLP_SPANS
+from tests.kafka.cluster import Service
 from tests.kafka.kraft import KRaftBroker, free_port
+from tests.store.otlp import request, span_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
 
@@ -85,6 +91,70 @@ def test_topics_are_made_and_a_message_goes_through(secure: str, tmp_path: Path)
         return value
 
     assert asyncio.run(round_trip()) == b"spans"
+
+
+def test_gateway_and_workers_run_by_configuration_alone(secure: str, tmp_path: Path) -> None:
+    """From an export to a fragment: the gateway's producer, Faust, its producer, the history."""
+    config = config_for(secure)
+    asyncio.run(create_topics(config))
+    http, statuses = free_port(), {"gateway": free_port(), "operations": free_port()}
+    kafka = config.kafka
+    environment = {
+        **os.environ,
+        "STREAMGAUGE_CONFIG": str(tmp_path / "none.yaml"),
+        "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS": secure,
+        "STREAMGAUGE_KAFKA__SECURITY_PROTOCOL": kafka.security_protocol,
+        "STREAMGAUGE_KAFKA__SASL_USERNAME": USER,
+        "STREAMGAUGE_KAFKA__SASL_PASSWORD": "right",
+        "STREAMGAUGE_KAFKA__SSL_CAFILE": str(kafka.ssl_cafile),
+        "STREAMGAUGE_KAFKA__PARTITIONS": "1",
+        "STREAMGAUGE_KAFKA__SESSION_TIMEOUT_S": "6",
+        "STREAMGAUGE_GATEWAY__HTTP_PORT": str(http),
+        "STREAMGAUGE_GATEWAY__GRPC_PORT": str(free_port()),
+        "STREAMGAUGE_RUNTIME__METRICS_BASE_PORT": str(statuses["gateway"]),
+        "STREAMGAUGE_PRIVACY__REDACTION_KEY": "ab" * 32,
+    }
+    stage = ["worker", "--stages", "operations", "--port", str(statuses["operations"])]
+    services = [
+        Service(
+            name,
+            [sys.executable, "-m", "stack.cli", *command],
+            environment,
+            tmp_path / f"{name}.log",
+            f"http://127.0.0.1:{statuses[name]}/ready",
+        )
+        for name, command in (("gateway", ["gateway"]), ("operations", stage))
+    ]
+
+    async def fragment() -> bytes | None:
+        consumer = AIOKafkaConsumer(
+            FRAGMENTS.name, **kafka_options(kafka), auto_offset_reset="earliest"
+        )
+        await consumer.start()
+        try:
+            message = await asyncio.wait_for(consumer.getone(), 60)
+        finally:
+            await consumer.stop()
+        value: bytes | None = message.value
+        return value
+
+    try:
+        for service in services:
+            service.start()
+        for service in services:
+            service.wait_ready()
+        body = request([span_of(7, 1, start_ns=time.time_ns())]).SerializeToString()
+        sent = urllib.request.Request(
+            f"http://127.0.0.1:{http}/v1/traces",
+            body,
+            {"Content-Type": "application/x-protobuf"},
+        )
+        with urllib.request.urlopen(sent, timeout=20) as answer:
+            assert answer.status == 200
+        assert f"{7:032x}".encode() in (asyncio.run(fragment()) or b"")
+    finally:
+        for service in services:
+            service.kill()
 
 
 @pytest.mark.parametrize(
