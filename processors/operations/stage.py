@@ -8,7 +8,7 @@ OTLP request are poison.
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import Awaitable, Iterable
 from typing import Any, Literal
 
 from ingest.otlp import Decoded, OtlpError, decode, log_records, spans
@@ -48,6 +48,32 @@ Outcome = Literal["out", "dead"]
 
 _LOG_TOPICS = frozenset(topic.name for topic in RAW_LOGS)
 _GATEWAY_TOPICS = frozenset((OTLP_SPANS_GATEWAY.name, OTLP_LOGS_GATEWAY.name))
+
+
+def items_of(decoded: Decoded) -> Iterable[Placed]:
+    """Every item of a request with its resource and scope."""
+    return (log_records if decoded.signal is LOGS else spans)(decoded.request)
+
+
+def read_item(
+    placed: Placed, decoded: Decoded, tenant: str, timestamp_ms: int, redactor: Redactor
+) -> Found:
+    """What one span or log record becomes; empty if it is none of ours.
+
+    Pure. Raises ``PoisonError`` for what cannot be joined to a span, anything on a bug.
+    """
+    resource, scope, item = placed
+    if decoded.signal is LOGS:
+        told = (item, resource, scope, tenant, timestamp_ms, redactor)
+        if event_name(item) == external.EVALUATION_EVENT:
+            return [external.of_log(*told)]
+        logged = normalize_log(*told)
+        return [] if logged is None else [logged]
+    repaired = (item.trace_id.hex(), item.span_id.hex()) in decoded.repaired
+    fragment = normalize(item, resource, scope, tenant, timestamp_ms, repaired, redactor)
+    found: Found = [] if fragment is None else [fragment]
+    found += external.of_span(item, resource, scope, tenant, timestamp_ms, redactor)
+    return found
 
 
 class OperationsStage(StageBase):
@@ -93,16 +119,15 @@ class OperationsStage(StageBase):
             )
             for rejected in decoded.rejected
         ]
-        items: Callable[[Any], Iterable[Placed]] = log_records if decoded.signal is LOGS else spans
-        for number, placed in enumerate(items(decoded.request), 1):
+        for number, placed in enumerate(items_of(decoded), 1):
             if number % ITEMS_PER_TURN == 0:
                 await asyncio.sleep(0)
-            told = (placed, decoded, tenant, message.first_timestamp_ms())
+            told = (placed, decoded, tenant, message.first_timestamp_ms(), self._redactor)
             try:
                 if placed[2].ByteSize() > INLINE_BYTES:
-                    found = await asyncio.to_thread(self._understood, *told)
+                    found = await asyncio.to_thread(read_item, *told)
                 else:
-                    found = self._understood(*told)
+                    found = read_item(*told)
             except Exception as error:  # one item's boundary: its neighbours go on
                 log.error("an item became a dead letter: %s", type(error).__name__)
                 sent.append(self._bury(self._letter(message, tenant, decoded, placed, error)))
@@ -111,27 +136,6 @@ class OperationsStage(StageBase):
                 taken = [self._emit(tenant, record) for record in found]
                 sent.append(self._emitted(taken, message, tenant, decoded, placed))
         return sent
-
-    def _understood(
-        self, placed: Placed, decoded: Decoded, tenant: str, timestamp_ms: int
-    ) -> Found:
-        """What one item becomes; empty if it is none of ours."""
-        resource, scope, item = placed
-        found: Found = []
-        if decoded.signal is LOGS:
-            told = (item, resource, scope, tenant, timestamp_ms, self._redactor)
-            if event_name(item) == external.EVALUATION_EVENT:
-                return [external.of_log(*told)]
-            fragment = normalize_log(*told)
-        else:
-            repaired = (item.trace_id.hex(), item.span_id.hex()) in decoded.repaired
-            fragment = normalize(
-                item, resource, scope, tenant, timestamp_ms, repaired, self._redactor
-            )
-            found += external.of_span(item, resource, scope, tenant, timestamp_ms, self._redactor)
-        if fragment is not None:
-            found.insert(0, fragment)
-        return found
 
     def _emit(self, tenant: str, record: Fragment | Evaluation) -> Awaitable[None]:
         topic = FRAGMENTS if isinstance(record, Fragment) else EVALUATIONS

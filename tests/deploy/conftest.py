@@ -75,6 +75,12 @@ async def _fill(config: Config) -> None:
         for target in ("operation", "input")
     ]  # fmt: skip
     verdicts.append(evaluation(3, 1, score=0.02))
+    verdicts.append(
+        evaluation(
+            1, 1, evaluator="helpfulness", source="external", score=None, model_version="",
+            reported_score=4.5, reported_label="helpful",
+        )
+    )  # fmt: skip
     verdicts.append(evaluation(2, 1, state=State.NOT_APPLICABLE, reason="no_content"))
     await sink.insert("genai_evaluations", [evaluation_row(verdict) for verdict in verdicts])
     books = LedgerRow(

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from processors.app import STAGES
 from schemas.config import Config
+from sql.dictionary import views
 from sql.tables import tables
 from stack.cli import app
 from tests.deploy.grafana import CLICKHOUSE_UID, PROMETHEUS_UID, queries
@@ -299,20 +300,14 @@ def test_grafana_may_read_what_the_dashboards_ask_for_and_no_texts() -> None:
 
 def reads_of_the_dashboards() -> set[str]:
     """What the dashboards name, and what those views read in their turn (they run as the asker)."""
-    views = {
-        name: body
-        for path in (ROOT / "sql" / "views").glob("*.sql")
-        for name, body in re.findall(
-            r"CREATE OR REPLACE VIEW (\w+) AS(.*?);\n", path.read_text() + "\n", re.DOTALL
-        )
-    }
-    known = set(views) | set(tables())
+    bodies = {view.name: view.statement for view in views().values()}
+    known = set(bodies) | set(tables())
     wanted = {name for query in queries(CLICKHOUSE_UID) for name in named(query.text)}
     reached: set[str] = set()
     while wanted:
         name = wanted.pop()
         reached.add(name)
-        wanted |= (named(views.get(name, "")) & known) - reached
+        wanted |= (named(bodies.get(name, "")) & known) - reached
     return reached
 
 

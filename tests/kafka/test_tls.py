@@ -143,7 +143,8 @@ def test_gateway_and_workers_run_by_configuration_alone(secure: str, tmp_path: P
             service.start()
         for service in services:
             service.wait_ready()
-        body = request([span_of(7, 1, start_ns=time.time_ns())]).SerializeToString()
+        call = {"gen_ai.operation.name": "chat", "gen_ai.request.model": "gpt-4o"}
+        body = request([span_of(7, 1, time.time_ns(), call)]).SerializeToString()
         sent = urllib.request.Request(
             f"http://127.0.0.1:{http}/v1/traces",
             body,
