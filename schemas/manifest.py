@@ -40,16 +40,41 @@ class Thresholds(_Strict):
 
 
 class Task(_Strict):
-    """How one evaluator reads its score. ``text``: the graph sees one text; ``pair``: claim and
-    evidence in one sequence; ``two_texts``: their embeddings and named features go to a head.
+    """How one evaluator reads its score from one output of a graph.
+
+    ``text``: the graph sees one text. ``pair``: it sees claim and evidence in one sequence.
+    ``two_texts``: a head sees their embeddings and named features. The score is in [0, 1], higher
+    is worse; of a support task it is P(the evidence does not support the claim).
     """
 
     graph: str
     input: Literal["text", "pair", "two_texts"]
     output: str
-    features: str = ""
-    aggregation: Literal["max", "mean"] = "max"
+    activation: Literal["none", "sigmoid", "softmax"] = Field(
+        default="none", description="what turns the output's logits into probabilities"
+    )
+    classes: tuple[int, ...] = Field(
+        default=(), description="columns of the output whose sum is the score; empty: the only one"
+    )
+    first: Literal["claim", "evidence"] = Field(
+        default="claim", description="which of a pair comes first in the sequence"
+    )
+    features: str = Field(default="", description="named features the graph takes, lexical_v1")
+    aggregation: Literal["max", "mean"] = Field(
+        default="max", description="of the scores of a long text's windows"
+    )
     thresholds: Thresholds
+
+
+class Cascade(_Strict):
+    """A cheap graph that looks at every text window first and clears the plainly harmless ones.
+
+    Its outputs have the names of tasks. A window whose every score is below ``clear_below`` is not
+    seen by the graphs of those tasks; all others are.
+    """
+
+    graph: str
+    clear_below: dict[str, float] = Field(min_length=1, description="score by task")
 
 
 class Manifest(_Strict):
@@ -63,6 +88,7 @@ class Manifest(_Strict):
     tokenizer: Tokenizer
     graphs: dict[str, Graph]
     tasks: dict[str, Task]
+    cascade: Cascade | None = None
     measured: dict[str, object] = Field(default_factory=dict)
     files: dict[str, str]
 
@@ -74,6 +100,8 @@ class Manifest(_Strict):
             digest.update(f"{name}={self.files[name]}\n".encode())
         digest.update(self.tokenizer.model_dump_json().encode())
         digest.update(entry.model_dump_json(exclude={"thresholds"}).encode())
+        if self.cascade is not None:
+            digest.update(self.cascade.model_dump_json().encode())
         return f"{self.name}-{self.version}-{digest.hexdigest()[:8]}"
 
     def threshold_version(self, task: str) -> str:
@@ -108,4 +136,22 @@ def load_manifest(folder: Path) -> Manifest:
     for name, task in manifest.tasks.items():
         if task.graph not in manifest.graphs:
             raise ManifestError(f"{path}: tasks.{name}.graph: no graph named {task.graph!r}")
+    _check_cascade(path, manifest)
     return manifest
+
+
+def _check_cascade(path: Path, manifest: Manifest) -> None:
+    cascade = manifest.cascade
+    if cascade is None:
+        return
+    if cascade.graph not in manifest.graphs:
+        raise ManifestError(f"{path}: cascade.graph: no graph named {cascade.graph!r}")
+    judged = {name for name, task in manifest.tasks.items() if task.input == "text"}
+    if judged != cascade.clear_below.keys():
+        expected = ", ".join(sorted(judged))
+        raise ManifestError(f"{path}: cascade.clear_below: exactly these tasks needed: {expected}")
+    for name, limit in cascade.clear_below.items():
+        if limit > manifest.tasks[name].thresholds.warn:
+            raise ManifestError(f"{path}: cascade.clear_below.{name}: must not exceed warn")
+    if any(task.input == "two_texts" for task in manifest.tasks.values()):
+        raise ManifestError(f"{path}: cascade: a two_texts task needs every text's embedding")

@@ -60,6 +60,12 @@ STAGE_LATENCY = Histogram(
     buckets=_SECONDS,
     registry=REGISTRY,
 )
+STAGE_LAG = Gauge(
+    "streamgauge_stage_lag_messages",
+    "Messages of a process's partitions not yet taken up, as its last fetch told",
+    ["stage", "topic"],
+    registry=REGISTRY,
+)
 STAGE_LAST_ACK = Gauge(
     "streamgauge_stage_last_ack_timestamp_seconds",
     "Time of the last acknowledged message",

@@ -11,7 +11,8 @@ from typing import Any
 
 import numpy as np
 
-from processors.evaluate.graphs import F32, Model, run_texts
+from processors.evaluate.graphs import F32, Model, run_first_pass, run_pairs, run_texts
+from processors.evaluate.support_features import FEATURE_NAMES, support_features
 from schemas.metrics import EVALUATE_BATCH_TOKENS
 
 LOG = logging.getLogger(__name__)
@@ -20,6 +21,10 @@ _BUCKET_TOKENS = (32, 64, 128, 256, 512)
 """A batch holds windows of one length bucket: a 20-token text is never padded to 256."""
 _CHARS_PER_TOKEN = 8
 """Texts are cut before tokenising at this many characters per token that can be judged."""
+_FIRST_PASS_TOKENS = 64 << 10
+"""Padded tokens of one run of the first pass: it is so cheap that only memory matters."""
+_PAIR_WINDOWS = 4
+"""Windows of one piece of evidence; chunks are shorter than one."""
 _TOLERANCE = 1e-4
 """How far rounding may carry a probability out of [0, 1]."""
 
@@ -47,6 +52,17 @@ class WindowScores:
 
     scores: dict[str, float]
     embedding: F32 | None
+    cleared: bool = False
+    """Whether the first pass decided, and the model did not see it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """A claim and evidence as one token sequence; of long evidence, one window of it."""
+
+    ids: Sequence[int]
+    types: Sequence[int]
+    features: Sequence[float]
 
 
 def text_limit_chars(model: Model, max_windows: int) -> int:
@@ -74,6 +90,87 @@ def tokenise(model: Model, texts: Sequence[str], max_windows: int) -> list[Token
         parts = [encoding, *overflowing]
         windows = [_window(part) for part in parts[:max_windows]]
         found.append(Tokenised(windows, len(text) > limit or len(parts) > max_windows))
+    return found
+
+
+def tokenise_pairs(model: Model, pairs: Sequence[tuple[str, str]]) -> list[list[Pair]]:
+    """Windows of every (claim, evidence); none where the tokenizer refuses. Blocking.
+
+    The evidence alone is cut into windows. A claim so long that it leaves no room is shortened.
+    """
+    task = model.support_task()
+    evidence_first = task is not None and task.first == "evidence"
+    with_features = task is not None and bool(task.features)
+    found = []
+    for claim, evidence in pairs:
+        texts = (text.encode("utf-8", "replace").decode() for text in (claim, evidence))
+        encoding = _encode_pair(model, next(texts), next(texts), evidence_first)
+        features = support_features(claim, evidence) if with_features else []
+        windows = [encoding, *encoding.overflowing[: _PAIR_WINDOWS - 1]] if encoding else []
+        found.append([Pair(w.ids, w.type_ids, features) for w in windows])
+    return found
+
+
+def _encode_pair(model: Model, claim: str, evidence: str, evidence_first: bool) -> Any:
+    longest = model.manifest.tokenizer.max_length
+    # A token is at least a character, so the last one fits whatever the tokenizer makes of it.
+    for limit in (longest * _CHARS_PER_TOKEN, longest, longest // 2):
+        texts = (evidence, claim[:limit]) if evidence_first else (claim[:limit], evidence)
+        try:
+            return model.pair_tokenizer.encode(*texts)
+        # The edge of native code: it raises a bare Exception when the claim leaves no room.
+        except Exception as error:
+            refused = type(error).__name__
+    LOG.error("the tokenizer refused a pair: %s", refused)
+    return None
+
+
+def score_pairs(model: Model, pairs: Sequence[Pair], budget_tokens: int) -> list[float | None]:
+    """P(unsupported) of each pair, None where the model cannot judge it. Blocking."""
+    found: list[float | None] = [None] * len(pairs)
+    for batch in plan_batches([len(pair.ids) for pair in pairs], budget_tokens):
+        scores = _attempt_pairs(model, [pairs[index] for index in batch])
+        for place, index in enumerate(batch):
+            if not 0 <= scores[place] <= 1 and len(batch) > 1:
+                scores[place] = _attempt_pairs(model, [pairs[index]])[0]
+            found[index] = float(scores[place]) if 0 <= scores[place] <= 1 else None
+    return found
+
+
+def _attempt_pairs(model: Model, pairs: Sequence[Pair]) -> F32:
+    """Scores of one batch; NaN for every row when the run fails."""
+    width = len(FEATURE_NAMES) if pairs[0].features else 0
+    features = np.asarray([pair.features for pair in pairs], np.float32).reshape(-1, width)
+    try:
+        return run_pairs(model, [p.ids for p in pairs], [p.types for p in pairs], features)
+    # The edge of native code: whatever it raises becomes the state of these pairs.
+    except Exception as error:
+        LOG.warning("a batch of %d pairs failed: %s", len(pairs), type(error).__name__)
+        return np.full(len(pairs), np.nan, np.float32)
+
+
+def clear(model: Model, rows: Sequence[Sequence[int]]) -> list[WindowScores | None]:
+    """Scores of the windows that the first pass clears, None for those that the model must see.
+
+    Blocking. All None without a cascade, or when its run fails.
+    """
+    cascade = model.manifest.cascade
+    found: list[WindowScores | None] = [None] * len(rows)
+    if cascade is None:
+        return found
+    for batch in plan_batches([len(row) for row in rows], _FIRST_PASS_TOKENS):
+        try:
+            scores = run_first_pass(model, [rows[index] for index in batch])
+        # The edge of native code; the model itself judges what could not be cleared.
+        except Exception as error:
+            LOG.warning("the first pass failed: %s", type(error).__name__)
+            continue
+        limits = cascade.clear_below
+        harmless = np.all([scores[name] < limits[name] for name in limits], axis=0)
+        for place, index in enumerate(batch):
+            if harmless[place]:
+                told = {name: float(values[place]) for name, values in scores.items()}
+                found[index] = WindowScores(told, None, cleared=True)
     return found
 
 

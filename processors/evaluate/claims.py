@@ -242,6 +242,13 @@ def _chunk(source: Source, start: int, end: int) -> Chunk:
     return Chunk(source, source.offset + start, source.offset + end, text)
 
 
+def joined_text(chunks: Sequence[Chunk]) -> str:
+    """Chunks of one claim as one piece of evidence, those of a source in its order."""
+    places = {id(chunk.source): place for place, chunk in reversed(list(enumerate(chunks)))}
+    ordered = sorted(chunks, key=lambda chunk: (places[id(chunk.source)], chunk.start))
+    return " ".join(chunk.text for chunk in ordered)
+
+
 def _terms(text: str) -> set[str]:
     """What overlap counts: words of three letters and more, numbers, pairs of wide characters."""
     found: set[str] = set()
@@ -260,7 +267,13 @@ def plan_support(
 
     Empty when nothing is claimed or there is no evidence. ``question`` is the last user message.
     """
-    claims = _claims(answers, question)
+    return plan_pairs(_claims(answers, question), evidence, max_pairs)
+
+
+def plan_pairs(
+    claims: Sequence[ClaimText], evidence: Sequence[Source], max_pairs: int
+) -> SupportPlan:
+    """Each claim with its best chunks of the evidence; claims beyond ``max_pairs`` are left out."""
     chunks = [piece for source in evidence for piece in chunk(source)]
     if not claims or not chunks:
         return SupportPlan()

@@ -20,10 +20,13 @@ from processors.evaluate.batching import (
     Tokenised,
     Window,
     WindowScores,
+    clear,
     plan_batches,
     score_batch,
+    score_pairs,
     text_limit_chars,
     tokenise,
+    tokenise_pairs,
 )
 from processors.evaluate.graphs import F32, Model, run_support
 from processors.evaluate.support_features import FEATURE_NAMES, support_features
@@ -61,16 +64,19 @@ class TextScores:
     windows: int = 0
     truncated: bool = False
     failed: bool = False
+    cleared: bool = False
+    """Whether the first pass alone decided, on every window."""
 
 
 @dataclass(frozen=True, slots=True)
 class SupportPair:
-    """A claim and a piece of evidence, with the scores (embeddings) of both texts."""
+    """A claim and a piece of evidence; for a ``two_texts`` task with the scores (embeddings) of
+    both texts."""
 
     claim: str
     evidence: str
-    claim_scores: TextScores
-    evidence_scores: TextScores
+    claim_scores: TextScores | None = None
+    evidence_scores: TextScores | None = None
 
 
 class EngineError(RuntimeError):
@@ -107,6 +113,7 @@ class Engine:
         self._config = config
         self._version = model.version
         self._cache: OrderedDict[tuple[str, str, str], TextScores] = OrderedDict()
+        self._pair_cache: OrderedDict[tuple[str, str, str], float] = OrderedDict()
         self._inflight: dict[tuple[str, str, str], _Job] = {}
         self._arrived: deque[_Job] = deque()
         self._ready: deque[_Ready] = deque()
@@ -162,12 +169,58 @@ class Engine:
                 await asyncio.wait(waiting)
             return [item.result() if isinstance(item, asyncio.Future) else item for item in found]
 
-    async def support(self, pairs: Sequence[SupportPair]) -> list[float | None]:
+    async def support(self, tenant: str, pairs: Sequence[SupportPair]) -> list[float | None]:
         """P(evidence does not support claim) of each pair; None where the model failed."""
         if not pairs:
             return []
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self._tokeniser, _support, self.model, list(pairs))
+        if not self.joins_pairs:
+            return await loop.run_in_executor(self._tokeniser, _support, self.model, list(pairs))
+        keys = [(tenant, text_hash(pair.claim, pair.evidence), self._version) for pair in pairs]
+        found = {key: self._pair_cache[key] for key in keys if key in self._pair_cache}
+        EVALUATE_CACHE.labels("hit").inc(len(found))
+        missing = {
+            key: (pair.claim, pair.evidence)
+            for key, pair in zip(keys, pairs, strict=True)
+            if key not in found
+        }
+        EVALUATE_CACHE.labels("miss").inc(len(missing))
+        texts = list(missing.values())
+        chars = sum(len(claim) + len(evidence) for claim, evidence in texts)
+        async with self._hold(chars):
+            if self._broken:
+                raise self._broken
+            scores = await self._pair_scores(texts)
+        for key, score in zip(missing, scores, strict=True):
+            if score is not None:
+                found[key] = score
+                if self._config.cache_entries:
+                    self._pair_cache[key] = score
+        while len(self._pair_cache) > self._config.cache_entries:
+            self._pair_cache.popitem(last=False)
+        return [found.get(key) for key in keys]
+
+    @property
+    def joins_pairs(self) -> bool:
+        """Whether claim and evidence go to the model as one sequence."""
+        task = self.model.support_task()
+        return task is not None and task.input == "pair"
+
+    async def _pair_scores(self, texts: Sequence[tuple[str, str]]) -> list[float | None]:
+        """Lowest score over the windows of each pair's evidence: one that supports is enough."""
+        loop = asyncio.get_running_loop()
+        windows = await loop.run_in_executor(self._tokeniser, tokenise_pairs, self.model, texts)
+        flat = [pair for pairs in windows for pair in pairs]
+        scored = iter(
+            await loop.run_in_executor(
+                self._device, score_pairs, self.model, flat, self._config.batch_tokens
+            )
+        )
+        best: list[float | None] = []
+        for pairs in windows:
+            known = [score for score in (next(scored) for _ in pairs) if score is not None]
+            best.append(min(known, default=None))
+        return best
 
     def _submit(
         self, tenant: str, text: str, due: float
@@ -220,17 +273,20 @@ class Engine:
                 jobs.append(self._arrived.popleft())
                 chars += len(jobs[-1].text)
             texts = [job.text for job in jobs]
-            tokenised = await loop.run_in_executor(
-                self._tokeniser, tokenise, self.model, texts, self._config.max_windows
+            tokenised, cleared = await loop.run_in_executor(
+                self._tokeniser, _first_look, self.model, texts, self._config.max_windows
             )
+            seen = iter(cleared)
             for job, found in zip(jobs, tokenised, strict=True):
-                job.tokenised, job.left = found, len(found.windows)
-                job.scores = [None] * job.left
-                if not found.windows:
+                job.tokenised = found
+                job.scores = [next(seen) for _ in found.windows]
+                job.left = sum(scores is None for scores in job.scores)
+                if not job.left:
                     self._finish(job)
                 for index, window in enumerate(found.windows):
-                    self._ready.append(_Ready(job, index, window))
-                    self._ready_tokens += len(window.ids)
+                    if job.scores[index] is None:
+                        self._ready.append(_Ready(job, index, window))
+                        self._ready_tokens += len(window.ids)
             self._readiness.set()
 
     async def _infer_loop(self) -> None:
@@ -324,7 +380,22 @@ def _aggregate(model: Model, job: _Job) -> TextScores:
         place = tokenised.windows[worst]
         tasks[name] = TaskScore(score, place.start, place.end)
     # Claims and evidence chunks fit one window; of a longer text its beginning speaks.
-    return TextScores(tasks, windows[0].embedding, len(windows), tokenised.truncated)
+    return TextScores(
+        tasks,
+        windows[0].embedding,
+        len(windows),
+        tokenised.truncated,
+        cleared=all(window.cleared for window in windows),
+    )
+
+
+def _first_look(
+    model: Model, texts: Sequence[str], max_windows: int
+) -> tuple[list[Tokenised], list[WindowScores | None]]:
+    """Windows of the texts, and what the first pass says of each window in turn. Blocking."""
+    tokenised = tokenise(model, texts, max_windows)
+    rows = [window.ids for found in tokenised for window in found.windows]
+    return tokenised, clear(model, rows)
 
 
 def _support(model: Model, pairs: list[SupportPair]) -> list[float | None]:
@@ -333,7 +404,7 @@ def _support(model: Model, pairs: list[SupportPair]) -> list[float | None]:
     evidence: list[F32] = []
     usable: list[int] = []
     for index, pair in enumerate(pairs):
-        left, right = pair.claim_scores.embedding, pair.evidence_scores.embedding
+        left, right = _embedding(pair.claim_scores), _embedding(pair.evidence_scores)
         if left is not None and right is not None:
             claims.append(left)
             evidence.append(right)
@@ -353,6 +424,10 @@ def _support(model: Model, pairs: list[SupportPair]) -> list[float | None]:
             score = _run_support(model, left[one], right[one], features[one])[0]
         found[index] = float(score) if 0 <= score <= 1 else None
     return found
+
+
+def _embedding(scores: TextScores | None) -> F32 | None:
+    return None if scores is None else scores.embedding
 
 
 def _run_support(model: Model, claims: F32, evidence: F32, features: F32) -> F32:

@@ -37,6 +37,8 @@ class Verdict:
     input_hash: str = ""
     windows: int = 0
     truncated: bool = False
+    cleared: bool = False
+    """Whether the cascade's first pass decided."""
 
 
 def label(score: float, thresholds: Thresholds) -> Label:
@@ -58,7 +60,12 @@ def worst(target: Target, verdicts: Sequence[Verdict], input_hash: str) -> Verdi
     if missing and chosen.label is Label.PASS:
         chosen = missing[0]
     return replace(
-        chosen, target=target, input_hash=input_hash, windows=windows, truncated=truncated
+        chosen,
+        target=target,
+        input_hash=input_hash,
+        windows=windows,
+        truncated=truncated,
+        cleared=all(verdict.cleared for verdict in verdicts),
     )
 
 
@@ -116,6 +123,7 @@ def _judge_reading(
         explanation=explanation,
         windows=scores.windows,
         truncated=scores.truncated,
+        cleared=scores.cleared,
     )
 
 

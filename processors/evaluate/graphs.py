@@ -43,6 +43,8 @@ class Model:
 
     manifest: Manifest
     tokenizer: Any
+    pair_tokenizer: Any
+    """Cuts the evidence of a pair into windows, never the claim; None without a pair task."""
     graphs: dict[str, Graph]
     device: str
 
@@ -63,7 +65,7 @@ class Model:
 
     def support_task(self) -> Task | None:
         """The task that compares a claim with evidence, if the model has one."""
-        return next((t for t in self.manifest.tasks.values() if t.input == "two_texts"), None)
+        return next((t for t in self.manifest.tasks.values() if t.input != "text"), None)
 
 
 def text_outputs(model: Model, graph: str) -> list[str]:
@@ -74,18 +76,40 @@ def text_outputs(model: Model, graph: str) -> list[str]:
     return names
 
 
-def run_texts(model: Model, graph: str, rows: Sequence[Sequence[int]]) -> dict[str, F32]:
-    """One padded batch: token ids in, ``output -> array`` out, first axis as ``rows``. Blocking.
+def task_scores(task: Task, output: npt.NDArray[Any], rows: int) -> F32:
+    """One score a row from a task's output [rows] or [rows, classes].
 
-    Scores come as one number a row. Raises ``ValueError`` for another shape, else what the
-    runtime raises.
+    Raises ``ValueError`` for an output of another shape.
     """
-    width = max(map(len, rows))
-    ids = np.zeros((len(rows), width), dtype=np.int64)
+    values: F32 = np.asarray(output, np.float32).reshape(rows, -1)
+    if task.activation == "sigmoid":
+        values = np.reciprocal(1 + np.exp(-values))
+    elif task.activation == "softmax":
+        raised = np.exp(values - values.max(axis=1, keepdims=True))
+        values = raised / raised.sum(axis=1, keepdims=True)
+    if not task.classes and values.shape[1] != 1:
+        raise ValueError(f"output {task.output} has {values.shape[1]} columns; name classes")
+    chosen = values[:, list(task.classes)] if task.classes else values
+    return np.asarray(chosen.sum(axis=1), np.float32)
+
+
+def _padded(rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """Token ids [rows, longest] and their mask."""
+    ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
     mask = np.zeros_like(ids)
     for index, row in enumerate(rows):
         ids[index, : len(row)] = row
         mask[index, : len(row)] = 1
+    return ids, mask
+
+
+def run_texts(model: Model, graph: str, rows: Sequence[Sequence[int]]) -> dict[str, F32]:
+    """One padded batch: token ids in, ``output -> array`` out, first axis as ``rows``. Blocking.
+
+    Tasks' outputs come as one score a row. Raises ``ValueError`` for another shape, else what the
+    runtime raises.
+    """
+    ids, mask = _padded(rows)
     session = model.graphs[graph]
     # Exports differ in whether they take token types (always 0 here: one text a row).
     known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
@@ -93,16 +117,54 @@ def run_texts(model: Model, graph: str, rows: Sequence[Sequence[int]]) -> dict[s
     names = text_outputs(model, graph)
     found = dict(zip(names, session.run(names, feeds), strict=True))
     for task in model.text_tasks(graph).values():
-        found[task.output] = np.asarray(found[task.output], np.float32).reshape(len(rows))
+        found[task.output] = task_scores(task, found[task.output], len(rows))
     return found
+
+
+def run_first_pass(model: Model, rows: Sequence[Sequence[int]]) -> dict[str, F32]:
+    """The cascade's score by task for one padded batch. Blocking; raises what the runtime does."""
+    cascade = model.manifest.cascade
+    if cascade is None:
+        raise ValueError("the model has no cascade")
+    ids, mask = _padded(rows)
+    names = list(cascade.clear_below)
+    feeds = {"input_ids": ids, "attention_mask": mask}
+    found = model.graphs[cascade.graph].run(names, feeds)
+    return {
+        name: np.asarray(values, np.float32).reshape(len(rows))
+        for name, values in zip(names, found, strict=True)
+    }
 
 
 def run_support(model: Model, claims: F32, evidence: F32, features: F32) -> F32:
     """P(unsupported) per row of the ``two_texts`` head. Blocking."""
-    task = model.support_task()
-    if task is None:
-        raise ValueError("the model has no two_texts task")
+    task = _support_task(model, "two_texts")
     graph = model.graphs[task.graph]
     feeds = dict(zip(graph.inputs, (claims, evidence, features), strict=True))
     (scores,) = graph.run([task.output], feeds)
-    return np.asarray(scores, np.float32).reshape(len(claims))
+    return task_scores(task, scores, len(claims))
+
+
+def run_pairs(
+    model: Model, rows: Sequence[Sequence[int]], types: Sequence[Sequence[int]], features: F32
+) -> F32:
+    """P(unsupported) per row of the ``pair`` graph; ``types`` are the rows' segments. Blocking."""
+    task = _support_task(model, "pair")
+    ids, mask = _padded(rows)
+    segments, _ = _padded(types)
+    graph = model.graphs[task.graph]
+    known = {
+        "input_ids": ids,
+        "attention_mask": mask,
+        "token_type_ids": segments,
+        "features": features,
+    }
+    (scores,) = graph.run([task.output], {name: known[name] for name in graph.inputs})
+    return task_scores(task, scores, len(rows))
+
+
+def _support_task(model: Model, reads: str) -> Task:
+    task = model.support_task()
+    if task is None or task.input != reads:
+        raise ValueError(f"the model has no {reads} task")
+    return task

@@ -19,8 +19,16 @@ import onnxruntime as ort
 import psutil
 from tokenizers import Tokenizer
 
-from processors.evaluate.batching import score_batch
-from processors.evaluate.graphs import F32, Graph, Model, run_support, run_texts
+from processors.evaluate.batching import score_batch, tokenise_pairs
+from processors.evaluate.graphs import (
+    F32,
+    Graph,
+    Model,
+    run_first_pass,
+    run_pairs,
+    run_support,
+    run_texts,
+)
 from processors.evaluate.support_features import FEATURE_NAMES, FEATURE_SET
 from schemas.config import Config, EvaluateConfig
 from schemas.manifest import Manifest, ManifestError, load_manifest
@@ -133,7 +141,7 @@ def load_model(config: EvaluateConfig) -> Model:
     for name, entry in manifest.graphs.items():
         # Heads over embeddings are tiny and their inputs are on the host: the CPU is nearer.
         reads_text = bool(entry.embedding) or any(
-            task.graph == name and task.input == "text" for task in manifest.tasks.values()
+            task.graph == name and task.input != "two_texts" for task in manifest.tasks.values()
         )
         path = folder / entry.file
         session = (
@@ -150,8 +158,9 @@ def load_model(config: EvaluateConfig) -> Model:
             tuple(node.name for node in session.get_outputs()),
         )
     tokenizer = _tokenizer(folder, manifest)
+    pair_tokenizer = _pair_tokenizer(folder, manifest)
     device = "cuda" if used == {CUDA} else "cpu"
-    model = Model(manifest, tokenizer, graphs, device)
+    model = Model(manifest, tokenizer, pair_tokenizer, graphs, device)
     _check_tasks(folder, model)
     _first_run(folder, model)
     LOG.info(
@@ -167,16 +176,34 @@ def load_model(config: EvaluateConfig) -> Model:
 
 def _tokenizer(folder: Path, manifest: Manifest) -> Any:
     """The Rust tokenizer, cutting texts into windows of the manifest's length and stride."""
-    path = folder / manifest.tokenizer.file
     if manifest.tokenizer.stride >= manifest.tokenizer.max_length - 2:
         raise ManifestError(f"{folder / 'manifest.yaml'}: tokenizer.stride must be < max_length-2")
+    tokenizer = _read_tokenizer(folder / manifest.tokenizer.file)
+    tokenizer.enable_truncation(manifest.tokenizer.max_length, stride=manifest.tokenizer.stride)
+    return tokenizer
+
+
+def _pair_tokenizer(folder: Path, manifest: Manifest) -> Any:
+    """The same, cutting the evidence of a pair alone; None without a pair task."""
+    task = next((t for t in manifest.tasks.values() if t.input == "pair"), None)
+    if task is None:
+        return None
+    tokenizer = _read_tokenizer(folder / manifest.tokenizer.file)
+    tokenizer.enable_truncation(
+        manifest.tokenizer.max_length,
+        stride=manifest.tokenizer.stride,
+        strategy="only_first" if task.first == "evidence" else "only_second",
+    )
+    return tokenizer
+
+
+def _read_tokenizer(path: Path) -> Any:
     try:
         tokenizer = Tokenizer.from_file(str(path))
     # The binding raises a bare Exception for every fault of the file.
     except Exception as error:
         raise ManifestError(f"{path}: not a tokenizer: {error}") from None
     tokenizer.no_padding()
-    tokenizer.enable_truncation(manifest.tokenizer.max_length, stride=manifest.tokenizer.stride)
     return tokenizer
 
 
@@ -185,32 +212,45 @@ def _check_tasks(folder: Path, model: Model) -> None:
     path = folder / "manifest.yaml"
     manifest = model.manifest
     for name, task in manifest.tasks.items():
-        if task.input == "pair":
-            raise ManifestError(f"{path}: tasks.{name}.input: pair is not supported yet")
         if task.output not in model.graphs[task.graph].outputs:
             raise ManifestError(f"{path}: tasks.{name}.output: no output named {task.output!r}")
-        if task.input == "two_texts" and task.features != FEATURE_SET:
-            raise ManifestError(f"{path}: tasks.{name}.features: expected {FEATURE_SET}")
+        needs_features = task.input == "two_texts" or (
+            task.input == "pair" and "features" in model.graphs[task.graph].inputs
+        )
+        if task.features != (FEATURE_SET if needs_features else ""):
+            wanted = FEATURE_SET if needs_features else "nothing"
+            raise ManifestError(f"{path}: tasks.{name}.features: expected {wanted}")
     for name, entry in manifest.graphs.items():
         if entry.embedding and entry.embedding not in model.graphs[name].outputs:
             raise ManifestError(f"{path}: graphs.{name}.embedding: no output {entry.embedding!r}")
-    if model.support_task() and not any(entry.embedding for entry in manifest.graphs.values()):
+    if sum(task.input != "text" for task in manifest.tasks.values()) > 1:
+        raise ManifestError(f"{path}: tasks: only one may compare a claim with evidence")
+    reads_embeddings = any(task.input == "two_texts" for task in manifest.tasks.values())
+    if reads_embeddings and not any(entry.embedding for entry in manifest.graphs.values()):
         raise ManifestError(f"{path}: a two_texts task needs a graph that names its embedding")
 
 
 def _first_run(folder: Path, model: Model) -> None:
     """One padded batch through every graph; what comes out must be what the manifest promises."""
     path = folder / "manifest.yaml"
+    manifest = model.manifest
     rows = [encoding.ids for encoding in model.tokenizer.encode_batch(list(_PROBE))]
     embedding: F32 | None = None
     try:
         for name in model.text_graphs():
             outputs = run_texts(model, name, rows)
-            entry = model.manifest.graphs[name]
+            entry = manifest.graphs[name]
             if entry.embedding:
                 embedding = outputs[entry.embedding]
-        if embedding is not None and model.support_task():
-            run_support(model, embedding, embedding, np.zeros((2, len(FEATURE_NAMES)), np.float32))
+        support = model.support_task()
+        features = np.zeros((2, len(FEATURE_NAMES)), np.float32)
+        if support is not None and support.input == "pair":
+            (pairs,) = tokenise_pairs(model, [_PROBE])
+            run_pairs(model, [pairs[0].ids] * 2, [pairs[0].types] * 2, features)
+        elif support is not None and embedding is not None:
+            run_support(model, embedding, embedding, features)
+        if manifest.cascade is not None:
+            run_first_pass(model, rows)
     # The first run decides whether the model is usable at all, whatever the runtime raises.
     except Exception as error:
         raise ManifestError(f"{path}: the first run failed: {error}") from None

@@ -11,17 +11,11 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from processors.batches import all_taken, read_batch
-from processors.evaluate.context import Prepared, ReadPassage, prepare
-from processors.evaluate.engine import Engine, SupportPair, TextScores
-from processors.evaluate.evaluators import (
-    Verdict,
-    judge_claims,
-    judge_findings,
-    judge_texts,
-    nothing_to_judge,
-)
+from processors.evaluate.context import Prepared, prepare
+from processors.evaluate.engine import Engine
+from processors.evaluate.evaluators import Verdict
+from processors.evaluate.judge import TEXT_EVALUATORS, Judge
 from processors.evaluate.models import load_model
-from processors.evaluate.normalise import Reading
 from schemas.config import Config
 from schemas.evaluators import DETERMINISTIC_EVALUATORS, Evaluator, Reason
 from schemas.identity import evaluation_revision, text_hash, trace_partition
@@ -32,7 +26,6 @@ from schemas.protocols import Clock, Message, Outputs, StageBase
 from schemas.records import Evaluation, Operation
 from schemas.topics import EVALUATIONS, OPERATIONS
 
-_TEXT_EVALUATORS = (Evaluator.INJECTION, Evaluator.TOXICITY)
 _RULES_MODEL = "redactor"
 _RULES_VERSION = "redactor-rules-1"
 """Model version of pii and secrets: raise it when their rules or labels change."""
@@ -118,13 +111,13 @@ class EvaluateStage(StageBase):
         self._outputs = outputs
         self._clock = clock
         self._memory = JudgedMemory()
-        self._engine: Engine | None = None
+        self._judge: Judge | None = None
         self._versions: dict[Evaluator, Versions] = {}
 
     async def start(self) -> None:
         """Load the model (seconds). ManifestError, DeviceError: the worker must not run."""
         model = await asyncio.to_thread(load_model, self._config.evaluate)
-        missing = {*_TEXT_EVALUATORS, Evaluator.HALLUCINATION} - model.manifest.tasks.keys()
+        missing = {*TEXT_EVALUATORS, Evaluator.HALLUCINATION} - model.manifest.tasks.keys()
         if missing:
             folder = self._config.evaluate.models_dir / self._config.evaluate.model
             raise ManifestError(
@@ -143,13 +136,14 @@ class EvaluateStage(StageBase):
                     "model",
                 )
             )
-        self._engine = Engine(model, self._config.evaluate)
-        self._engine.start()
+        engine = Engine(model, self._config.evaluate)
+        engine.start()
+        self._judge = Judge(engine)
 
     async def stop(self) -> None:
         """Stop the engine's threads."""
-        if self._engine:
-            await self._engine.close()
+        if self._judge:
+            await self._judge.engine.close()
 
     def forget(self, topic: str, partition: int) -> None:
         """The partition went to another worker, which will judge what it is told again."""
@@ -168,18 +162,18 @@ class EvaluateStage(StageBase):
     async def _evaluate(self, operation: Operation, partition: int) -> None:
         """Judge one operation and emit its rows."""
         started = self._clock.monotonic()
-        engine = self._running()
+        judge = self._running()
         settings = self._config.evaluate
         # In a thread: splitting and decoding tens of MB takes the better part of a second.
         prepared = await asyncio.to_thread(
-            prepare, operation, engine.text_limit_chars, settings.max_pairs
+            prepare, operation, judge.engine.text_limit_chars, settings.max_pairs
         )
         key = (partition, operation.tenant, operation.trace_id, operation.span_id)
         due = self._memory.due(key, prepared)
         if not due:
             STAGE_RECORDS.labels("evaluate", "known").inc()
             return
-        verdicts = await self._judge(operation, prepared, due)
+        verdicts = await judge.verdicts(operation, prepared, due)
         latency_ns = round((self._clock.monotonic() - started) * 1e9)
         target = trace_partition(
             operation.tenant, operation.trace_id, self._config.kafka.partitions
@@ -195,70 +189,10 @@ class EvaluateStage(StageBase):
         STAGE_RECORDS.labels("evaluate", "judged").inc()
         self._memory.note(key, prepared, due)
 
-    async def _judge(
-        self, operation: Operation, prepared: Prepared, due: Sequence[Evaluator]
-    ) -> dict[Evaluator, list[Verdict]]:
-        """Verdicts of the evaluators that are due; all texts go to the engine at once."""
-        verdicts = {
-            evaluator: nothing_to_judge(prepared.absent[evaluator])
-            for evaluator in due
-            if evaluator in prepared.absent
-        }
-        active = [evaluator for evaluator in due if evaluator not in prepared.absent]
-        items: dict[Evaluator, list[ReadPassage]] = {
-            Evaluator.INJECTION: prepared.injection,
-            Evaluator.TOXICITY: [
-                ReadPassage(passage, Reading(passage.text, 0, len(passage.text)))
-                for passage in prepared.toxicity
-            ],
-        }
-        texts: dict[str, None] = {}
-        for evaluator in _TEXT_EVALUATORS:
-            if evaluator in active:
-                texts.update(dict.fromkeys(item.reading.text for item in items[evaluator]))
-        if Evaluator.HALLUCINATION in active:
-            for claim, chunks in prepared.support.pairs:
-                texts.update(dict.fromkeys((claim.text, *(chunk.text for chunk in chunks))))
-        engine = self._running()
-        scored = await engine.score(operation.tenant, list(texts))
-        scores = dict(zip(texts, scored, strict=True))
-        tasks = engine.model.manifest.tasks
-        for evaluator in active:
-            if evaluator in _TEXT_EVALUATORS:
-                verdicts[evaluator] = judge_texts(
-                    items[evaluator],
-                    evaluator.value,
-                    scores,
-                    tasks[evaluator.value].thresholds,
-                    prepared.hashes[evaluator],
-                )
-            elif evaluator is Evaluator.HALLUCINATION:
-                verdicts[evaluator] = await self._judge_support(prepared, scores)
-            else:
-                verdicts[evaluator] = judge_findings(evaluator, operation.findings, prepared)
-        return verdicts
-
-    async def _judge_support(
-        self, prepared: Prepared, scores: dict[str, TextScores]
-    ) -> list[Verdict]:
-        """Hallucination verdicts: every claim against its chunks through the two-text head."""
-        plan = prepared.support
-        engine = self._running()
-        pairs = [
-            SupportPair(claim.text, chunk.text, scores[claim.text], scores[chunk.text])
-            for claim, chunks in plan.pairs
-            for chunk in chunks
-        ]
-        flat = iter(await engine.support(pairs))
-        rows = [[next(flat) for _ in chunks] for _, chunks in plan.pairs]
-        thresholds = engine.model.manifest.tasks[Evaluator.HALLUCINATION.value].thresholds
-        hash_ = prepared.hashes[Evaluator.HALLUCINATION]
-        return judge_claims(plan.pairs, rows, thresholds, plan.truncated, hash_)
-
-    def _running(self) -> Engine:
-        if self._engine is None:
+    def _running(self) -> Judge:
+        if self._judge is None:
             raise RuntimeError("the stage was not started")
-        return self._engine
+        return self._judge
 
     def _row(
         self,
@@ -291,7 +225,7 @@ class EvaluateStage(StageBase):
             evaluator_model=versions.model,
             windows=verdict.windows,
             truncated=verdict.truncated,
-            cascade_stage=versions.cascade_stage,
+            cascade_stage="first_pass" if verdict.cleared else versions.cascade_stage,
             latency_ns=latency_ns,
             scored_at_ns=now_ns,
             span_end_ns=call.end_ns,

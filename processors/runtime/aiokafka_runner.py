@@ -85,6 +85,11 @@ class AiokafkaRunner(ConsumerRebalanceListener):
         await self.on_partitions_revoked(self._consumer.assignment())
         await self._consumer.stop()
 
+    def end_offset(self, topic: str, partition: int) -> int | None:
+        """The offset after the newest message, as the last fetch told; None if it is not known."""
+        tp = TopicPartition(topic, partition)
+        return self._consumer.highwater(tp) if tp in self._consumer.assignment() else None
+
     async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
         """Called by the consumer when a rebalance has ended."""
         self._assignments.assigned((tp.topic, tp.partition) for tp in assigned)

@@ -136,6 +136,12 @@ class FaustRunner:
         await self._commit()
         await self._app.stop()
 
+    def end_offset(self, topic: str, partition: int) -> int | None:
+        """The offset after the newest message, as the last fetch told; None if it is not known."""
+        consumer = self._app.consumer
+        tp = TP(topic, partition)
+        return consumer.highwater(tp) if tp in consumer.assignment() else None
+
     async def _commit(self) -> None:
         # If a commit is under way Faust waits for it and makes none, though it may have begun
         # before the last acknowledgement. Left out, that work would only be repeated.

@@ -23,6 +23,7 @@ from processors.runtime.outputs import KafkaOutputs
 from processors.runtime.pipeline import Pipeline
 from processors.runtime.watchdog import Watchdog
 from schemas.config import Config
+from schemas.metrics import STAGE_LAG
 from schemas.protocols import Clock, Stage, TableSink
 from schemas.topics import GROUP_PREFIX
 
@@ -51,6 +52,10 @@ class Runner(Protocol):
 
     async def stop(self) -> None:
         """Drain, commit and leave. May hang with its client library: callers bound it."""
+        ...
+
+    def end_offset(self, topic: str, partition: int) -> int | None:
+        """The offset after the newest message, as the last fetch told; None if it is not known."""
         ...
 
 
@@ -164,7 +169,17 @@ class Worker:
                 await asyncio.wait({starting}, timeout=WATCH_INTERVAL_S)
             if self.runner.crashed is not None:
                 raise self.runner.crashed
+            self.measure_lag()
             await self.watchdog.check()
+
+    def measure_lag(self) -> None:
+        """Tell Prometheus how many messages wait; 0 for topics of which nothing is ours."""
+        lag = dict.fromkeys(self.stage.topics, 0)
+        for (topic, partition), next_offset in self.pipeline.next_offsets().items():
+            end = self.runner.end_offset(topic, partition)
+            lag[topic] += max(0, end - next_offset) if end is not None else 0
+        for topic, messages in lag.items():
+            STAGE_LAG.labels(self.stage.name, topic).set(messages)
 
 
 def make_runner(

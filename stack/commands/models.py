@@ -1,8 +1,15 @@
 """Commands about classifier models."""
 
-import typer
+import asyncio
+import sys
+from pathlib import Path
+from typing import Annotated
 
-from stack.commands.common import app, console, load_config, one_line_errors
+import typer
+from rich.progress import Progress
+from rich.table import Table
+
+from stack.commands.common import app, console, errors, load_config, one_line_errors
 
 models_app = typer.Typer(help="Classifier models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
@@ -10,10 +17,134 @@ app.add_typer(models_app, name="models")
 
 @models_app.command("check")
 def models_check() -> None:
-    """Verify the model folder's hashes, run every task once, print its speed."""
+    """Verify the model folders' hashes, run every task once, print their speed."""
     from processors.evaluate.models import check_models
 
     with one_line_errors("models"):
         rows = check_models(load_config())
     for row in rows:
         console.print(row, highlight=False)
+
+
+@models_app.command("list")
+def models_list() -> None:
+    """Show the model folders there are, with their tasks, versions and thresholds."""
+    from schemas.manifest import load_manifest
+
+    settings = load_config().evaluate
+    table = Table("folder", "task", "model_version", "warn", "page", "licence")
+    with one_line_errors("models"):
+        for path in sorted(settings.models_dir.glob("*/manifest.yaml")):
+            folder = path.parent
+            manifest = load_manifest(folder)
+            used = " (in use)" if folder.name == settings.model else ""
+            for name, task in manifest.tasks.items():
+                limits = task.thresholds
+                table.add_row(
+                    folder.name + used,
+                    name,
+                    manifest.model_version(name),
+                    f"{limits.warn:g}",
+                    f"{limits.page:g}",
+                    manifest.licence,
+                )
+    console.print(table)
+
+
+@models_app.command("eval")
+def models_eval(
+    name: Annotated[
+        str,
+        typer.Argument(help="task of the configured model, or FOLDER/TASK", show_default=False),
+    ],
+    data: Annotated[
+        Path,
+        typer.Option(
+            help="JSON Lines, also gzip: text, or context, response and perhaps question; label 0/1"
+        ),
+    ],
+) -> None:
+    """Measure a task of a model on labelled rows and print one JSON object.
+
+    Rows are judged as the line judges traffic: redacted, cut, scored. f1, precision, recall and
+    false_positive_rate are at the manifest's warn threshold; null is what the rows do not define.
+    """
+    import orjson
+
+    from processors.evaluate.assess import Assessor, evaluator_of, read_rows
+    from processors.evaluate.models import load_model
+
+    settings = load_config().evaluate
+    folder, _, task = name.rpartition("/")
+    if folder:
+        settings = settings.model_copy(update={"model": folder})
+    with one_line_errors("models eval"):
+        model = load_model(settings)
+        evaluator = evaluator_of(model, task)
+        rows = read_rows(data, evaluator)
+
+        async def run() -> bytes:
+            with Progress(console=errors, transient=True) as bar:
+                line = bar.add_task(f"{data.name}", total=len(rows))
+                async with Assessor(model, settings) as assessor:
+                    found = await assessor.assess(
+                        rows, evaluator, lambda done, _: bar.update(line, completed=done)
+                    )
+            return orjson.dumps(found.as_json(), option=orjson.OPT_INDENT_2)
+
+        printed = asyncio.run(run())
+    sys.stdout.write(printed.decode() + "\n")
+
+
+@models_app.command("compare")
+def models_compare(
+    a: Annotated[str, typer.Argument(help="FOLDER/TASK", show_default=False)],
+    b: Annotated[str, typer.Argument(help="FOLDER/TASK", show_default=False)],
+    data: Annotated[Path, typer.Option(help="labelled rows, as for eval")],
+    seed: Annotated[int, typer.Option(help="seed of the bootstrap")] = 7,
+) -> None:
+    """Compare two models on the same rows: each figure, and b - a with a paired 95% interval."""
+    import orjson
+
+    from processors.evaluate.assess import Assessor, Row, compare, evaluator_of, read_rows
+    from processors.evaluate.models import load_model
+    from schemas.evaluators import Evaluator
+
+    config = load_config().evaluate
+
+    async def scores(name: str) -> tuple[list[float], list[Row], float]:
+        folder, _, task = name.rpartition("/")
+        settings = config.model_copy(update={"model": folder} if folder else {})
+        model = load_model(settings)
+        evaluator: Evaluator = evaluator_of(model, task)
+        rows = read_rows(data, evaluator)
+        async with Assessor(model, settings) as assessor:
+            found = await assessor.scores(rows, evaluator)
+        return found, rows, model.manifest.tasks[task].thresholds.warn
+
+    with one_line_errors("models compare"):
+        first, rows, first_warn = asyncio.run(scores(a))
+        second, _, second_warn = asyncio.run(scores(b))
+        labels = [row.label for row in rows]
+        found = compare((first, first_warn), (second, second_warn), labels, seed)
+    sys.stdout.write(orjson.dumps(found, option=orjson.OPT_INDENT_2).decode() + "\n")
+
+
+@models_app.command("add")
+def models_add(
+    folder: Annotated[
+        Path,
+        typer.Argument(help="folder with manifest.yaml, ONNX graphs and tokenizer"),
+    ],
+    name: Annotated[str, typer.Option(help="name of the folder; default: the given one's")] = "",
+) -> None:
+    """Verify a model folder, run it once and copy it to the models folder.
+
+    A Hugging Face export without a manifest gets a draft beside it to be completed.
+    """
+    from stack.models import add_model
+
+    with one_line_errors("models add"):
+        added = add_model(load_config().evaluate, folder, name)
+    console.print(f"{added.folder}: {', '.join(added.tasks)} on {added.device}", highlight=False)
+    console.print(f"use it: STREAMGAUGE_EVALUATE__MODEL={added.folder.name}", highlight=False)

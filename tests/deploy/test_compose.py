@@ -39,8 +39,19 @@ SECRETS = {
 _VARIABLE = re.compile(r"\$\{(\w+)(?:(:\?|:-)([^}]*))?\}")
 
 
-def substituted(text: str, values: dict[str, str]) -> str:
-    """``${NAME:?why}`` and ``${NAME:-default}`` as Compose fills them in; ``KeyError`` if unset."""
+def substituted(node: Any, values: dict[str, str]) -> Any:
+    """``${NAME:?why}`` and ``${NAME:-default}`` in every text of the parsed file, as Compose does.
+
+    Raises ``KeyError`` for a variable that is needed and not set.
+    """
+    if isinstance(node, dict):
+        return {key: substituted(value, values) for key, value in node.items()}
+    if isinstance(node, list):
+        return [substituted(item, values) for item in node]
+    return _filled_in(node, values) if isinstance(node, str) else node
+
+
+def _filled_in(text: str, values: dict[str, str]) -> str:
 
     def value(found: re.Match[str]) -> str:
         name, operator, word = found.groups()
@@ -53,9 +64,8 @@ def substituted(text: str, values: dict[str, str]) -> str:
     return _VARIABLE.sub(value, text)
 
 
-COMPOSE: dict[str, Any] = yaml.safe_load(
-    substituted((ROOT / "docker-compose.yml").read_text(), SECRETS)
-)
+PARSED = yaml.safe_load((ROOT / "docker-compose.yml").read_text())
+COMPOSE: dict[str, Any] = substituted(PARSED, SECRETS)
 SERVICES: dict[str, dict[str, Any]] = COMPOSE["services"]
 OURS = {name: service for name, service in SERVICES.items() if "build" in service}
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
@@ -112,6 +122,7 @@ def test_image_is_pinned_and_not_root(name: str) -> None:
 def test_environment_is_a_valid_configuration(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     service = OURS[name]
     assert all(key.startswith("STREAMGAUGE_") for key in service["environment"])
+    assert all(isinstance(value, str) for value in service["environment"].values())
     config = config_of(service, monkeypatch)
     internal = SERVICES["kafka"]["environment"]["KAFKA_ADVERTISED_LISTENERS"]
     assert f"INTERNAL://{config.kafka.bootstrap_servers}" in internal.split(",")
@@ -191,7 +202,7 @@ def test_secrets_have_no_defaults_and_stand_in_no_file() -> None:
         assert all(operator == ":?" for _, operator, _ in used), name
     for missing in SECRETS:
         with pytest.raises(KeyError, match=missing):
-            substituted(text, {key: SECRETS[key] for key in SECRETS if key != missing})
+            substituted(PARSED, {key: SECRETS[key] for key in SECRETS if key != missing})
 
 
 def test_gpu_is_asked_for_only_where_it_is_used(monkeypatch: pytest.MonkeyPatch) -> None:

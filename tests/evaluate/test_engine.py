@@ -190,11 +190,12 @@ async def test_support_uses_the_texts_embeddings(engine: Engine) -> None:
         "t", ["The sky is blue.", "The sea is green.", "A blue sky.", "nanword"]
     )
     found = await engine.support(
+        "t",
         [
             SupportPair("The sky is blue.", "A blue sky.", claim, evidence),
             SupportPair("The sea is green.", "A blue sky.", other, evidence),
             SupportPair("nanword", "A blue sky.", lost, evidence),
-        ]
+        ],
     )
     assert found[0] == pytest.approx(0.0)
     assert found[1] == pytest.approx(1.0)

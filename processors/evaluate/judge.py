@@ -1,0 +1,92 @@
+"""One operation to verdicts: all its texts go to the engine at once, then rules read the scores."""
+
+from collections.abc import Sequence
+
+from processors.evaluate.claims import SupportPlan, joined_text
+from processors.evaluate.context import Prepared, ReadPassage
+from processors.evaluate.engine import Engine, SupportPair, TextScores
+from processors.evaluate.evaluators import (
+    Verdict,
+    judge_claims,
+    judge_findings,
+    judge_texts,
+    nothing_to_judge,
+)
+from processors.evaluate.normalise import Reading
+from schemas.evaluators import Evaluator
+from schemas.records import Operation
+
+TEXT_EVALUATORS = (Evaluator.INJECTION, Evaluator.TOXICITY)
+
+
+class Judge:
+    """Verdicts by one engine, which its owner starts and closes."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    async def verdicts(
+        self, operation: Operation, prepared: Prepared, due: Sequence[Evaluator]
+    ) -> dict[Evaluator, list[Verdict]]:
+        """Verdicts of the evaluators that are due, by target, that of the operation last."""
+        verdicts = {
+            evaluator: nothing_to_judge(prepared.absent[evaluator])
+            for evaluator in due
+            if evaluator in prepared.absent
+        }
+        active = [evaluator for evaluator in due if evaluator not in prepared.absent]
+        items: dict[Evaluator, list[ReadPassage]] = {
+            Evaluator.INJECTION: prepared.injection,
+            Evaluator.TOXICITY: [
+                ReadPassage(passage, Reading(passage.text, 0, len(passage.text)))
+                for passage in prepared.toxicity
+            ],
+        }
+        texts: dict[str, None] = {}
+        for evaluator in TEXT_EVALUATORS:
+            if evaluator in active:
+                texts.update(dict.fromkeys(item.reading.text for item in items[evaluator]))
+        if Evaluator.HALLUCINATION in active and not self.engine.joins_pairs:
+            for claim, chunks in prepared.support.pairs:
+                texts.update(dict.fromkeys((claim.text, *(chunk.text for chunk in chunks))))
+        scored = await self.engine.score(operation.tenant, list(texts))
+        scores = dict(zip(texts, scored, strict=True))
+        tasks = self.engine.model.manifest.tasks
+        for evaluator in active:
+            hash_ = prepared.hashes[evaluator]
+            if evaluator in TEXT_EVALUATORS:
+                thresholds = tasks[evaluator.value].thresholds
+                verdicts[evaluator] = judge_texts(
+                    items[evaluator], evaluator.value, scores, thresholds, hash_
+                )
+            elif evaluator is Evaluator.HALLUCINATION:
+                rows = await self._support(operation.tenant, prepared.support, scores)
+                thresholds = tasks[evaluator.value].thresholds
+                plan = prepared.support
+                verdicts[evaluator] = judge_claims(
+                    plan.pairs, rows, thresholds, plan.truncated, hash_
+                )
+            else:
+                verdicts[evaluator] = judge_findings(evaluator, operation.findings, prepared)
+        return verdicts
+
+    async def _support(
+        self, tenant: str, plan: SupportPlan, scores: dict[str, TextScores]
+    ) -> list[list[float | None]]:
+        """P(unsupported) of each claim by chunk: one by one through a head over embeddings, or all
+        chunks in one sequence (then the one that shares most words with the claim has the score).
+        """
+        if self.engine.joins_pairs:
+            joined = [SupportPair(claim.text, joined_text(chunks)) for claim, chunks in plan.pairs]
+            found = await self.engine.support(tenant, joined)
+            return [
+                [score, *([None] * (len(chunks) - 1))]
+                for score, (_, chunks) in zip(found, plan.pairs, strict=True)
+            ]
+        pairs = [
+            SupportPair(claim.text, chunk.text, scores[claim.text], scores[chunk.text])
+            for claim, chunks in plan.pairs
+            for chunk in chunks
+        ]
+        flat = iter(await self.engine.support(tenant, pairs))
+        return [[next(flat) for _ in chunks] for _, chunks in plan.pairs]
