@@ -5,7 +5,8 @@
 -- n: calls it was seen in.
 SELECT min(f.span_end) AS first_seen, max(f.span_end) AS last_seen,
   uniqExact(f.trace_id, f.span_id) AS calls, uniqExact(o.user_id) AS users,
-  arraySort(groupUniqArray(f.service_name)) AS services, arraySort(groupUniqArray(f.target)) AS targets,
+  arraySort(groupUniqArray(f.service_name)) AS services,
+  arraySort(groupUniqArray(f.target)) AS targets,
   round(max(f.score), 3) AS worst_score, any(f.excerpt) AS text,
   argMin(f.trace_id, f.span_end) AS first_trace
 FROM v_flagged AS f

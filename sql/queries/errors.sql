@@ -10,7 +10,7 @@ FROM
   SELECT service_name, model, kind, status, error_type AS type, start_time, trace_id,
     count() OVER (PARTITION BY service_name, model, kind) AS calls
   FROM v_calls
-  WHERE start_time >= now() - INTERVAL 1 DAY AND NOT rolls_up
+  WHERE day >= today() - 1 AND start_time >= now() - INTERVAL 1 DAY AND NOT rolls_up
 )
 WHERE status = 'error'
 GROUP BY service_name, model, kind, error

@@ -10,6 +10,6 @@ SELECT service_name, model, kind, count() AS calls,
   countIf(status = 'error') AS errors,
   round(errors / calls, 4) AS error_rate
 FROM v_calls
-WHERE start_time >= now() - INTERVAL 1 DAY AND NOT rolls_up
+WHERE day >= today() - 1 AND start_time >= now() - INTERVAL 1 DAY AND NOT rolls_up
 GROUP BY service_name, model, kind
 ORDER BY p95_ms DESC, service_name, model, kind

@@ -7,6 +7,6 @@ SELECT start_time, service_name, kind, model, round(duration_ns / 1e6, 1) AS dur
   round(output_tokens / nullIf(duration_ns / 1e9, 0), 1) AS tokens_per_s, status, error_type,
   trace_id
 FROM v_calls
-WHERE start_time >= now() - INTERVAL 1 DAY AND NOT rolls_up
+WHERE day >= today() - 1 AND start_time >= now() - INTERVAL 1 DAY AND NOT rolls_up
 ORDER BY duration_ns DESC, trace_id, span_id
 LIMIT 50

@@ -9,6 +9,6 @@ SELECT service_name, environment, count() AS calls, countIf(flagged) AS flagged_
   round(flagged_calls / calls, 4) AS flagged_rate, countIf(status = 'error') AS errors,
   sum(coalesce(cost_usd, 0)) AS usd, countIf(cost_usd IS NOT NULL) AS priced_calls
 FROM v_calls
-WHERE start_time >= now() - INTERVAL 1 DAY AND NOT rolls_up
+WHERE day >= today() - 1 AND start_time >= now() - INTERVAL 1 DAY AND NOT rolls_up
 GROUP BY service_name, environment
 ORDER BY paged_calls DESC, flagged_calls DESC, service_name, environment

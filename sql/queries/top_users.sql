@@ -7,7 +7,7 @@ SELECT service_name, user_id, countIf(content_state = 'captured') AS calls,
   arraySort(groupUniqArrayArray(flagged_evaluators)) AS evaluators,
   uniqExact(conversation_id) AS conversations, maxIf(start_time, flagged) AS last_flagged
 FROM v_calls
-WHERE user_id != '' AND start_time >= now() - INTERVAL 7 DAY AND NOT rolls_up
+WHERE user_id != '' AND day >= today() - 7 AND start_time >= now() - INTERVAL 7 DAY AND NOT rolls_up
 GROUP BY service_name, user_id
 HAVING flagged_calls > 0
 ORDER BY flagged_calls DESC, rate DESC, service_name, user_id

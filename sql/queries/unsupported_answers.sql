@@ -8,6 +8,7 @@ SELECT start_time, service_name, model, round(hallucination_score, 3) AS score,
   substringUTF8(output_text, 1, 200) AS answer, trace_id
 FROM v_calls
 WHERE hallucination_state = 'ok'
+  AND day >= toDate({from:DateTime64(3)})
   AND start_time >= {from:DateTime64(3)} AND start_time < {to:DateTime64(3)}
 ORDER BY hallucination_score DESC, start_time, span_id
 LIMIT 50

@@ -34,9 +34,11 @@ SELECT
   (both_flagged + only_a) / n AS flagged_rate_a,
   (both_flagged + only_b) / n AS flagged_rate_b,
   flagged_rate_b - flagged_rate_a AS difference,
-  greatest(-1, difference - 1.96 * sqrt(only_a + only_b - pow(toInt64(only_b) - toInt64(only_a), 2) / n) / n)
+  greatest(-1, difference - 1.96
+    * sqrt(only_a + only_b - pow(toInt64(only_b) - toInt64(only_a), 2) / n) / n)
     AS difference_low,
-  least(1, difference + 1.96 * sqrt(only_a + only_b - pow(toInt64(only_b) - toInt64(only_a), 2) / n) / n)
+  least(1, difference + 1.96
+    * sqrt(only_a + only_b - pow(toInt64(only_b) - toInt64(only_a), 2) / n) / n)
     AS difference_high,
   avg(p.pair.2.4 - p.pair.1.4) AS mean_score_change,
   arrayDistinct(groupArraySortedIf(5)(p.trace_id, p.pair.1.3 != p.pair.2.3)) AS example_traces
