@@ -15,6 +15,8 @@ from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from ingest.coalesce import Coalescer
+from ingest.feedback import PATH as FEEDBACK_PATH
+from ingest.feedback import FeedbackApi, FeedbackTaker
 from ingest.grpc import OtlpGrpc
 from ingest.http import OtlpHttp
 from ingest.intake import Intake, message_cap_bytes
@@ -32,21 +34,21 @@ _FLUSH_S = 1.0
 """Then, for messages whose senders wait no longer."""
 
 
-def run_gateway(config: Config) -> None:
-    """Serve until SIGTERM or SIGINT.
+def run_gateway(config: Config, feedback: FeedbackTaker | None = None) -> None:
+    """Serve until SIGTERM or SIGINT; without ``feedback`` its route is not served.
 
     Raises :class:`ingest.keys.KeysFileError` for an unusable keys file and ``OSError`` for a busy
     port, before anything is served.
     """
-    uvloop.run(_serve_until_signal(config))
+    uvloop.run(_serve_until_signal(config, feedback))
 
 
-async def _serve_until_signal(config: Config) -> None:
+async def _serve_until_signal(config: Config, feedback: FeedbackTaker | None) -> None:
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    gateway = Gateway(config)
+    gateway = Gateway(config, feedback)
     await gateway.start()
     try:
         await stopping.wait()
@@ -57,7 +59,7 @@ async def _serve_until_signal(config: Config) -> None:
 class Gateway:
     """The gateway as a service inside a running event loop."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, feedback: FeedbackTaker | None = None) -> None:
         """Raises :class:`ingest.keys.KeysFileError`."""
         self._config = config
         self._draining = False
@@ -71,6 +73,7 @@ class Gateway:
         )
         self._intake = Intake(config, self._producer, self._coalescer, keys)
         self._http = OtlpHttp(self._intake)
+        self._feedback = None if feedback is None else FeedbackApi(self._intake, feedback)
         self._grpc: OtlpGrpc | None = None
         self._exports = self._exports_runner()
         self._status = web.AppRunner(self._status_app(), access_log=None)
@@ -127,6 +130,8 @@ class Gateway:
 
     def _exports_runner(self) -> web.AppRunner:
         app = web.Application()
+        if self._feedback is not None:
+            app.router.add_route("*", FEEDBACK_PATH, self._feedback.handle)
         app.router.add_route("*", "/{path:.*}", self._http.handle)
         # aiohttp's own decompression has no bound, so bodies come as they were sent.
         return web.AppRunner(app, access_log=None, auto_decompress=False, shutdown_timeout=DRAIN_S)

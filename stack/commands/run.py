@@ -1,6 +1,7 @@
 """Commands that run parts of the line: demo, up, gateway, worker, migrate."""
 
 import asyncio
+import logging
 from typing import Annotated
 
 import typer
@@ -32,12 +33,21 @@ def up() -> None:
 
 @app.command()
 def gateway() -> None:
-    """Serve OTLP and write it to Kafka."""
+    """Serve OTLP and write it to Kafka; take feedback and write it to ClickHouse."""
     from ingest.gateway import run_gateway
+    from processors.operations.redact import RedactionKeyError
+    from stack.feedback import FeedbackStore
 
     log_as_json()
+    config = load_config()
+    feedback: FeedbackStore | None = None
+    try:
+        feedback = FeedbackStore(config, "api")
+    except RedactionKeyError as error:
+        # Spans are redacted by the stages, but comments would be stored as they are.
+        logging.warning("POST /v1/feedback is off: %s", error)
     with one_line_errors("gateway refuses to start", status=2):
-        run_gateway(load_config())
+        run_gateway(config, feedback)
 
 
 @app.command()

@@ -1,0 +1,183 @@
+"""``POST /v1/feedback`` and ``streamgauge label`` into the real engine, redacted, once."""
+
+import hashlib
+import secrets
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+from aiohttp import ClientSession
+from clickhouse_connect.driver.client import Client
+from typer.testing import CliRunner
+
+from ingest.gateway import Gateway
+from schemas.config import ClickHouseConfig, Config, GatewayConfig, RuntimeConfig
+from sql.client import connect
+from sql.migrate import migrate
+from stack.cli import app
+from stack.clickhouse.process import ClickHouse
+from stack.feedback import FeedbackStore
+from stack.ports import free_port
+
+TRACE, SPAN = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
+SAID = {"trace_id": TRACE, "span_id": SPAN, "evaluator": "injection", "label": "incorrect"}
+ACME, OTHER = "key-of-acme-0123456789", "key-of-other-012345678"
+KEYS = "".join(
+    f"- {{sha256: {hashlib.sha256(key.encode()).hexdigest()}, tenant: {tenant}}}\n"
+    for key, tenant in ((ACME, "acme"), (OTHER, "other"))
+)
+REDACTION_KEY = secrets.token_hex(32)
+
+
+@pytest.fixture(scope="module")
+def database(clickhouse: ClickHouse) -> ClickHouseConfig:
+    """A migrated database of this module's own."""
+    config = ClickHouseConfig(
+        url=clickhouse.url, token=clickhouse.token, database=f"feedback_{uuid.uuid4().hex[:8]}"
+    )
+    assert migrate(Config(clickhouse=config))
+    return config
+
+
+@pytest.fixture
+def client(database: ClickHouseConfig) -> Client:
+    """A client of it, with the table emptied."""
+    client = connect(database)
+    client.command("TRUNCATE TABLE genai_feedback")
+    return client
+
+
+@asynccontextmanager
+async def serving(database: ClickHouseConfig, folder: Path) -> AsyncIterator[str]:
+    """A gateway with two tenants' keys; the URL of the route. Feedback needs no broker."""
+    (folder / "keys.yaml").write_text(KEYS)
+    config = Config(
+        clickhouse=database,
+        gateway=GatewayConfig(http_port=0, grpc_port=None, api_keys_file=folder / "keys.yaml"),
+        runtime=RuntimeConfig(metrics_base_port=0, data_dir=folder),
+        privacy={"redaction_key": REDACTION_KEY},  # type: ignore[arg-type]
+    )
+    gateway = Gateway(config, FeedbackStore(config, "api"))
+    await gateway.start()
+    try:
+        yield f"http://127.0.0.1:{gateway.http_port}/v1/feedback"
+    finally:
+        await gateway.stop()
+
+
+async def post(url: str, body: Any, key: str = ACME) -> tuple[int, Any]:
+    """(status, answer); a body that is no bytes is sent as JSON."""
+    headers = {"Authorization": f"Bearer {key}"} if key else {}
+    sent = {"data": body} if isinstance(body, bytes) else {"json": body}
+    async with (
+        ClientSession(headers=headers) as session,
+        session.post(url, **sent) as response,  # type: ignore[arg-type]
+    ):
+        return response.status, await response.json()
+
+
+def stored(client: Client) -> list[tuple[Any, ...]]:
+    """What the view says."""
+    return list(
+        client.query(
+            "SELECT tenant, target, trace_id, evaluator, label, value, source "
+            "FROM v_feedback ORDER BY tenant, evaluator, label"
+        ).result_rows
+    )
+
+
+async def test_a_label_is_stored_under_the_keys_tenant_and_replaced(
+    database: ClickHouseConfig, client: Client, tmp_path: Path
+) -> None:
+    async with serving(database, tmp_path) as url:
+        assert await post(url, {**SAID, "value": 1}) == (200, {"accepted": 1})
+        assert await post(url, {**SAID, "label": "correct"}) == (200, {"accepted": 1})
+        good = {"response_id": "resp-1", "label": "good", "value": 5}
+        assert (await post(url, [SAID, good], key=OTHER))[0] == 200
+    assert stored(client) == [
+        ("acme", "evaluation", TRACE, "injection", "correct", None, "api"),
+        ("other", "operation", "", "", "good", 5.0, "api"),
+        ("other", "evaluation", TRACE, "injection", "incorrect", None, "api"),
+    ]
+
+
+async def test_comments_are_redacted(
+    database: ClickHouseConfig, client: Client, tmp_path: Path
+) -> None:
+    async with serving(database, tmp_path) as url:
+        said = {**SAID, "comment": "ann@example.com wrote this", "author": "bob@example.com"}
+        assert (await post(url, said))[0] == 200
+    ((comment, author),) = client.query("SELECT comment, author FROM genai_feedback").result_rows
+    assert comment.startswith("<EMAIL_")
+    assert comment.endswith(" wrote this")
+    assert "bob" not in author
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"{", "not JSON"),
+        ([], "1 to"),
+        ({"label": "good"}, "is needed"),
+        ({**SAID, "label": "Not a word"}, "feedback[0].label"),
+        ([SAID, {**SAID, "trace_id": "xyz"}], "feedback[1].trace_id"),
+        ({**SAID, "span_id": ""}, "belong together"),
+        ({**SAID, "my secret words": 1}, "unknown field"),
+        ({**SAID, "comment": "x" * 4001}, "feedback[0].comment"),
+        ({**SAID, "created_at": "yesterday"}, "feedback[0].created_at"),
+        ("text", "feedback[0]"),
+    ],
+)
+async def test_bad_labels_name_the_field(
+    database: ClickHouseConfig, tmp_path: Path, body: Any, said: str
+) -> None:
+    async with serving(database, tmp_path) as url:
+        status, answer = await post(url, body)
+    assert status == 400
+    assert said in answer["message"]
+    assert "secret words" not in answer["message"]
+
+
+async def test_wrong_keys_methods_and_sizes(database: ClickHouseConfig, tmp_path: Path) -> None:
+    async with serving(database, tmp_path) as url:
+        assert (await post(url, SAID, key="wrong-key-0123456789"))[0] == 401
+        assert (await post(url, SAID, key=""))[0] == 401
+        assert (await post(url, b"x" * (1 << 20) + b"x"))[0] == 413
+        async with ClientSession() as session, session.get(url) as response:
+            assert (response.status, response.headers["Allow"]) == (405, "POST")
+
+
+async def test_without_clickhouse_the_sender_is_told_to_come_again(tmp_path: Path) -> None:
+    away = ClickHouseConfig(url=f"http://127.0.0.1:{free_port()}")
+    async with serving(away, tmp_path) as url:
+        headers = {"Authorization": f"Bearer {ACME}"}
+        async with (
+            ClientSession(headers=headers) as session,
+            session.post(url, json=SAID) as response,
+        ):
+            assert response.status == 503
+            assert int(response.headers["Retry-After"]) > 0
+
+
+def test_the_command_labels(
+    database: ClickHouseConfig, client: Client, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name, value in (
+        ("CLICKHOUSE__URL", database.url),
+        ("CLICKHOUSE__TOKEN", database.token.get_secret_value()),
+        ("CLICKHOUSE__DATABASE", database.database),
+        ("PRIVACY__REDACTION_KEY", REDACTION_KEY),
+    ):
+        monkeypatch.setenv(f"STREAMGAUGE_{name}", value)
+    call = ["--trace", TRACE.upper(), "--span", SPAN]
+    told = CliRunner().invoke(app, ["label", "correct", *call, "--evaluator", "toxicity"])
+    assert (told.exit_code, "evaluation labelled correct" in told.output) == (0, True)
+    wrong = CliRunner().invoke(app, ["label", "Very Wrong", *call])
+    assert (wrong.exit_code, "label:" in wrong.output) == (1, True)
+    nothing = CliRunner().invoke(app, ["label", "good"])
+    assert (nothing.exit_code, "is needed" in nothing.output) == (1, True)
+    assert stored(client) == [("default", "evaluation", TRACE, "toxicity", "correct", None, "cli")]
