@@ -204,6 +204,10 @@ class EvaluateConfig(Section):
 
     models_dir: Path = Field(default=PACKAGE_ROOT / "models", description="one folder a model")
     model: str = Field(default="starter", description="folder of models_dir in use")
+    deployments_file: Path = Field(
+        default=Path(".streamgauge/deployments.yaml"),
+        description="other models by task, active or shadow; read again when it changes",
+    )
     device: Literal["auto", "cpu", "cuda"] = Field(
         default="auto", description="cuda refuses to start without a GPU; auto falls back to cpu"
     )

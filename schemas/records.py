@@ -295,6 +295,9 @@ class Evaluation(Record):
     response_id: str = Field(
         default="", description="gen_ai.response.id that an external one names"
     )
+    mode: Literal["active", "shadow"] = Field(
+        default="active", description="a shadow's verdict is for comparison and alerts nobody"
+    )
 
     @property
     def flagged(self) -> bool:

@@ -1,20 +1,31 @@
-"""Taking a model folder in: draft, verify, run once, copy."""
+"""Taking a model folder in (draft, verify, run once, copy), and giving it a role."""
 
 import hashlib
 import json
 import shutil
+import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import yaml
+from clickhouse_connect.driver.client import Client
 
 from processors.evaluate.models import load_model
-from schemas.config import EvaluateConfig
+from schemas.config import Config, EvaluateConfig
+from schemas.deployments import Deployment, Deployments, load_deployments, save_deployments
+from schemas.evaluators import Evaluator
 from schemas.manifest import ManifestError, load_manifest
+from sql.client import connect
+from sql.tables import table
+from sql.times import day_of_ns
 
 MANIFEST = "manifest.yaml"
 _MAX_LENGTH = 256
+_DEPLOYMENTS = "genai_model_deployments"
+_OPEN_NS = 7_258_118_400_000_000_000
+"""2200-01-01: a period that has not ended."""
 _LABEL_TASKS = {
     "injection": ("injection", "jailbreak", "malicious", "unsafe_prompt"),
     "toxicity": ("toxic", "hate", "offensive", "insult"),
@@ -124,3 +135,99 @@ def _drafted_tasks(told: dict[str, Any]) -> dict[str, Any]:
     if task == "hallucination":
         entry["first"] = "evidence"  # the premise comes first in entailment models
     return {task: entry}
+
+
+def deploy_model(config: Config, folder: str, task: Evaluator, mode: str, sample: float) -> str:
+    """Change a folder's role for a task: ``active``, ``shadow`` or ``off``; its model version.
+
+    Periods of roles are written to ``genai_model_deployments`` first, then the file that workers
+    read. Raises :class:`ManifestError`, clickhouse-connect's errors, ``OSError``.
+    """
+    settings = config.evaluate
+    manifest = load_manifest(settings.models_dir / folder)
+    if task not in manifest.tasks:
+        there = ", ".join(manifest.tasks)
+        raise ManifestError(f"{folder} has no task {task}: there are {there}")
+    before = load_deployments(settings.deployments_file)
+    if mode == "off":
+        after = before.without(folder, task)
+    else:
+        entry = Deployment.model_validate(
+            {"folder": folder, "task": task, "mode": mode, "sample": sample}
+        )
+        after = before.changed(entry)
+    client = connect(config.clickhouse)
+    try:
+        record_roles(
+            client,
+            config,
+            _roles(settings, before, task),
+            _roles(settings, after, task),
+            task,
+            time.time_ns(),
+        )
+    finally:
+        client.close()
+    save_deployments(settings.deployments_file, after)
+    return manifest.model_version(task)
+
+
+def _roles(settings: EvaluateConfig, told: Deployments, task: Evaluator) -> dict[str, str]:
+    """Mode by model version of one task."""
+    entries = {one.folder: one.mode for one in told.deployments if one.task is task}
+    if "active" not in entries.values():
+        entries.setdefault(settings.model, "active")
+    return {
+        load_manifest(settings.models_dir / folder).model_version(task): mode
+        for folder, mode in entries.items()
+    }
+
+
+def record_roles(
+    client: Client,
+    config: Config,
+    before: Mapping[str, str],
+    after: Mapping[str, str],
+    task: Evaluator,
+    now_ns: int,
+) -> None:
+    """Close the periods of roles that ended and open those that began, for every tenant seen."""
+    stored = table(_DEPLOYMENTS)
+    seen = client.query("SELECT DISTINCT tenant FROM genai_operations").result_rows
+    tenants = sorted({config.tenant, *(str(tenant) for (tenant,) in seen)})
+    opened = {
+        (str(tenant), str(version)): int(from_ns)
+        for tenant, version, from_ns in client.query(
+            "SELECT tenant, model_version, toUnixTimestamp64Nano(max(from_time))"
+            " FROM genai_model_deployments FINAL WHERE evaluator = {task:String}"
+            " AND to_time > now64(9) GROUP BY tenant, model_version",
+            parameters={"task": task.value},
+        ).result_rows
+    }
+    rows = []
+    for tenant in tenants:
+
+        def period(version: str, mode: str, from_ns: int, to_ns: int, owner: str = tenant) -> None:
+            rows.append(
+                stored.row(
+                    {
+                        "tenant": owner,
+                        "evaluator": task.value,
+                        "model_version": version,
+                        "from_time": from_ns,
+                        "day": day_of_ns(from_ns),
+                        "revision": now_ns // 1_000_000,
+                        "mode": mode,
+                        "to_time": to_ns,
+                    }
+                )
+            )
+
+        for version, mode in before.items():
+            if after.get(version) != mode:
+                period(version, mode, opened.get((tenant, version), 0), now_ns)
+        for version, mode in after.items():
+            if before.get(version) != mode:
+                period(version, mode, now_ns, _OPEN_NS)
+    if rows:
+        client.insert(_DEPLOYMENTS, rows, column_names=list(stored.columns))

@@ -12,23 +12,17 @@ from dataclasses import dataclass
 
 from processors.batches import all_taken, read_batch
 from processors.evaluate.context import Prepared, prepare
-from processors.evaluate.engine import Engine
+from processors.evaluate.deployed import Deployed, DeployedModels
 from processors.evaluate.evaluators import Verdict
-from processors.evaluate.judge import TEXT_EVALUATORS, Judge
-from processors.evaluate.models import load_model
 from schemas.config import Config
-from schemas.evaluators import DETERMINISTIC_EVALUATORS, Evaluator, Reason
+from schemas.evaluators import Evaluator, Reason
 from schemas.identity import evaluation_revision, text_hash, trace_partition
-from schemas.manifest import ManifestError
 from schemas.metrics import EVALUATIONS as EVALUATIONS_METRIC
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, Message, Outputs, StageBase
 from schemas.records import Evaluation, Operation
 from schemas.topics import EVALUATIONS, OPERATIONS
 
-_RULES_MODEL = "redactor"
-_RULES_VERSION = "redactor-rules-1"
-"""Model version of pii and secrets: raise it when their rules or labels change."""
 _MAX_RERUNS = 2
 _REMEMBERED = 20_000
 """Operations remembered; one is about 1 kB."""
@@ -43,16 +37,6 @@ class Judged:
     fingerprint: int
     knowledge: int
     reruns: int = 0
-
-
-@dataclass(frozen=True, slots=True)
-class Versions:
-    """What an evaluator's rows say about who judged."""
-
-    model: str
-    model_version: str
-    threshold_version: str
-    cascade_stage: str
 
 
 class JudgedMemory:
@@ -111,39 +95,15 @@ class EvaluateStage(StageBase):
         self._outputs = outputs
         self._clock = clock
         self._memory = JudgedMemory()
-        self._judge: Judge | None = None
-        self._versions: dict[Evaluator, Versions] = {}
+        self._models = DeployedModels(config.evaluate)
 
     async def start(self) -> None:
-        """Load the model (seconds). ManifestError, DeviceError: the worker must not run."""
-        model = await asyncio.to_thread(load_model, self._config.evaluate)
-        missing = {*TEXT_EVALUATORS, Evaluator.HALLUCINATION} - model.manifest.tasks.keys()
-        if missing:
-            folder = self._config.evaluate.models_dir / self._config.evaluate.model
-            raise ManifestError(
-                f"{folder / 'manifest.yaml'}: tasks: none for {', '.join(sorted(missing))}"
-            )
-        manifest = model.manifest
-        for evaluator in Evaluator:
-            task = evaluator.value
-            self._versions[evaluator] = (
-                Versions(_RULES_MODEL, _RULES_VERSION, "", "rules")
-                if evaluator in DETERMINISTIC_EVALUATORS
-                else Versions(
-                    manifest.name,
-                    manifest.model_version(task),
-                    manifest.threshold_version(task),
-                    "model",
-                )
-            )
-        engine = Engine(model, self._config.evaluate)
-        engine.start()
-        self._judge = Judge(engine)
+        """Load the models (seconds). ManifestError, DeviceError: the worker must not run."""
+        await self._models.start()
 
     async def stop(self) -> None:
-        """Stop the engine's threads."""
-        if self._judge:
-            await self._judge.engine.close()
+        """Stop the engines' threads."""
+        await self._models.close()
 
     def forget(self, topic: str, partition: int) -> None:
         """The partition went to another worker, which will judge what it is told again."""
@@ -160,50 +120,68 @@ class EvaluateStage(StageBase):
         await all_taken([*letters, *judged])
 
     async def _evaluate(self, operation: Operation, partition: int) -> None:
-        """Judge one operation and emit its rows."""
-        started = self._clock.monotonic()
-        judge = self._running()
-        settings = self._config.evaluate
+        """Judge one operation and emit its rows, those of shadows last."""
+        async with self._models.use() as models:
+            await self._judged_by(models, operation, partition)
+
+    async def _judged_by(
+        self, models: Sequence[Deployed], operation: Operation, partition: int
+    ) -> None:
+        limit_chars = max(model.judge.engine.text_limit_chars for model in models)
         # In a thread: splitting and decoding tens of MB takes the better part of a second.
         prepared = await asyncio.to_thread(
-            prepare, operation, judge.engine.text_limit_chars, settings.max_pairs
+            prepare, operation, limit_chars, self._config.evaluate.max_pairs
         )
         key = (partition, operation.tenant, operation.trace_id, operation.span_id)
         due = self._memory.due(key, prepared)
         if not due:
             STAGE_RECORDS.labels("evaluate", "known").inc()
             return
-        verdicts = await judge.verdicts(operation, prepared, due)
+        active = [model for model in models if model.mode == "active"]
+        await all_taken(self._emitted(model, operation, prepared, due) for model in active)
+        STAGE_RECORDS.labels("evaluate", "judged").inc()
+        shadows = [
+            model
+            for model in models
+            if model.mode == "shadow" and model.takes(operation.trace_id, operation.span_id)
+        ]
+        await all_taken(self._emitted(model, operation, prepared, due) for model in shadows)
+        self._memory.note(key, prepared, due)
+
+    async def _emitted(
+        self, model: Deployed, operation: Operation, prepared: Prepared, due: Sequence[Evaluator]
+    ) -> None:
+        """Judge what is due of one model's evaluators; ends when the rows are durably taken."""
+        started = self._clock.monotonic()
+        evaluators = [evaluator for evaluator in due if evaluator in model.versions]
+        verdicts = await model.judge.verdicts(operation, prepared, evaluators)
         latency_ns = round((self._clock.monotonic() - started) * 1e9)
         target = trace_partition(
             operation.tenant, operation.trace_id, self._config.kafka.partitions
         )
         rows = [
-            self._row(operation, evaluator, prepared.knowledge[evaluator], verdict, latency_ns)
-            for evaluator in due
+            self._row(
+                operation, evaluator, model, prepared.knowledge[evaluator], verdict, latency_ns
+            )
+            for evaluator in evaluators
             for verdict in verdicts[evaluator]
         ]
         await all_taken(self._outputs.emit(EVALUATIONS.name, target, row) for row in rows)
-        for row in rows:
-            EVALUATIONS_METRIC.labels(str(row.evaluator), row.state.value).inc()
-        STAGE_RECORDS.labels("evaluate", "judged").inc()
-        self._memory.note(key, prepared, due)
-
-    def _running(self) -> Judge:
-        if self._judge is None:
-            raise RuntimeError("the stage was not started")
-        return self._judge
+        if model.mode == "active":
+            for row in rows:
+                EVALUATIONS_METRIC.labels(str(row.evaluator), row.state.value).inc()
 
     def _row(
         self,
         operation: Operation,
         evaluator: Evaluator,
+        model: Deployed,
         knowledge: int,
         verdict: Verdict,
         latency_ns: int,
     ) -> Evaluation:
         """The verdict with identity, versions, times and what rules group by."""
-        versions = self._versions[evaluator]
+        versions = model.versions[evaluator]
         now_ns = self._clock.time_ns()
         call = operation.call
         return Evaluation(
@@ -233,4 +211,5 @@ class EvaluateStage(StageBase):
             environment=call.environment,
             kind=call.kind,
             model=call.response_model or call.request_model,
+            mode=model.mode,
         )

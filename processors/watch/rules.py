@@ -43,6 +43,7 @@ def hits(rule: Rule, row: Evaluation) -> bool:
         or row.target is not Target.OPERATION
         or row.state is not State.OK
         or row.source != "ours"
+        or row.mode != "active"
         or row.score is None
     ):
         return False

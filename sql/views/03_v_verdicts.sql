@@ -31,7 +31,7 @@ LEFT ANY JOIN
   FROM genai_model_deployments FINAL
   GROUP BY tenant, evaluator, model_version
 ) AS p ON e.tenant = p.tenant AND e.evaluator = p.evaluator AND e.model_version = p.model_version
-WHERE d.duplicate_of = '' AND e.source = 'ours'
+WHERE d.duplicate_of = '' AND e.source = 'ours' AND e.mode != 'shadow'
   AND (empty(p.periods) OR arrayExists(
     x -> x.1 = 'active' AND x.2 <= e.span_end AND e.span_end < x.3, p.periods))
 SETTINGS do_not_merge_across_partitions_select_final = 1, join_use_nulls = 0;

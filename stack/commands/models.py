@@ -148,3 +148,29 @@ def models_add(
         added = add_model(load_config().evaluate, folder, name)
     console.print(f"{added.folder}: {', '.join(added.tasks)} on {added.device}", highlight=False)
     console.print(f"use it: STREAMGAUGE_EVALUATE__MODEL={added.folder.name}", highlight=False)
+
+
+@models_app.command("deploy")
+def models_deploy(
+    name: Annotated[str, typer.Argument(help="FOLDER/TASK", show_default=False)],
+    mode: Annotated[str, typer.Option(help="active, shadow or off")] = "shadow",
+    sample: Annotated[float, typer.Option(help="share of calls that a shadow judges")] = 1.0,
+) -> None:
+    """Give a model a role for a task; running workers take it up within seconds.
+
+    The active model's verdicts show and alert. A shadow's are stored beside them and compared
+    (v_evaluator_agreement, v_compare). off ends the role; without any active model the configured
+    one judges.
+    """
+    from schemas.evaluators import Evaluator
+    from stack.models import deploy_model
+
+    config = load_config()
+    with one_line_errors("models deploy"):
+        folder, _, task = name.rpartition("/")
+        if mode not in ("active", "shadow", "off"):
+            raise ValueError("--mode: active, shadow or off")
+        if not folder or task not in list(Evaluator):
+            raise ValueError(f"{name}: FOLDER/TASK is needed, for example starter/injection")
+        version = deploy_model(config, folder, Evaluator(task), mode, sample)
+    console.print(f"{version}: {mode}", highlight=False)

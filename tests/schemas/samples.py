@@ -132,6 +132,7 @@ EVALUATION = Evaluation(
     reported_score=4.5,
     reported_label="relevant",
     response_id="resp-1",
+    mode="shadow",
 )
 SAMPLES: dict[str, Record] = {
     "fragment": Fragment(
