@@ -7,9 +7,9 @@ levels). Secrets come from environment or files only and are hidden when printed
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -232,18 +232,49 @@ class WatchConfig(Section):
 class WebhookReceiver(Section):
     """A webhook that takes Alertmanager's v4 shape, signed as Standard Webhooks 1.0."""
 
+    type: Literal["webhook"] = "webhook"
     name: str = Field(description="label of metrics and logs")
     url: str
     secret_file: Path | None = Field(default=None, description="whsec_... key; unsigned without it")
     timeout_s: float = Field(default=15.0, description="of one attempt")
 
 
+class AlertmanagerReceiver(Section):
+    """An Alertmanager, or a cluster of them: it groups, silences and routes."""
+
+    type: Literal["alertmanager"]
+    name: str = Field(description="label of metrics and logs")
+    urls: list[str] = Field(
+        min_length=1, description="base URL of every peer, never of a balancer before them"
+    )
+    authorization_file: Path | None = Field(
+        default=None, description="file with the Authorization header's value, such as Bearer ..."
+    )
+    timeout_s: float = Field(default=15.0, description="of one attempt")
+    repeat_s: float = Field(
+        default=60.0,
+        gt=0,
+        description="between repetitions of open alerts; after four missed ones an alert ends",
+    )
+
+
+def _receiver_type(receiver: object) -> str:
+    if isinstance(receiver, dict):
+        return str(receiver.get("type", "webhook"))
+    return str(getattr(receiver, "type", "webhook"))
+
+
+Receiver = Annotated[
+    Annotated[WebhookReceiver, Tag("webhook")]
+    | Annotated[AlertmanagerReceiver, Tag("alertmanager")],
+    Discriminator(_receiver_type),
+]
+
+
 class NotifyConfig(Section):
     """Where alerts go."""
 
-    receivers: list[WebhookReceiver] = Field(
-        default_factory=list, description="each gets every alert"
-    )
+    receivers: list[Receiver] = Field(default_factory=list, description="each gets every alert")
 
 
 class Config(BaseSettings):

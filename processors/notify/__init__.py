@@ -1,5 +1,6 @@
-"""The ``notify`` stage: alert transitions in, webhooks out.
+"""The ``notify`` stage: alert transitions in, posts to receivers out.
 
-Read in this order: ``stage.py`` (messages, order, dead letters), ``webhook.py`` (one receiver),
-``alertmanager.py`` (the body), ``signature.py`` (Standard Webhooks).
+Read in this order: ``stage.py`` (messages, order, dead letters), ``webhook.py`` and
+``alertmanager.py`` (a receiver each), ``repetition.py`` (what Alertmanagers hear again),
+``encoding.py`` (the bodies), ``signature.py`` (Standard Webhooks), ``posting.py`` (HTTP).
 """
