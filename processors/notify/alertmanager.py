@@ -40,34 +40,48 @@ class AlertmanagerSender:
         authorization = secret_text(SecretStr(""), receiver.authorization_file, key)
         self._headers = {"Authorization": authorization} if authorization else {}
         self._channel = Channel(receiver.name, receiver.timeout_s, clock)
+        self._posts: set[asyncio.Task[Answer]] = set()
 
     async def close(self) -> None:
-        """Close connections."""
+        """Give up what is under way and close connections."""
+        for post in self._posts:
+            post.cancel()
         await self._channel.close()
 
     async def deliver(self, transition: AlertTransition) -> None:
         """Ends once a peer took it. Raises ``PoisonError`` if every peer refuses it for good."""
 
         async def attempt() -> Answer:
-            return _together(await self._to_every_peer([transition]))
+            return await self._first_success(self._to_every_peer([transition]))
 
         await self._channel.until_taken(attempt)
 
     async def repeat(self, transitions: Sequence[AlertTransition]) -> None:
         """Tell every peer once more; what fails is told with the next repetition."""
         for start in range(0, len(transitions), ALERTS_PER_REQUEST):
-            answers = await self._to_every_peer(transitions[start : start + ALERTS_PER_REQUEST])
-            for answer in answers:
+            posts = self._to_every_peer(transitions[start : start + ALERTS_PER_REQUEST])
+            for answer in await asyncio.gather(*posts):
                 outcome = "repeated" if answer.delivered else "not_repeated"
                 NOTIFICATIONS.labels(self.name, outcome).inc()
 
-    async def _to_every_peer(self, transitions: Sequence[AlertTransition]) -> list[Answer]:
+    def _to_every_peer(self, transitions: Sequence[AlertTransition]) -> list[asyncio.Task[Answer]]:
         until_ns = self._clock.time_ns() + round(MISSED_REPETITIONS * self.repeat_s * NS_PER_S)
         body = api_body([api_alert(transition, until_ns) for transition in transitions])
-        posts = (self._channel.post(url, body, self._headers) for url in self._urls)
-        return await asyncio.gather(*posts)
+        posts = [
+            asyncio.create_task(self._channel.post(url, body, self._headers)) for url in self._urls
+        ]
+        for post in posts:
+            self._posts.add(post)
+            post.add_done_callback(self._posts.discard)
+        return posts
 
-
-def _together(answers: Sequence[Answer]) -> Answer:
-    """One peer's success is enough; short of it, any peer that may yet take it is tried again."""
-    return min(answers, key=lambda answer: (not answer.delivered, answer.refused))
+    async def _first_success(self, posts: Sequence[asyncio.Task[Answer]]) -> Answer:
+        """The first success; a slower peer's post goes on by itself. Short of one, an answer that
+        says to try again before one that refuses."""
+        failed = Answer("refused")
+        for post in asyncio.as_completed(posts):
+            answer = await post
+            if answer.delivered:
+                return answer
+            failed = failed if answer.refused else answer
+        return failed
