@@ -258,6 +258,27 @@ class AlertmanagerReceiver(Section):
     )
 
 
+class PagerDutyReceiver(Section):
+    """A PagerDuty service, by an Events API v2 integration: incidents open and resolve."""
+
+    type: Literal["pagerduty"]
+    name: str = Field(description="label of metrics and logs")
+    routing_key_file: Path = Field(description="file with the integration's key")
+    url: str = Field(
+        default="https://events.pagerduty.com/v2/enqueue", description="of the EU: events.eu...."
+    )
+    timeout_s: float = Field(default=15.0, description="of one attempt")
+
+
+class SlackReceiver(Section):
+    """A Slack channel, by an incoming webhook."""
+
+    type: Literal["slack"]
+    name: str = Field(description="label of metrics and logs")
+    url_file: Path = Field(description="file with the webhook's URL, which is a secret")
+    timeout_s: float = Field(default=15.0, description="of one attempt")
+
+
 def _receiver_type(receiver: object) -> str:
     if isinstance(receiver, dict):
         return str(receiver.get("type", "webhook"))
@@ -266,7 +287,9 @@ def _receiver_type(receiver: object) -> str:
 
 Receiver = Annotated[
     Annotated[WebhookReceiver, Tag("webhook")]
-    | Annotated[AlertmanagerReceiver, Tag("alertmanager")],
+    | Annotated[AlertmanagerReceiver, Tag("alertmanager")]
+    | Annotated[PagerDutyReceiver, Tag("pagerduty")]
+    | Annotated[SlackReceiver, Tag("slack")],
     Discriminator(_receiver_type),
 ]
 

@@ -23,7 +23,8 @@ from pydantic import (
 
 from schemas.evaluators import Evaluator
 
-CONDITIONS = ("evaluation", "expr")
+TAGS = {"evaluation": "signals", "expr": "query"}
+"""The kinds of rules by the key that says when."""
 _UNIT_S = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
 _DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
@@ -116,16 +117,16 @@ class QueryRule(_Rule):
 def _condition(rule: Any) -> str:
     """Which kind of rule a mapping is; raises ``ValueError`` unless it has one condition."""
     if not isinstance(rule, dict):
-        return CONDITIONS[0]
-    given = [name for name in CONDITIONS if name in rule]
+        return TAGS["evaluation"]
+    given = [tag for key, tag in TAGS.items() if key in rule]
     if len(given) != 1:
         named = f"rule {rule.get('alert', '?')}"
-        raise ValueError(f"{named}: exactly one of {', '.join(CONDITIONS)} is needed")
+        raise ValueError(f"{named}: exactly one of {', '.join(TAGS)} is needed")
     return given[0]
 
 
 Rule = Annotated[
-    Annotated[SignalRule, Tag("evaluation")] | Annotated[QueryRule, Tag("expr")],
+    Annotated[SignalRule, Tag(TAGS["evaluation"])] | Annotated[QueryRule, Tag(TAGS["expr"])],
     Discriminator(_condition),
 ]
 

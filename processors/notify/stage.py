@@ -18,9 +18,18 @@ from collections.abc import Awaitable
 
 from processors.batches import all_taken, read_batch, readable_records
 from processors.notify.alertmanager import AlertmanagerSender
+from processors.notify.pagerduty import PagerDutySender
 from processors.notify.repetition import Repetition
+from processors.notify.slack import SlackSender
 from processors.notify.webhook import WebhookSender
-from schemas.config import AlertmanagerReceiver, Config, Receiver
+from schemas.config import (
+    AlertmanagerReceiver,
+    Config,
+    PagerDutyReceiver,
+    Receiver,
+    SlackReceiver,
+    WebhookReceiver,
+)
 from schemas.metrics import DEAD_LETTERS
 from schemas.protocols import (
     Clock,
@@ -49,7 +58,7 @@ DELIVERED_IDS_MAX = 50_000
 """Transition ids per receiver remembered as delivered; older ones may be delivered twice."""
 
 
-Sender = WebhookSender | AlertmanagerSender
+Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender
 
 
 class NotifyStage(StageBase):
@@ -133,9 +142,15 @@ class NotifyStage(StageBase):
         await asyncio.gather(*(sender.close() for sender in self._senders))
 
     def _sender(self, receiver: Receiver) -> Sender:
-        if isinstance(receiver, AlertmanagerReceiver):
-            return AlertmanagerSender(receiver, self._clock)
-        return WebhookSender(receiver, self._clock)
+        match receiver:
+            case AlertmanagerReceiver():
+                return AlertmanagerSender(receiver, self._clock)
+            case PagerDutyReceiver():
+                return PagerDutySender(receiver, self._clock)
+            case SlackReceiver():
+                return SlackSender(receiver, self._clock)
+            case WebhookReceiver():
+                return WebhookSender(receiver, self._clock)
 
     def _queue(
         self, sender: Sender, transition: AlertTransition, message: Message

@@ -113,10 +113,10 @@ def test_a_query_rule_is_read_with_prometheus_durations(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("for: 1h30m", "for: 90", "rules.0.expr.for"),
+        ("for: 1h30m", "for: 90", "rules.0.query.for"),
         ("for: 1h30m", "for: soon", "a duration is digits and units"),
         ("interval: 30s", "interval: 0s", "greater than or equal to 1"),
-        ("interval: 30s", "intervall: 30s", "rules.0.expr.intervall"),
+        ("interval: 30s", "intervall: 30s", "rules.0.query.intervall"),
         ("{at:DateTime}", "today()", "expr must read {at:DateTime}"),
         ("for: 1h30m", "evaluation: {evaluator: injection}", "rule ErrorRate: exactly one of"),
         ("{region}", "{region.x}", "unknown placeholder"),
