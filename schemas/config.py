@@ -9,13 +9,24 @@ import os
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, SecretStr, Tag, model_validator
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Discriminator,
+    Field,
+    SecretStr,
+    Tag,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
     SettingsConfigDict,
     YamlConfigSettingsSource,
 )
+
+from schemas.matchers import checked_matcher
 
 MIB = 1 << 20
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
@@ -229,28 +240,33 @@ class WatchConfig(Section):
     )
 
 
-class WebhookReceiver(Section):
-    """A webhook that takes Alertmanager's v4 shape, signed as Standard Webhooks 1.0."""
-
-    type: Literal["webhook"] = "webhook"
+class _ReceiverSection(Section):
     name: str = Field(description="label of metrics and logs")
-    url: str
-    secret_file: Path | None = Field(default=None, description="whsec_... key; unsigned without it")
+    matchers: list[Annotated[str, AfterValidator(checked_matcher)]] = Field(
+        default_factory=list,
+        description='takes only alerts whose labels meet all, such as severity="page"',
+    )
     timeout_s: float = Field(default=15.0, description="of one attempt")
 
 
-class AlertmanagerReceiver(Section):
+class WebhookReceiver(_ReceiverSection):
+    """A webhook that takes Alertmanager's v4 shape, signed as Standard Webhooks 1.0."""
+
+    type: Literal["webhook"] = "webhook"
+    url: str
+    secret_file: Path | None = Field(default=None, description="whsec_... key; unsigned without it")
+
+
+class AlertmanagerReceiver(_ReceiverSection):
     """An Alertmanager, or a cluster of them: it groups, silences and routes."""
 
     type: Literal["alertmanager"]
-    name: str = Field(description="label of metrics and logs")
     urls: list[str] = Field(
         min_length=1, description="base URL of every peer, never of a balancer before them"
     )
     authorization_file: Path | None = Field(
         default=None, description="file with the Authorization header's value, such as Bearer ..."
     )
-    timeout_s: float = Field(default=15.0, description="of one attempt")
     repeat_s: float = Field(
         default=60.0,
         gt=0,
@@ -258,25 +274,21 @@ class AlertmanagerReceiver(Section):
     )
 
 
-class PagerDutyReceiver(Section):
+class PagerDutyReceiver(_ReceiverSection):
     """A PagerDuty service, by an Events API v2 integration: incidents open and resolve."""
 
     type: Literal["pagerduty"]
-    name: str = Field(description="label of metrics and logs")
     routing_key_file: Path = Field(description="file with the integration's key")
     url: str = Field(
         default="https://events.pagerduty.com/v2/enqueue", description="of the EU: events.eu...."
     )
-    timeout_s: float = Field(default=15.0, description="of one attempt")
 
 
-class SlackReceiver(Section):
+class SlackReceiver(_ReceiverSection):
     """A Slack channel, by an incoming webhook."""
 
     type: Literal["slack"]
-    name: str = Field(description="label of metrics and logs")
     url_file: Path = Field(description="file with the webhook's URL, which is a secret")
-    timeout_s: float = Field(default=15.0, description="of one attempt")
 
 
 def _receiver_type(receiver: object) -> str:
@@ -297,7 +309,9 @@ Receiver = Annotated[
 class NotifyConfig(Section):
     """Where alerts go."""
 
-    receivers: list[Receiver] = Field(default_factory=list, description="each gets every alert")
+    receivers: list[Receiver] = Field(
+        default_factory=list, description="each gets every alert that its matchers take"
+    )
 
 
 class Config(BaseSettings):

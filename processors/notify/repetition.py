@@ -6,7 +6,7 @@ of. Memory is bounded: beyond :data:`ALERTS_MAX` the oldest are no longer repeat
 
 import logging
 from collections import OrderedDict, defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
 from schemas.protocols import Clock
@@ -62,11 +62,11 @@ class Repetition:
                     del newest[mark]
         return [transition for newest in self._newest.values() for transition in newest.values()]
 
-    async def run(self, sender: RepeatingSender) -> None:
-        """Repeat to one receiver, for ever."""
+    async def run(self, sender: RepeatingSender, takes: Callable[[AlertTransition], bool]) -> None:
+        """Repeat to one receiver what it takes, for ever."""
         while True:
             await self._clock.sleep(sender.repeat_s)
-            if current := self.current():
+            if current := list(filter(takes, self.current())):
                 await sender.repeat(current)
 
 

@@ -1,11 +1,12 @@
 """The ``notify`` stage: delivers alert transitions to every configured receiver.
 
-A message is done when every receiver took every transition of it, so the committed offset is the
-record of delivery. Receivers do not wait for each other, and a receiver gets the transitions of
-one alert in order: resolved never before firing. A transition that a receiver refuses for good
-becomes a dead letter of its own. A crash between a receiver's 2xx and the commit delivers again,
-under the same ``webhook-id``; ids known to be delivered, here or by the worker before, are not
-sent again. Alertmanagers forget what they do not hear of, so they hear of it again and again.
+A message is done when every receiver took every transition that its matchers let through, so the
+committed offset is the record of delivery. Receivers do not wait for each other, and a receiver
+gets the transitions of one alert in order: resolved never before firing. A transition that a
+receiver refuses for good becomes a dead letter of its own. A crash between a receiver's 2xx and
+the commit delivers again, under the same ``webhook-id``; ids known to be delivered, here or by the
+worker before, are not sent again. Alertmanagers forget what they do not hear of, so they hear of it
+again and again.
 
 On failure: a dead receiver holds this stage's offsets back and nothing else; a value that is no
 batch raises ``PoisonError``; a bad key file or URL stops the worker at start.
@@ -15,6 +16,7 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 from processors.batches import all_taken, read_batch, readable_records
 from processors.notify.alertmanager import AlertmanagerSender
@@ -30,6 +32,7 @@ from schemas.config import (
     SlackReceiver,
     WebhookReceiver,
 )
+from schemas.matchers import Matcher, parse
 from schemas.metrics import DEAD_LETTERS
 from schemas.protocols import (
     Clock,
@@ -61,6 +64,19 @@ DELIVERED_IDS_MAX = 50_000
 Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender
 
 
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A receiver and what it takes."""
+
+    sender: Sender
+    matchers: tuple[Matcher, ...]
+
+    def takes(self, transition: AlertTransition) -> bool:
+        """Whether every matcher holds; ``tenant`` is matched like a label."""
+        labels = {**transition.labels, "tenant": transition.tenant}
+        return all(matcher.holds(labels) for matcher in self.matchers)
+
+
 class NotifyStage(StageBase):
     """Transitions in, posts to receivers out."""
 
@@ -78,7 +94,7 @@ class NotifyStage(StageBase):
         self._config = config.notify
         self._outputs = outputs
         self._clock = clock
-        self._senders: tuple[Sender, ...] = ()
+        self._routes: tuple[Route, ...] = ()
         self._repetition = Repetition(clock)
         self._repeating: list[asyncio.Task[None]] = []
         self._delivered: OrderedDict[tuple[str, str], None] = OrderedDict()
@@ -89,13 +105,16 @@ class NotifyStage(StageBase):
 
     async def start(self) -> None:
         """Open the receivers. Raises ``ReceiverError`` or a secret file's error, with the field."""
-        self._senders = tuple(self._sender(receiver) for receiver in self._config.receivers)
-        if not self._senders:
+        self._routes = tuple(
+            Route(self._sender(receiver), tuple(map(parse, receiver.matchers)))
+            for receiver in self._config.receivers
+        )
+        if not self._routes:
             logger.warning("no alert receivers are configured (notify.receivers)")
         self._repeating = [
-            asyncio.create_task(self._repetition.run(sender))
-            for sender in self._senders
-            if isinstance(sender, AlertmanagerSender)
+            asyncio.create_task(self._repetition.run(route.sender, route.takes))
+            for route in self._routes
+            if isinstance(route.sender, AlertmanagerSender)
         ]
 
     def recall(self, message: Message) -> None:
@@ -119,9 +138,10 @@ class NotifyStage(StageBase):
         )
         self._repetition.note(message.partition, transitions)
         waits = [
-            self._queue(sender, transition, message)
-            for sender in self._senders
+            self._queue(route.sender, transition, message)
+            for route in self._routes
             for transition in transitions
+            if route.takes(transition)
         ]
         try:
             await all_taken([*letters, *waits])
@@ -139,7 +159,7 @@ class NotifyStage(StageBase):
         self._stopped = True
         for task in (*self._tasks, *self._repeating):
             task.cancel()
-        await asyncio.gather(*(sender.close() for sender in self._senders))
+        await asyncio.gather(*(route.sender.close() for route in self._routes))
 
     def _sender(self, receiver: Receiver) -> Sender:
         match receiver:
