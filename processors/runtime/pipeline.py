@@ -29,7 +29,7 @@ from schemas.protocols import (
     RetryableError,
     Stage,
 )
-from schemas.topics import OTLP_SPANS_GATEWAY, TENANT_HEADER
+from schemas.topics import GATEWAY_TOPICS, TENANT_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -349,7 +349,7 @@ class Pipeline:
 
     def _letter(self, message: Message, poison: PoisonError, backoff: Backoff) -> DeadLetter:
         metrics.DEAD_LETTERS.labels(self._stage.name, poison.reason).inc()
-        tenant = message.header(TENANT_HEADER) if message.topic == OTLP_SPANS_GATEWAY.name else None
+        tenant = message.header(TENANT_HEADER) if message.topic in GATEWAY_TOPICS else None
         return DeadLetter(
             origin=message,
             stage=self._stage.name,

@@ -1,4 +1,4 @@
-"""Reading partitions without joining a group: bounds, ends, times and records.
+"""Reading topics without joining a group: partitions, bounds, times and records.
 
 Nothing here commits or moves an offset of a group. The embedded broker answers some questions in
 ways of its own; each function says which.
@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
 
 from ingest.kafka import kafka_options
 from processors.runtime.producer import RECORD_OVERHEAD_BYTES
@@ -39,6 +40,25 @@ async def group_less_consumer(kafka: KafkaConfig) -> AsyncIterator[AIOKafkaConsu
         yield consumer
     finally:
         await consumer.stop()
+
+
+async def partitions_of(kafka: KafkaConfig, topics: Iterable[str]) -> dict[str, list[int]]:
+    """Partition numbers of those topics that exist, by name.
+
+    A broker may create a topic by being asked about it: it is asked about existing ones only.
+    Raises ``KafkaError`` or ``OSError`` if no broker answers.
+    """
+    admin = AIOKafkaAdminClient(**kafka_options(kafka))
+    try:
+        await admin.start()
+        known = set(await admin.list_topics())
+        described = await admin.describe_topics([name for name in topics if name in known])
+    finally:
+        await admin.close()
+    return {
+        entry["topic"]: sorted(part["partition"] for part in entry["partitions"])
+        for entry in described
+    }
 
 
 async def first_offsets_since(

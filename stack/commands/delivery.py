@@ -1,11 +1,13 @@
 """Commands about delivery: is anything lost, doubled, dead?"""
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, load_config, one_line_errors
+from stack.commands.common import app, console, errors, load_config, one_line_errors
 
 
 @app.command()
@@ -35,3 +37,55 @@ def verify(
             console.print(f"  {name}: {item}", highlight=False, markup=False)
     console.print(report.summary(), highlight=False)
     raise typer.Exit(0 if report.clean else 1)
+
+
+@app.command()
+def replay(  # noqa: PLR0917 - a command's options
+    reason: Annotated[str, typer.Option(help="dead letters of this reason")] = "",
+    stage: Annotated[str, typer.Option(help="of this stage")] = "",
+    topic: Annotated[str, typer.Option(help="of this topic; with --from a raw topic itself")] = "",
+    tenant: Annotated[str, typer.Option(help="of this tenant")] = "",
+    since: Annotated[str, typer.Option(help="letters that are not older: 2h, or a time")] = "",
+    until: Annotated[str, typer.Option(help="letters that are older: 5m, or a time")] = "",
+    from_: Annotated[
+        str, typer.Option("--from", help="instead of dead letters a range of --topic, from here on")
+    ] = "",
+    to: Annotated[str, typer.Option(help="end of that range; default: now")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="most messages, the oldest; 0 is all")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="count, send nothing")] = False,
+) -> None:
+    """Send dead letters, or a time range of a raw topic, to their topic again.
+
+    The original bytes and key go back; rows replace themselves, so what was stored already stays
+    as it is. What is not mended dies again, and many deaths in a row stop a worker: try with
+    --limit 10 first. Exit status 1 if something could not be sent, 2 if Kafka cannot be reached.
+    """
+    from stack.replay.command import RANGE_TOPICS, RangeRequest, Replay, show
+    from stack.replay.letters import LetterFilter
+    from stack.times import moment_ms
+
+    now_ms = time.time_ns() // 1_000_000
+
+    def moment(option: str, text: str) -> int | None:
+        return moment_ms(text, now_ms, option) if text else None
+
+    run = Replay(load_config(), errors, limit=limit, dry_run=dry_run)
+    with one_line_errors("replay", unreachable=2):
+        from_ms, to_ms = moment("--from", from_), moment("--to", to)
+        if from_ms is None:
+            if to:
+                raise ValueError("--to belongs to --from; for dead letters say --since, --until")
+            wanted = LetterFilter(
+                reason, stage, topic, tenant, moment("--since", since), moment("--until", until)
+            )
+            outcome = asyncio.run(run.letters(wanted))
+        else:
+            if topic not in RANGE_TOPICS or reason or stage or since or until:
+                raise ValueError(
+                    f"--from goes with --topic, one of {', '.join(RANGE_TOPICS)}, and with --to, "
+                    "--tenant, --limit"
+                )
+            request = RangeRequest(topic, from_ms, now_ms if to_ms is None else to_ms, tenant)
+            outcome = asyncio.run(run.time_range(request))
+    show(outcome, console, dry_run=dry_run)
+    raise typer.Exit(1 if outcome.sent.refused else 0)
