@@ -1,4 +1,9 @@
-"""Text that senders chose, made harmless for a terminal."""
+"""Text for terminals: what senders chose made harmless, numbers with their noun."""
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 message``, ``2,000 messages``."""
+    return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
 def printable(text: str, most_chars: int = 60) -> str:

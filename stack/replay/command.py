@@ -20,7 +20,7 @@ from processors.runtime.reading import group_less_consumer, partitions_of
 from schemas.config import Config
 from schemas.protocols import Message
 from schemas.topics import DEAD_LETTERS, RAW_LOGS, RAW_SPANS, TOPICS
-from stack.printable import printable
+from stack.printable import counted, printable
 from stack.replay.letters import LetterFilter, LetterScan
 from stack.replay.ranges import RangeReader
 from stack.replay.resend import Resend, Sent, Step, chosen_messages, send_all
@@ -68,7 +68,9 @@ class Replay:
                 plan = await LetterScan(consumer, partitions, wanted).plan(self._limit, step)
             outcome = Outcome(Sent(refused=plan.refused))
             if plan.repeats:
-                outcome.notes.append(f"{plan.repeats} letters of the same bytes are sent once")
+                outcome.notes.append(
+                    f"{counted(plan.repeats, 'letter')} of the same bytes as another: sent once"
+                )
             if plan.beyond_limit:
                 outcome.notes.append(f"{plan.beyond_limit} more than --limit {self._limit}")
             if plan.first_ms is not None:
@@ -100,7 +102,9 @@ class Replay:
                 else:
                     await self._send(reader.messages(step), outcome.sent, lambda _: None)
         if reader.copies:
-            outcome.notes.append(f"{reader.copies} messages of earlier replays were left out")
+            outcome.notes.append(
+                f"{counted(reader.copies, 'message')} of earlier replays were left out"
+            )
         if reader.first_ms is not None:
             outcome.notes.append(f"messages before {clock_time(reader.first_ms)} have expired")
         return outcome
@@ -148,7 +152,7 @@ def show(outcome: Outcome, screen: Console, *, dry_run: bool) -> None:
         table.add_row(printable(reason), printable(topic), f"{count:,}")
     if outcome.sent.sent:
         screen.print(table)
-    total = f"{outcome.sent.sent.total():,} messages"
+    total = counted(outcome.sent.sent.total(), "message")
     told = [f"{total} would be sent; nothing was" if dry_run else f"{total} sent"]
     told += [
         f"not replayable: {count:,} ({printable(why, 120)})"
