@@ -63,7 +63,9 @@ def one_line_errors(part: str, status: int = 1, unreachable: int | None = None) 
         yield
     except (ManifestError, RuleError, KafkaError, ClickHouseError, ValueError, OSError) as error:
         errors.print(f"{part}: {error}", style="red", markup=False, highlight=False)
-        if unreachable is not None and isinstance(error, (KafkaError, OSError)):
+        # A ClickHouse error with a code is an answer; one without is the lack of it.
+        answered = isinstance(error, ValueError) or getattr(error, "code", None) is not None
+        if unreachable is not None and not answered:
             status = unreachable
         raise typer.Exit(status) from None
 

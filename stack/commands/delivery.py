@@ -40,6 +40,45 @@ def verify(
 
 
 @app.command()
+def ledger(
+    since: Annotated[str, typer.Option(help="messages that are not older: 2h, or a time")] = "1d",
+    gateway: Annotated[
+        str, typer.Option(help="metrics URL of the gateway; default: the configured one")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Show the books: raw messages and items by tenant, topic and stage, and if they balance.
+
+    They balance if every message that traces and operations have acknowledged has its row, items in
+    = out + filtered + dead in each, both counted the same spans, and each message with dead items
+    has a dead letter. What Kafka says is on its way is in flight and no fault.
+    Exit status 0 balanced, 1 not, 2 Kafka or ClickHouse cannot be reached.
+    """
+    import orjson
+
+    from sql.client import connect
+    from stack.ledger.books import read_ledger
+    from stack.ledger.gateway import read_gateway
+    from stack.ledger.positions import read_positions
+    from stack.ledger.screen import show
+    from stack.times import moment_ms
+
+    config = load_config()
+    runtime = config.runtime
+    with one_line_errors("ledger", unreachable=2):
+        since_ms = moment_ms(since, time.time_ns() // 1_000_000, "--since")
+        positions = asyncio.run(read_positions(config, since_ms))
+        found = read_ledger(connect(config.clickhouse), positions)
+        url = gateway or f"http://{runtime.metrics_host}:{runtime.metrics_base_port}"
+        found.gateway = asyncio.run(read_gateway(url))
+    if json:
+        typer.echo(orjson.dumps(found.as_json()))
+    else:
+        show(found, console)
+    raise typer.Exit(0 if found.balanced else 1)
+
+
+@app.command()
 def replay(  # noqa: PLR0917 - a command's options
     reason: Annotated[str, typer.Option(help="dead letters of this reason")] = "",
     stage: Annotated[str, typer.Option(help="of this stage")] = "",
