@@ -10,14 +10,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
 from aiokafka.errors import KafkaError
 
-from ingest.kafka import kafka_options
 from processors.runtime.backoff import Backoff
 from processors.runtime.producer import HOPELESS
 from processors.runtime.reading import (
     bounds,
+    committed_offsets,
     ends,
     first_offsets_since,
     group_less_consumer,
@@ -99,13 +98,7 @@ class KafkaHistory:
         wanted = [TopicPartition(*key) for key in partitions]
         if not wanted:
             return {}
-        admin = AIOKafkaAdminClient(**kafka_options(self._config.kafka))
-        try:
-            await admin.start()
-            found = await admin.list_consumer_group_offsets(group, partitions=wanted)
-        finally:
-            await admin.close()
-        offsets = {tp: entry.offset for tp, entry in found.items() if entry.offset >= 0}
+        offsets = await committed_offsets(self._config.kafka, group, wanted)
         unknown = [tp for tp in wanted if tp not in offsets]
         if unknown:
             async with self._consumer(unknown[0]) as consumer:

@@ -22,10 +22,13 @@ READ_STALL_S = 10.0
 
 
 @asynccontextmanager
-async def group_less_consumer(kafka: KafkaConfig) -> AsyncIterator[AIOKafkaConsumer]:
+async def group_less_consumer(
+    kafka: KafkaConfig, fetch_bytes: int | None = None
+) -> AsyncIterator[AIOKafkaConsumer]:
     """A started consumer of no group, with nothing assigned; stopped at the end.
 
-    Raises ``KafkaError`` or ``OSError`` if no broker answers.
+    ``fetch_bytes`` is for whoever wants few messages of many partitions; a message that is larger
+    comes all the same. Raises ``KafkaError`` or ``OSError`` if no broker answers.
     """
     consumer = AIOKafkaConsumer(
         **kafka_options(kafka),
@@ -33,7 +36,7 @@ async def group_less_consumer(kafka: KafkaConfig) -> AsyncIterator[AIOKafkaConsu
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=FETCH_WAIT_MS,
-        max_partition_fetch_bytes=kafka.max_message_bytes + RECORD_OVERHEAD_BYTES,
+        max_partition_fetch_bytes=fetch_bytes or kafka.max_message_bytes + RECORD_OVERHEAD_BYTES,
     )
     try:
         await consumer.start()
@@ -59,6 +62,22 @@ async def partitions_of(kafka: KafkaConfig, topics: Iterable[str]) -> dict[str, 
         entry["topic"]: sorted(part["partition"] for part in entry["partitions"])
         for entry in described
     }
+
+
+async def committed_offsets(
+    kafka: KafkaConfig, group: str, partitions: list[TopicPartition]
+) -> dict[TopicPartition, int]:
+    """The group's committed offsets; absent where it has none.
+
+    Raises ``KafkaError`` or ``OSError`` if no broker answers.
+    """
+    admin = AIOKafkaAdminClient(**kafka_options(kafka))
+    try:
+        await admin.start()
+        found = await admin.list_consumer_group_offsets(group, partitions=partitions)
+    finally:
+        await admin.close()
+    return {tp: int(entry.offset) for tp, entry in found.items() if entry.offset >= 0}
 
 
 async def first_offsets_since(
