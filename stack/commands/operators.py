@@ -1,11 +1,12 @@
 """Commands for whoever runs the line, or wonders what came of the calls just sent."""
 
+import asyncio
 import time
 from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, load_config, one_line_errors
+from stack.commands.common import app, console, errors, load_config, one_line_errors
 
 
 @app.command()
@@ -51,3 +52,50 @@ def status(
     else:
         console.print(screen(report))
     raise typer.Exit(report.exit_status)
+
+
+@app.command()
+def tail(
+    since: Annotated[str, typer.Option(help="begin earlier: 5m, or a time; default: now")] = "",
+    service: Annotated[str, typer.Option(help="calls of this service.name alone")] = "",
+    tenant: Annotated[str, typer.Option(help="of this tenant alone")] = "",
+    flagged: Annotated[bool, typer.Option("--flagged", help="that a verdict flags alone")] = False,
+    count: Annotated[int, typer.Option(min=0, help="end after so many; 0 goes on")] = 0,
+    json: Annotated[bool, typer.Option("--json", help="one JSON object a line")] = False,
+) -> None:
+    """Follow calls as they come: service, model, tokens, content state, verdicts. Never content.
+
+    A call is shown once its verdicts are there, or after 5 seconds without. For a service whose
+    calls come without content, stderr says once which setting turns it on. Ctrl-C ends it with
+    exit status 0; 2 if Kafka cannot be reached.
+    """
+    import orjson
+
+    from sql.hints import content_hint
+    from stack.printable import printable
+    from stack.tail.calls import Calls, SeenCall, Wanted
+    from stack.tail.follow import VERDICT_WAIT_S, follow
+    from stack.tail.lines import as_json, line
+    from stack.times import moment_ms
+
+    told: set[tuple[str, str, str]] = set()
+
+    def show(call: SeenCall) -> None:
+        if json:
+            typer.echo(orjson.dumps(as_json(call)))
+        else:
+            console.print(line(call), soft_wrap=True)
+        who = (call.tenant, call.service, call.dialect)
+        if call.content_state == "not_captured" and who not in told:
+            told.add(who)
+            name = printable(call.service) or "(no service name)"
+            errors.print(f"{name}: {content_hint(call.dialect)}", style="yellow", soft_wrap=True)
+
+    with one_line_errors("tail", unreachable=2):
+        now_ms = time.time_ns() // 1_000_000
+        since_ms = moment_ms(since, now_ms, "--since") if since else None
+        calls = Calls(Wanted(service, tenant, flagged), VERDICT_WAIT_S)
+        try:
+            asyncio.run(follow(load_config(), calls, since_ms, count, show))
+        except (KeyboardInterrupt, BrokenPipeError):
+            raise typer.Exit(0) from None
