@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Iterable
 from typing import Any, Literal
 
+from ingest import telemetry
 from ingest.otlp import Decoded, OtlpError, decode, log_records, spans
 from ingest.signals import LOGS, TRACES
 from processors.batches import all_taken, bury
@@ -177,6 +178,7 @@ class OperationsStage(StageBase):
             filtered=items_in - items_out - dead,
             dead=dead,
         )
+        telemetry.note(telemetry.RECORDS, items_in)
         partition = message.partition % self._config.kafka.partitions
         await self._outputs.emit(LEDGER.name, partition, row)
         for outcome, number in (("out", items_out), ("filtered", row.filtered), ("dead", dead)):

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from ingest import telemetry
 from processors.runtime.backoff import Backoff, last_retry_s
 from processors.runtime.dead_letter_limits import DeadLetterLimits
 from processors.runtime.errors import FatalStageError, SkippedMessageError
@@ -308,7 +309,9 @@ class Pipeline:
     async def _run(self, assignment: _Assignment, entry: _InFlight) -> None:
         """Process one message to its end and acknowledge what is ready."""
         try:
-            outcome = await self._complete(assignment, entry)
+            with telemetry.message_span(self._stage.name, entry.message) as span:
+                outcome = await self._complete(assignment, entry)
+                span.set(telemetry.OUTCOME, outcome or "revoked")
             entry.done = True
             self._note_progress()
             if outcome is not None:
@@ -339,6 +342,7 @@ class Pipeline:
                     raise FatalStageError("a dead letter was refused") from error
                 self._limits.count(dead=True)
                 poison = error
+                telemetry.note(telemetry.ERROR, error.reason)
                 continue
             except RetryableError as error:
                 metrics.STAGE_MESSAGES.labels(self._stage.name, "retried").inc()
