@@ -125,7 +125,10 @@ class Replay:
     async def _send(
         self, messages: AsyncIterator[tuple[Message, Resend]], sent: Sent, step: Step
     ) -> None:
-        outputs = KafkaOutputs(self._config)
+        # A retry that writes twice is as harmless as the replay itself, and the embedded broker has
+        # no idempotent producer.
+        kafka = self._config.kafka.model_copy(update={"idempotent_producer": False})
+        outputs = KafkaOutputs(self._config.model_copy(update={"kafka": kafka}))
         try:
             await send_all(messages, outputs, sent, step)
         finally:

@@ -166,7 +166,6 @@ def environment(config: Config) -> dict[str, str]:
     return {
         "STREAMGAUGE_CONFIG": str(config.runtime.data_dir / "none.yaml"),
         "STREAMGAUGE_KAFKA__BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
-        "STREAMGAUGE_KAFKA__IDEMPOTENT_PRODUCER": "false",
         "STREAMGAUGE_KAFKA__PARTITIONS": str(kafka.partitions),
         "STREAMGAUGE_CLICKHOUSE__URL": clickhouse.url,
         "STREAMGAUGE_CLICKHOUSE__TOKEN": clickhouse.token.get_secret_value(),
