@@ -5,6 +5,7 @@ ways of its own; each function says which.
 """
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
@@ -17,6 +18,7 @@ from schemas.config import KafkaConfig
 from schemas.protocols import Message
 
 FETCH_WAIT_MS = 100
+STOP_S = 2.0
 READ_STALL_S = 10.0
 """Without a record for this long the read starts again."""
 
@@ -42,7 +44,10 @@ async def group_less_consumer(
         await consumer.start()
         yield consumer
     finally:
-        await consumer.stop()
+        # aiokafka's fetcher swallows a cancellation that comes while it takes up an assignment, and
+        # its ``stop`` then waits for ever. The second cancellation, after the wait, ends it.
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(consumer.stop(), STOP_S)
 
 
 async def partitions_of(kafka: KafkaConfig, topics: Iterable[str]) -> dict[str, list[int]]:

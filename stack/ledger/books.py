@@ -6,6 +6,7 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from schemas.topics import RAW_SPANS
+from sql.client import allowed
 from stack.ledger.gateway import GatewayItems
 from stack.ledger.positions import Acknowledged, Positions
 from stack.printable import counted
@@ -17,22 +18,22 @@ _WINDOW = """topic = {topic:String} AND incarnation = {incarnation:String}
   AND stage = {stage:String}
   AND offset >= transform(partition, {numbers:Array(Int32)}, {starts:Array(Int64)}, toInt64(-1))
   AND offset < transform(partition, {numbers:Array(Int32)}, {stops:Array(Int64)}, toInt64(-1))"""
-_FINAL = "SETTINGS do_not_merge_across_partitions_select_final = 1"
+SETTINGS = {"do_not_merge_across_partitions_select_final": 1}
 
 INCARNATION_SQL = """SELECT argMax(incarnation, (inserted_at, message_time)) FROM genai_ledger
 WHERE topic = {topic:String}"""
 BOOKS_SQL = f"""SELECT tenant, uniqExact(partition, offset) AS messages, sum(items_in),
   sum(items_out), sum(filtered), sum(dead), countIf(items_in != items_out + filtered + dead)
-FROM genai_ledger FINAL WHERE {_WINDOW} GROUP BY tenant ORDER BY tenant {_FINAL}"""  # noqa: S608
+FROM genai_ledger FINAL WHERE {_WINDOW} GROUP BY tenant ORDER BY tenant"""  # noqa: S608
 LETTERS_SQL = f"""SELECT tenant, sum(items) FROM genai_dead_letters FINAL
 WHERE origin_topic = {{topic:String}} AND (origin_partition, origin_offset) IN
   (SELECT partition, offset FROM genai_ledger WHERE {_WINDOW})
-GROUP BY tenant {_FINAL}"""  # noqa: S608
+GROUP BY tenant"""  # noqa: S608
 UNWRITTEN_SQL = f"""SELECT partition, offset FROM genai_ledger FINAL
 WHERE {_WINDOW} AND dead > 0 AND (partition, offset) NOT IN
   (SELECT origin_partition, origin_offset FROM genai_dead_letters
    WHERE origin_topic = {{topic:String}})
-ORDER BY partition, offset LIMIT {_LOST_PLACES_MAX} {_FINAL}"""  # noqa: S608
+ORDER BY partition, offset LIMIT {_LOST_PLACES_MAX}"""  # noqa: S608
 UNBOOKED_SQL = f"""SELECT partition, offset FROM
 (
   SELECT number AS partition, arrayJoin(range(toUInt64(start), toUInt64(stop))) AS offset
@@ -47,7 +48,7 @@ DIFFER_SQL = f"""SELECT count() FROM
   SELECT partition, offset FROM genai_ledger FINAL
   WHERE {_WINDOW.replace("stage = {stage:String}", "stage IN ('traces', 'operations')")}
   GROUP BY partition, offset HAVING uniqExact(stage) = 2 AND uniqExact(tenant, items_in) > 1
-) {_FINAL}"""  # noqa: S608
+)"""  # noqa: S608
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +123,7 @@ class _Check:
         self._positions = positions
         self._acknowledged = acknowledged
         self._ledger = ledger
+        self._settings = allowed(client, SETTINGS)
         numbers = sorted(acknowledged.stops)
         topic = acknowledged.topic
         (incarnation,) = client.query(INCARNATION_SQL, parameters={"topic": topic}).result_rows[0]
@@ -184,7 +186,8 @@ class _Check:
         )
 
     def _rows(self, sql: str) -> list[tuple[Any, ...]]:
-        return list(self._client.query(sql, parameters=self._parameters).result_rows)
+        found = self._client.query(sql, parameters=self._parameters, settings=self._settings)
+        return list(found.result_rows)
 
 
 def _some(places: list[tuple[Any, ...]]) -> str:

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
+from collections.abc import Awaitable
 from dataclasses import asdict, dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from aiokafka.errors import KafkaError
 from clickhouse_connect.driver.client import Client
@@ -17,6 +18,8 @@ from stack.printable import counted, printable
 from stack.status.lag import StageLag, read_lag
 from stack.status.tables import Tables, read_tables, why
 from stack.times import duration
+
+T = TypeVar("T")
 
 KAFKA_WAIT_S = 20.0
 """Kafka's clients retry for much longer: a screen is wanted before that."""
@@ -97,10 +100,12 @@ def look(config: Config, max_age_s: float) -> Report:
     """
     report = Report(time.time_ns() // 1_000_000, max_age_s)
     positions: Positions | None = None
+    since_ms = report.at_ms - LEDGER_SINCE_MS
     try:
-        report.lag, positions = asyncio.run(_kafka(config, report.at_ms))
+        report.lag = asyncio.run(_soon(read_lag(config)))
+        positions = asyncio.run(_soon(read_positions(config, since_ms)))
     except TimeoutError:
-        report.kafka_failure = f"Kafka does not answer within {KAFKA_WAIT_S:g} s"
+        report.kafka_failure = f"no answer within {KAFKA_WAIT_S:g} s"
     except (KafkaError, OSError, ValueError) as error:
         said = str(error) if isinstance(error, ValueError) else type(error).__name__
         report.kafka_failure = f"{config.kafka.bootstrap_servers}: {said}"
@@ -116,9 +121,9 @@ def look(config: Config, max_age_s: float) -> Report:
     return report
 
 
-async def _kafka(config: Config, now_ms: int) -> tuple[list[StageLag], Positions]:
+async def _soon(answer: Awaitable[T]) -> T:
     async with asyncio.timeout(KAFKA_WAIT_S):
-        return await read_lag(config), await read_positions(config, now_ms - LEDGER_SINCE_MS)
+        return await answer
 
 
 def _ledger(client: Client, positions: Positions, tables: Tables) -> Ledger | None:
@@ -131,8 +136,11 @@ def _ledger(client: Client, positions: Positions, tables: Tables) -> Ledger | No
 
 def _findings(report: Report) -> list[Finding]:
     found = [
-        Finding("us", f"{failure}: see the line about it")
-        for failure in (report.kafka_failure, report.clickhouse_failure)
+        Finding("us", f"{part} cannot be read: {failure}")
+        for part, failure in (
+            ("Kafka", report.kafka_failure),
+            ("ClickHouse", report.clickhouse_failure),
+        )
         if failure
     ]
     for stage in report.lag or ():

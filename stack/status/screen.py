@@ -39,7 +39,7 @@ def _has(report: Report, whose: str) -> bool:
 def _kafka(report: Report) -> Iterator[RenderableType]:
     if report.lag is None:
         yield _away(
-            f"Kafka: {report.kafka_failure}",
+            "Kafka is away",
             "Bring it back, or set kafka.bootstrap_servers. Until then the gateway answers 503 and "
             "senders retry; stages wait. Nothing that got success is lost.",
         )
@@ -62,7 +62,7 @@ def _clickhouse(report: Report) -> Iterator[RenderableType]:
     tables = report.tables
     if tables is None:
         yield _away(
-            f"ClickHouse: {report.clickhouse_failure}",
+            "ClickHouse is away",
             "Bring it back, or set clickhouse.url. Until then rows wait in Kafka; verdicts and "
             "alerts go on.",
         )
@@ -124,7 +124,7 @@ def _content(tables: Tables) -> Iterator[Text]:
 def _books(report: Report) -> Iterator[Text]:
     ledger = report.ledger
     if ledger is None:
-        if report.lag is None:
+        if report.kafka_failure:
             yield _line("books", "Kafka is needed to tell", "yellow")
     elif not ledger.balanced:
         yield _line("books", "do not balance: streamgauge ledger says where", "red")

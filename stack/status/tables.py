@@ -9,18 +9,22 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 from urllib3.exceptions import HTTPError
 
+from sql.client import allowed
+
 T = TypeVar("T")
 
-SETTINGS = {"max_execution_time": 20, "readonly": 2}
-"""A screen is wanted soon: what takes longer says so instead."""
+SETTINGS = {
+    "max_execution_time": 20,  # a screen is wanted soon: what takes longer says so instead
+    "readonly": 2,
+    "do_not_merge_across_partitions_select_final": 1,
+}
 ALERTS_SHOWN = 10
 
 _NEWEST = """SELECT source, max(event_time), max(inserted_at) FROM v_freshness
 GROUP BY source ORDER BY source"""
 _CALLS = """SELECT count(), countIf(end_time > now() - 300), uniqExact(service_name)
 FROM genai_operations FINAL
-WHERE duplicate_of = '' AND day >= today() - 1 AND end_time > now() - 3600
-SETTINGS do_not_merge_across_partitions_select_final = 1"""
+WHERE duplicate_of = '' AND day >= today() - 1 AND end_time > now() - 3600"""
 _COVERAGE = """SELECT evaluator, count() AS judged, countIf(latest.1 = 'ok') AS scored,
   countIf(latest.1 IN ('failed', 'timed_out')) AS failed,
   countIf(latest.1 = 'sampled_out') AS sampled_out,
@@ -124,10 +128,11 @@ class Tables:
 def read_tables(client: Client) -> Tables:
     """Ask everything; raises nothing that ClickHouse says."""
     found = Tables()
+    settings = allowed(client, SETTINGS)
 
     def ask(part: str, sql: str, read: Callable[[list[tuple[Any, ...]]], T]) -> T | None:
         try:
-            return read(list(client.query(sql, settings=SETTINGS).result_rows))
+            return read(list(client.query(sql, settings=settings).result_rows))
         except (ClickHouseError, HTTPError, OSError) as error:
             found.failures[part] = why(error)
             return None

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 from aiohttp import ClientSession
 from clickhouse_connect.driver.client import Client
+from pydantic import SecretStr
 
 from ingest.gateway import Gateway
 from schemas.config import Config
@@ -20,7 +21,7 @@ from sql.client import connect
 from sql.tables import table
 from tests.stack.line import chat, command, export, produce, settled, stages
 
-STAGES = ("traces", "operations", "store")
+STAGES = ("traces", "operations", "assemble", "store")
 NOW = "SETTINGS mutations_sync = 2"
 
 
@@ -81,6 +82,20 @@ async def test_what_is_on_its_way_is_no_fault(line_config: Config) -> None:
     assert account(found, "operations", OTLP_SPANS.name) == (4, 4, 0, 0)
     status, found = await ledger(line_config, "--since", "1s")
     assert (status, found["accounts"]) == (0, [])
+
+
+async def test_the_embedded_engine_answers_without_its_token(line_config: Config) -> None:
+    """As from a shell beside ``streamgauge up``: read-only, and no setting may be chosen."""
+    section = line_config.clickhouse.model_copy(update={"token": SecretStr("")})
+    config = line_config.model_copy(update={"clickhouse": section})
+    status, found = await ledger(config)
+    assert (status, len(found["books"])) == (0, 5)
+    status, said = await command(config, "status", "--json")
+    assert json.loads(said)["tables"]["failures"] == {}
+    status, said = await command(
+        config, "sql", "SELECT count() AS n FROM v_calls", "--format", "json"
+    )
+    assert (status, json.loads(said)) == (0, {"n": 4})
 
 
 async def test_rejected_items_come_from_the_gateway(line_config: Config) -> None:
