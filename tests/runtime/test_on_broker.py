@@ -10,13 +10,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from aiokafka import TopicPartition
 
 from processors.runtime.admin import TopicError, create_topics
 from processors.runtime.clock import SystemClock
 from processors.runtime.history import KafkaHistory
 from processors.runtime.outputs import KafkaOutputs
-from processors.runtime.reading import group_less_consumer
 from schemas.config import Config
 from schemas.dead_letters import CUT_HEADER, decode_headers, replay_headers
 from schemas.protocols import DeadLetter, History, Message, PoisonError
@@ -386,16 +384,3 @@ async def test_the_end_counts_every_message_of_a_batch(plain: Config) -> None:
     history = KafkaHistory(plain, SystemClock())
     assert await history.end_offsets([(topic, 0), (topic, 1)]) == {(topic, 0): 30, (topic, 1): 0}
     assert len(await read_all(plain, topic, {})) == 30
-
-
-async def test_a_consumer_stops_soon_after_an_assignment(plain: Config) -> None:
-    """aiokafka's own ``stop`` hangs where its cancellation meets a change of assignment."""
-    topic = await make_topic(plain)
-    places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
-    for turns in range(12):
-        async with asyncio.timeout(10), group_less_consumer(plain.kafka) as consumer:
-            consumer.assign(places)
-            await consumer.beginning_offsets(places)
-            consumer.assign(places[:1])
-            for _ in range(turns):
-                await asyncio.sleep(0)
