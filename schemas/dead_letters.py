@@ -6,7 +6,7 @@ Written by the runtime's outputs; read by ``store`` (metadata into ``genai_dead_
 
 from dataclasses import dataclass
 
-from schemas.protocols import DeadLetter, Message
+from schemas.protocols import DeadLetter, Message, PoisonError
 from schemas.topics import ATTEMPTS_HEADER, GATEWAY_TOPICS, TENANT_HEADER, TIMESTAMP_HEADER
 
 PREFIX = "streamgauge-dead-"
@@ -35,6 +35,22 @@ class DeadLetterHeaders:
     origin_timestamp_ms: int
     attempts: int
     items: int
+
+
+def whole_letter(
+    message: Message, stage: str, poison: PoisonError, attempts: int, default_tenant: str
+) -> DeadLetter:
+    """The letter of a message that is poison as a whole; a tenant is believed as stages do."""
+    named = message.header(TENANT_HEADER) if message.topic in GATEWAY_TOPICS else None
+    return DeadLetter(
+        origin=message,
+        stage=stage,
+        reason=poison.reason,
+        error_class=type(poison).__name__,
+        value=message.value or b"",
+        tenant=named or default_tenant,
+        attempts=attempts,
+    )
 
 
 def encode_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
