@@ -19,6 +19,7 @@ from schemas.topics import (
 )
 from sql.client import connect
 from sql.tables import table
+from stack.ledger import positions
 from tests.stack.line import chat, command, export, produce, settled, stages
 
 STAGES = ("traces", "operations", "assemble", "store")
@@ -68,7 +69,9 @@ async def test_books_of_good_and_broken_messages_balance(line_config: Config) ->
     assert (status, "balanced: every acknowledged message" in said) == (0, True)
 
 
-async def test_what_is_on_its_way_is_no_fault(line_config: Config) -> None:
+async def test_what_is_on_its_way_is_no_fault(
+    line_config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
     async with stages(line_config, "operations"):
         await produce(line_config, OTLP_SPANS.name, export(chat(5)), b"\xff\xff", partition=0)
         await settled(line_config, "operations")
@@ -76,6 +79,10 @@ async def test_what_is_on_its_way_is_no_fault(line_config: Config) -> None:
     assert (status, found["problems"]) == (0, [])
     assert account(found, "operations", OTLP_SPANS.name) == (4, 2, 2, 0)
     assert account(found, "traces", OTLP_SPANS.name) == (2, 2, 0, 2)
+    monkeypatch.setattr(positions, "UNREAD_MESSAGES_MAX", 0)
+    status, found = await ledger(line_config)
+    assert (status, found["problems"], found["open_because"][:10]) == (0, [], "store has ")
+    monkeypatch.undo()
     async with stages(line_config, *STAGES):
         await settled(line_config, *STAGES)
     status, found = await ledger(line_config)
