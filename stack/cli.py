@@ -4,7 +4,17 @@ Every command reads the one configuration (``streamgauge.yaml`` and ``STREAMGAUG
 imports happen inside commands so that ``--help`` is quick and a worker loads only its stage.
 """
 
-from stack.commands import configuration, delivery, feedback, inspect, models, query, rules, run
+from stack.commands import (
+    configuration,
+    delivery,
+    feedback,
+    inspect,
+    models,
+    operators,
+    query,
+    rules,
+    run,
+)
 from stack.commands.common import app
 
 __all__ = [
@@ -14,6 +24,7 @@ __all__ = [
     "feedback",
     "inspect",
     "models",
+    "operators",
     "query",
     "rules",
     "run",
