@@ -97,10 +97,11 @@ class StoreStage(StageBase):
 
         Raises :class:`PoisonError` where a table refuses every row.
         """
-        filled = {
+        made = {
             table: [(record, row) for record in records if (row := row_of(record))]
             for table, row_of in destination.tables.items()
         }
+        filled = {table: rows for table, rows in made.items() if rows}
         answers = await all_taken(self._insert(table, rows) for table, rows in filled.items())
         for (table, rows), refused in zip(filled.items(), answers, strict=True):
             if refused and len(refused) == len(rows):
@@ -110,7 +111,7 @@ class StoreStage(StageBase):
         return list(distinct.values()), len(places)
 
     async def _insert(self, table: str, filled: Sequence[tuple[Record, Row]]) -> list[Record]:
-        """Insert rows, halving what is refused; the records that are refused alone."""
+        """Insert rows (at least one), halving what is refused; the records refused alone."""
         try:
             await self._sink.insert(table, [row for _, row in filled])
         except PoisonError:
