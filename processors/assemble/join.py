@@ -56,6 +56,14 @@ class Joined:
         }
         return bool(held[side])
 
+    def state(self) -> Literal["captured", "external", ""]:
+        """Whether there is text, or only an address of where it is; '' if neither."""
+        if self.content.parts():
+            return "captured"
+        messages = (*self.content.input, *self.content.output)
+        parts = [*self.content.system, *(part for message in messages for part in message.parts)]
+        return "external" if any(part.uri and part.type == "other" for part in parts) else ""
+
 
 def join_fragments(fragments: Iterable[Fragment]) -> Joined:
     """Content of one span from its own span and log fragments.
