@@ -66,9 +66,9 @@ def span_facts(fragment: Fragment, call: Call) -> SpanFacts:
 def repeats(outer: SpanFacts, inner: SpanFacts) -> bool:
     """Whether ``outer``, the parent of ``inner``, reports the same call as ``inner``.
 
-    Of model calls both tell the usage, or both that it failed; a wrapper may leave the telling to
-    the span it wraps. Nothing else calls the same tool, or embeds with the same model, right below
-    itself. A span that its dialect already points elsewhere is no candidate for counting.
+    Of model calls the inner one tells the usage, or both that it failed. Nothing else calls the
+    same tool, or embeds with the same model, right below itself. A span that its dialect already
+    points elsewhere is no candidate for counting.
     """
     if not outer.family or outer.family != inner.family or inner.duplicate_of:
         return False
@@ -76,7 +76,7 @@ def repeats(outer: SpanFacts, inner: SpanFacts) -> bool:
     if outer.family != "llm":
         return same
     if inner.usage_known:
-        return same and (outer.wraps or outer.usage_known)
+        return same
     return same and inner.failed and outer.failed and not outer.usage_known
 
 

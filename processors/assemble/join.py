@@ -95,6 +95,14 @@ def richest_sides(sources: Sequence[Joined]) -> Joined:
     return _by_side(lambda side: max(sources, key=lambda j: (j.side_chars(side), j.has_side(side))))
 
 
+def filled_sides(own: Joined, others: Sequence[Joined]) -> Joined:
+    """Content whose sides without any text are filled from the richest of others."""
+    if not others:
+        return own
+    richest = richest_sides([own, *others])
+    return _by_side(lambda side: own if own.side_chars(side) else richest)
+
+
 def kept_bytes(fragment: Fragment) -> int:
     """Estimated memory of a fragment that is kept."""
     content = fragment.content

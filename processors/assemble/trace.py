@@ -17,6 +17,7 @@ from processors.assemble.join import (
     SIDES,
     Joined,
     evidence_of,
+    filled_sides,
     join_fragments,
     kept_bytes,
     richest_sides,
@@ -80,6 +81,10 @@ class SpanEntry:
     def wraps(self) -> bool:
         """Whether the span may repeat a child that has not come."""
         return any(facts.wraps for facts in self.facts.values())
+
+    def tells_the_call(self) -> bool:
+        """Whether the span itself reports the call: usage, or that it is its wrapper or part."""
+        return any(f.usage_known or f.wraps or f.duplicate_of for f in self.facts.values())
 
     def has_logs(self) -> bool:
         """Whether any log record of this span is in hand."""
@@ -194,7 +199,7 @@ class TraceState:
         fragments = sorted(self._knowledge(entry))
         duplicate_of = self._counted_instead(entry)
         outer = [] if duplicate_of else self._standing_for(entry)
-        joined = richest_sides([entry.joined, *(other.joined for other in outer)])
+        joined = self._enriched(entry, outer)
         told_by = [other.best for other in outer if other.best is not None]
         call = completed(call, [other for _, other in told_by], self._said(entry, outer))
         if call.content_state in ("not_captured", "external"):
@@ -304,6 +309,16 @@ class TraceState:
             for span_id in outer
             if self._counted_instead(self.spans[span_id]) == entry.span_id
         ]
+
+    def _enriched(self, entry: SpanEntry, outer: Sequence[SpanEntry]) -> Joined:
+        """Content, each side from where it is told most fully.
+
+        A span that tells no usage is a framework's own around the call: it may hold templates and
+        objects where messages belong, so it only fills what is missing.
+        """
+        telling = [other for other in outer if other.tells_the_call()]
+        joined = richest_sides([entry.joined, *(other.joined for other in telling)])
+        return filled_sides(joined, [o.joined for o in outer if not o.tells_the_call()])
 
     def _said(self, entry: SpanEntry, outer: Sequence[SpanEntry]) -> list[dict[str, str]]:
         """What log records say of the call, its own first, oldest first."""

@@ -122,8 +122,9 @@ def read_message(value: Any, role: str) -> Message:
         return Message(role=said, parts=tuple(_block(value, 0)))
     said = _role(value, role)
     parts = list(_message_parts(value, said))
-    if not parts and _MESSAGE_KEYS.isdisjoint(value):  # no message at all: keep what there is
-        parts = [text_part(json_text(value))]
+    if not parts and _MESSAGE_KEYS.isdisjoint(value):  # a block where a message belongs
+        parts = list(_block(value, 0))
+        said = "tool" if any(part.type == "tool_result" for part in parts) else said
     return Message(
         role=said,
         parts=tuple(parts),

@@ -104,6 +104,8 @@ _RESPONSE_ID = re.compile(r'^\{\s*"id"\s*:\s*"([^"\\]{1,128})"')
 def read(span: SpanView) -> Reading:
     """Content by the kind of span."""
     said = span.text("openinference.span.kind").upper()
+    if said == "LLM" and _is_preparation(span):
+        said = "CHAIN"
     reading = Reading(kind=KINDS.get(said, "chain"), wraps=span.scope_name in WRAPPING_SCOPES)
     metadata = json_field(span, "metadata")
     for name, keys in _METADATA.items():
@@ -126,12 +128,19 @@ def read(span: SpanView) -> Reading:
         reading.input, reading.output = tool_messages(
             span.text("tool.name"),
             span.text("tool.id"),
-            _value(span, "input.value"),
+            _tool_input(_value(span, "input.value")),
             _tool_output(_value(span, "output.value")),
         )
     else:
         _read_input_output(span, reading)
     return reading
+
+
+def _is_preparation(span: SpanView) -> bool:
+    """Whether a span of LlamaIndex's model class calls no provider: it only builds a request."""
+    return span.scope_name.endswith("llama_index") and not span.has_prefix(
+        "llm.input_messages.", "llm.prompts.", "llm.token_count.", "llm.prompt_template."
+    )
 
 
 def _value(span: SpanView, *keys: str) -> str:
@@ -244,9 +253,20 @@ def _tool_call(call: Any) -> Part:
     )
 
 
+def _tool_input(text: str) -> str:
+    """The arguments out of LlamaIndex's ``{"args": .., "kwargs": ..}``."""
+    found = structured(text)
+    if isinstance(found, dict) and found and found.keys() <= {"args", "kwargs"}:
+        return json_text(found.get("kwargs") or found.get("args"))
+    return text
+
+
 def _tool_output(text: str) -> str:
-    """The result itself where LangChain wraps it in a serialised message."""
-    inner = branch(structured(text), "data", "content")
+    """The result itself out of LangChain's serialised message or LlamaIndex's blocks."""
+    found = structured(text)
+    if isinstance(found, dict) and isinstance(found.get("blocks"), list):
+        return "\n".join(part.text for part in read_parts(found["blocks"]))
+    inner = branch(found, "data", "content")
     return json_text(inner) if inner is not None else text
 
 

@@ -5,9 +5,10 @@ blocks as JSON; with the latest conventions opted in three ``...operation.detail
 provider is the framework's name: the model tells. Time to first token is in milliseconds.
 """
 
+from collections.abc import Mapping
 from typing import Any
 
-from processors.operations.attributes import SpanView, json_text
+from processors.operations.attributes import SpanView, json_text, structured
 from processors.operations.dialects import otel_genai
 from processors.operations.dialects.reading import (
     Dialect,
@@ -15,9 +16,11 @@ from processors.operations.dialects.reading import (
     Reading,
     Signals,
     extended,
+    tool_messages,
 )
 from processors.operations.messages import (
     fold_finish_reason,
+    plain_result,
     read_messages,
     read_parts,
     read_system,
@@ -46,7 +49,9 @@ def read(span: SpanView) -> Reading:
         reading.input = reading.input or asked
         reading.output = reading.output or answered
         reading.system = reading.system or read_system(said.get("gen_ai.system_instructions"))
-    if not details:
+    if reading.kind == "execute_tool":
+        _read_tool(span, reading)
+    elif not details:
         _read_messages(span, reading)
     return reading
 
@@ -60,32 +65,36 @@ def _read_messages(span: SpanView, reading: Reading) -> None:
         is_choice = event.name == _CHOICE
         role = "assistant" if is_choice else otel_genai.MESSAGE_EVENTS[event.name]
         value = said.get("message", said.get("content")) if is_choice else said.get("content")
-        message = _message(value, role, said, reading.kind)
+        message = _message(value, role, said)
         if is_choice:
             answered.append(message)
         else:
             asked.append(message)
-        results = said.get("tool.result")
-        if is_choice and results:
-            answered += read_messages(results, "tool")
+        if is_choice and "tool.result" in said:
+            answered.append(_message(said["tool.result"], "tool", {}))
     reading.input = reading.input or tuple(asked)
     reading.output = reading.output or tuple(answered)
 
 
-def _message(value: Any, role: str, said: Any, kind: str) -> Message:
-    if kind == "execute_tool":  # what was asked of the tool, and what it gave back
-        block = {"id": said.get("id"), "name": said.get("name")}
-        body = {"arguments": value} if role != "assistant" else {"result": value}
-        block["type"] = "tool_call" if role != "assistant" else "tool_result"
-        shown = "assistant" if role != "assistant" else "tool"
-        return Message(role=shown, parts=tuple(read_parts([{**block, **body}])))
-    read = read_messages(value, role)
-    parts = tuple(part for message in read for part in message.parts)
-    if not parts:
-        parts = tuple(read_parts(json_text(value)))
-    shown = "tool" if role == "tool" else read[0].role if read and read[0].role != "user" else role
+def _message(value: Any, role: str, said: Mapping[str, Any]) -> Message:
+    """The blocks of one event, or its text."""
+    blocks = structured(value)
+    parts = tuple(read_parts(json_text(value) if blocks is None else blocks))
     reason = fold_finish_reason(said.get("finish_reason"))
-    return Message(role=shown, parts=parts, finish_reason=reason)
+    return Message(role=role, parts=parts, finish_reason=reason)
+
+
+def _read_tool(span: SpanView, reading: Reading) -> None:
+    """What was asked of the tool, and what it gave back."""
+    asked = span.events("gen_ai.tool.message")
+    answered = span.events(_CHOICE)
+    given, returned = tool_messages(
+        span.text("gen_ai.tool.name"),
+        span.text("gen_ai.tool.call.id"),
+        json_text(asked[0].attributes.get("content")) if asked else "",
+        plain_result(answered[-1].attributes.get("message")) if answered else "",
+    )
+    reading.input, reading.output = reading.input or given, reading.output or returned
 
 
 DIALECT = Dialect(

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -49,9 +50,18 @@ class Recorder:
             (folder / f"{name}.logs.json").write_text(_text(encode_logs(logged)))
 
 
+_PLACES = re.compile(r"/[\w./-]*/site-packages")
+_OF_THE_MACHINE = ("host.", "process.", "os.", "service.instance.")
+
+
 def _text(request: Any) -> str:
-    document = MessageToDict(request, use_integers_for_enums=True)
-    return json.dumps(_hex_ids(document), ensure_ascii=False, indent=1) + "\n"
+    """OTLP JSON without what tells of the machine that recorded it."""
+    document = _hex_ids(MessageToDict(request, use_integers_for_enums=True))
+    for resources in next(iter(document.values())):
+        attributes = resources.get("resource", {}).get("attributes", [])
+        attributes[:] = [a for a in attributes if not a["key"].startswith(_OF_THE_MACHINE)]
+    text = json.dumps(document, ensure_ascii=False, indent=1)
+    return _PLACES.sub("/app/site-packages", text) + "\n"
 
 
 def _hex_ids(value: Any) -> Any:

@@ -16,8 +16,13 @@ SYSTEM = {"role": "system", "content": "You are a helpful weather assistant."}
 USER = {"role": "user", "content": "What is the weather in Paris? 🌧"}
 
 recorder = Recorder(install=False)
-logfire.configure(send_to_logfire=False, console=False, service_name="recorder",
-                  additional_span_processors=[recorder.span_processor])  # fmt: skip
+logfire.configure(
+    send_to_logfire=False,
+    console=False,
+    service_name="recorder",
+    service_version="1.2.3",
+    additional_span_processors=[recorder.span_processor],
+)
 address = start()
 client = openai.OpenAI(base_url=f"{address}/v1", api_key="made-up", max_retries=0)
 claude = anthropic.Anthropic(base_url=address, api_key="made-up", max_retries=0)
