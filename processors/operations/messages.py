@@ -169,8 +169,11 @@ def _message_parts(value: dict[str, Any], role: str) -> Iterator[Part]:
         yield text_part(json_text(value["refusal"]))
     calls = value.get("tool_calls")
     if isinstance(calls, list):
+        said = {part.id for part in parts if part.type == "tool_call" and part.id}
         for call in calls:
-            yield _tool_call(call if isinstance(call, dict) else {"arguments": call})
+            part = _tool_call(call if isinstance(call, dict) else {"arguments": call})
+            if part.id not in said:  # botocore repeats its blocks
+                yield part
     if isinstance(value.get("function_call"), dict):
         yield _tool_call(value["function_call"])
 
