@@ -70,8 +70,9 @@ def normalize(
         parent_span_id=view.parent_span_id,
         day=day,
         time_ns=view.start_ns,
-        call=_masked(call, redactor, tenant, view.trace_id).model_copy(
+        call=call.model_copy(
             update={
+                **_masked(call, redactor, tenant, view.trace_id),
                 "content_state": safe.state,
                 "flags": tuple(flags),
                 "cost_usd": price.cost_usd,
@@ -137,20 +138,18 @@ def _masked_field(name: str, text: str, redactor: Redactor, tenant: str, trace_i
     return text
 
 
-def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> Call:
-    """The call with its free texts masked and personal ids replaced."""
+def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> dict[str, object]:
+    """The call's free texts masked and personal ids replaced, by field."""
 
     def mask(text: str) -> str:
         return redactor.redact_attribute(text, tenant, trace_id) if text else text
 
-    return call.model_copy(
-        update={
-            **{
-                name: _masked_field(name, getattr(call, name), redactor, tenant, trace_id)
-                for name in (*FREE_TEXT_FIELDS, *PERSONAL_IDS)
-            },
-            "parameters": {name: mask(value) for name, value in call.parameters.items()},
-            "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
-            "tags": tuple(mask(tag) for tag in call.tags),
-        }
-    )
+    return {
+        **{
+            name: _masked_field(name, getattr(call, name), redactor, tenant, trace_id)
+            for name in (*FREE_TEXT_FIELDS, *PERSONAL_IDS)
+        },
+        "parameters": {name: mask(value) for name, value in call.parameters.items()},
+        "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
+        "tags": tuple(mask(tag) for tag in call.tags),
+    }

@@ -78,7 +78,7 @@ def read(span: SpanView) -> Reading:
         reading.parameters = {
             **body_parameters(settings),
             **request.parameters,
-            **request_parameters(span, ("gen_ai.request.",)),
+            **request_parameters(span),
         }
         reading.hints["response_model"] = response.model
         reading.hints["response_id"] = response.id

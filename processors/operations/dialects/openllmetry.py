@@ -93,7 +93,7 @@ def read(span: SpanView) -> Reading:
     """Content by generation and kind."""
     reading = Reading(
         kind=_kind(span),
-        parameters=request_parameters(span, ("gen_ai.request.",)),
+        parameters=request_parameters(span),
         wraps=span.scope_name in otel_genai.WRAPPING_SCOPES,
     )
     for name, key in _FLAT_PARAMETERS.items():

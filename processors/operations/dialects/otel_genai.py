@@ -123,7 +123,7 @@ def read(span: SpanView) -> Reading:
     """Content by the kind of operation."""
     reading = Reading(
         kind=read_kind(span),
-        parameters=request_parameters(span, ("gen_ai.request.", "gen_ai.openai.request.")),
+        parameters=request_parameters(span),
         wraps=span.scope_name in WRAPPING_SCOPES,
     )
     read_message_attributes(span, reading)

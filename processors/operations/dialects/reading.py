@@ -5,6 +5,7 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from processors.operations.attributes import (
@@ -31,6 +32,8 @@ from schemas.records import (
 
 Keys = dict[str, tuple[str, ...]]
 """Attribute keys by field, most trusted first."""
+Present = dict[str, list[str]]
+"""Those of them that a span has."""
 
 KINDS = {
     "completion": "text_completion", "embedding": "embeddings", "retriever": "retrieval",
@@ -112,7 +115,7 @@ def any_span(_: SpanView) -> bool:
     return True
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
     """One way of writing GenAI spans.
 
@@ -131,6 +134,34 @@ class Dialect:
     logs_content: bool = False
 
 
+class Aliases:
+    """An alias table by attribute key, so that a span's fields are found in one pass over its keys
+    instead of one look-up for each alias of each field, most of which no span has."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._places: dict[str, list[tuple[str, int]]] = {}
+        for name, listed in keys.items():
+            for rank, key in enumerate(listed):
+                self._places.setdefault(key, []).append((name, rank))
+
+    def present(self, span: SpanView) -> dict[str, list[str]]:
+        """The span's keys by field, most trusted first."""
+        ranked: dict[str, list[tuple[int, str]]] = {}
+        places = self._places
+        for key in span.keys:
+            for name, rank in places.get(key, ()):
+                ranked.setdefault(name, []).append((rank, key))
+        return {
+            name: [key for _, key in sorted(listed)] if len(listed) > 1 else [listed[0][1]]
+            for name, listed in ranked.items()
+        }
+
+
+@cache
+def _aliases(dialect: "Dialect") -> Aliases:
+    return Aliases(dialect.keys)
+
+
 def extended(base: Keys, further: Keys) -> Keys:
     """An alias table with further keys after those of another."""
     return {name: base.get(name, ()) + further.get(name, ()) for name in {**base, **further}}
@@ -142,14 +173,20 @@ def fold_kind(kind: str) -> str:
     return KINDS.get(kind, kind)
 
 
-def request_parameters(span: SpanView, prefixes: tuple[str, ...]) -> dict[str, str]:
-    """Parameters under the first prefix that has them."""
+_PARAMETER_KEYS = {
+    prefix: {prefix + name: name for name in PARAMETERS}
+    for prefix in ("gen_ai.openai.request.", "gen_ai.request.")
+}
+
+
+def request_parameters(span: SpanView) -> dict[str, str]:
+    """Parameters by their name, the conventions' current key before the older one."""
     found: dict[str, str] = {}
-    for name in PARAMETERS:
-        value = span.text(*(prefix + name for prefix in prefixes))
-        if value:
-            found[name] = value
-    return found
+    for keys in _PARAMETER_KEYS.values():
+        for key in span.keys.keys() & keys.keys():
+            if value := span.text(key):
+                found[keys[key]] = value
+    return {name: found[name] for name in PARAMETERS if name in found} if found else found
 
 
 def read_tags(value: Any) -> tuple[str, ...]:
@@ -163,7 +200,9 @@ def read_tags(value: Any) -> tuple[str, ...]:
     return tuple(dict.fromkeys(tag for tag in tags if tag))
 
 
-def time_to_first_token_ns(span: SpanView, keys: Keys) -> int | None:
+def time_to_first_token_ns(
+    span: SpanView, keys: Present, first_token_events: tuple[str, ...]
+) -> int | None:
     """From attributes in seconds or milliseconds, or from the event of the first token."""
     for name, unit_ns in (
         ("time_to_first_token_s", SECOND_NS),
@@ -172,7 +211,7 @@ def time_to_first_token_ns(span: SpanView, keys: Keys) -> int | None:
         amount = span.number(*keys.get(name, ()))
         if amount is not None and 0 < amount * unit_ns <= INT64_MAX:
             return round(amount * unit_ns)
-    events = span.events(*keys.get("first_token_events", ()))
+    events = span.events(*first_token_events) if first_token_events else []
     if events and span.start_ns <= events[0].time_ns <= INT64_MAX:
         return events[0].time_ns - span.start_ns
     return None
@@ -187,9 +226,9 @@ def error_type(span: SpanView) -> str:
     return said or (span.text("error.code") if span.span.status.code == 2 else "")
 
 
-def read_scalars(span: SpanView, dialect: Dialect, reading: Reading) -> dict[str, Any]:
+def read_scalars(span: SpanView, keys: Present, reading: Reading) -> dict[str, Any]:
     """Every scalar field: the dialect's own reading, else the alias table, else its hints."""
-    scalars = {name: span.text(*dialect.keys.get(name, ())) for name in SCALARS}
+    scalars = {name: span.text(*keys[name]) if name in keys else "" for name in SCALARS}
     for name, hint in reading.hints.items():
         scalars[name] = scalars[name] or hint
     scalars |= {name: value for name, value in reading.scalars.items() if value}
@@ -201,24 +240,25 @@ def read_scalars(span: SpanView, dialect: Dialect, reading: Reading) -> dict[str
     return scalars
 
 
-def read_usage(span: SpanView, dialect: Dialect, reading: Reading) -> Usage:
+def read_usage(span: SpanView, keys: Present, reading: Reading) -> Usage:
     """Usage from the alias table's token keys and the dialect's own counts."""
-    counts = {
-        name: count
-        for name in TOKENS
-        if (count := span.count(*dialect.keys.get(name, ()))) is not None
-    }
-    return disjoint({**reading.counts.values, **counts}, reading.counts.excludes_cache)
+    counts: dict[str, int | None] = dict(reading.counts.values)
+    for name in TOKENS:
+        if name in keys and (count := span.count(*keys[name])) is not None:
+            counts[name] = count
+    return disjoint(counts, reading.counts.excludes_cache)
 
 
 def read_call(span: SpanView, dialect: Dialect, reading: Reading) -> Call:
     """The call of a span, before redaction and price."""
-    keys = dialect.keys
+    keys = _aliases(dialect).present(span)
     reasons = reading.finish_reasons or finish_reasons(span.get(*keys.get("finish_reasons", ())))
     if not reasons:
         reasons = tuple(m.finish_reason for m in reading.output if m.finish_reason)
     cost = span.get(*keys.get("reported_cost_usd", ()))
     ttft_ns = reading.time_to_first_token_ns
+    if ttft_ns is None:
+        ttft_ns = time_to_first_token_ns(span, keys, dialect.keys.get("first_token_events", ()))
     status = _STATUSES.get(span.span.status.code, "unset")
     return Call(
         service_name=span.resource_text("service.name"),
@@ -233,15 +273,15 @@ def read_call(span: SpanView, dialect: Dialect, reading: Reading) -> Call:
         parameters=reading.parameters,
         start_ns=span.start_ns if reading.started_ns is None else reading.started_ns,
         end_ns=span.end_ns,
-        time_to_first_token_ns=time_to_first_token_ns(span, keys) if ttft_ns is None else ttft_ns,
+        time_to_first_token_ns=ttft_ns,
         status="error" if reading.failed else status,  # type: ignore[arg-type]
         error_type=error_type(span),
         finish_reasons=reasons,
-        usage=read_usage(span, dialect, reading),
+        usage=read_usage(span, keys, reading),
         reported_cost_usd=as_decimal(cost if cost is not None else reading.reported_cost_usd),
         tags=read_tags(span.get(*keys.get("tags", ()))),
         content_state=content_state(reading),
-        **read_scalars(span, dialect, reading),
+        **read_scalars(span, keys, reading),
     )
 
 

@@ -116,7 +116,7 @@ def _parameters(span: SpanView) -> dict[str, str]:
     prefix = "ai.settings."
     settings = {key[len(prefix) :]: span.get(key) for key in span.keys if key.startswith(prefix)}
     streams = {"stream": "true"} if "stream" in span.text("ai.operationId").lower() else {}
-    said = request_parameters(span, ("gen_ai.request.",))
+    said = request_parameters(span)
     return {**streams, **body_parameters(settings), **said}
 
 
