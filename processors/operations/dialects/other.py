@@ -60,7 +60,8 @@ def read(span: SpanView) -> Reading:
     reading = otel_genai.read(span)
     model = _model_key(span)
     if model:
-        reading.hints["request_model"] = span.text(model)
+        side = "response_model" if "response" in model else "request_model"
+        reading.hints[side] = span.text(model)
         reading.kind = "chat" if reading.kind == "chain" else reading.kind
     for name, endings in _ENDINGS.items():
         count = span.count(*(key for key in span.keys if key.endswith(endings)))
