@@ -131,7 +131,8 @@ class Usage(Record):
 
     def known(self) -> bool:
         """Whether any count was reported."""
-        return self.input_tokens is not None or self.output_tokens is not None
+        counts = (self.input_tokens, self.output_tokens, self.input_audio_tokens)
+        return any(count is not None for count in counts)
 
 
 class Call(Record):

@@ -18,7 +18,7 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from processors.operations.literals import parse_literal
+from processors.operations.python_values import parse_literal
 
 INT64_MAX = 2**63 - 1
 FIELD_MAX_CHARS = 1024

@@ -70,9 +70,8 @@ def normalize(
         parent_span_id=view.parent_span_id,
         day=day,
         time_ns=view.start_ns,
-        call=call.model_copy(
+        call=_masked(call, redactor, tenant, view.trace_id).model_copy(
             update={
-                **_masked(call, redactor, tenant, view.trace_id),
                 "content_state": safe.state,
                 "flags": tuple(flags),
                 "cost_usd": price.cost_usd,
@@ -130,26 +129,24 @@ def normalize_log(
 
 
 def _masked_field(name: str, text: str, redactor: Redactor, tenant: str, trace_id: str) -> str:
-    """One field of a call: free text masked, a personal id replaced."""
+    """One field of a call that a log record tells, as :func:`_masked` has it."""
     if name in PERSONAL_IDS:
         return redactor.pseudonym(text, tenant)
-    if text and name in FREE_TEXT_FIELDS:
-        return redactor.redact_attribute(text, tenant, trace_id)
-    return text
+    return redactor.redact_attribute(text, tenant, trace_id) if name in FREE_TEXT_FIELDS else text
 
 
-def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> dict[str, object]:
-    """The call's free texts masked and personal ids replaced, by field."""
+def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> Call:
+    """The call with its free texts masked and personal ids replaced."""
 
     def mask(text: str) -> str:
         return redactor.redact_attribute(text, tenant, trace_id) if text else text
 
-    return {
-        **{
-            name: _masked_field(name, getattr(call, name), redactor, tenant, trace_id)
-            for name in (*FREE_TEXT_FIELDS, *PERSONAL_IDS)
-        },
-        "parameters": {name: mask(value) for name, value in call.parameters.items()},
-        "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
-        "tags": tuple(mask(tag) for tag in call.tags),
-    }
+    return call.model_copy(
+        update={
+            **{name: mask(getattr(call, name)) for name in FREE_TEXT_FIELDS},
+            **{name: redactor.pseudonym(getattr(call, name), tenant) for name in PERSONAL_IDS},
+            "parameters": {name: mask(value) for name, value in call.parameters.items()},
+            "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
+            "tags": tuple(mask(tag) for tag in call.tags),
+        }
+    )

@@ -224,6 +224,20 @@ def test_cached_tokens_are_apart_from_input(said: dict[str, Any], usage: tuple[A
     assert (found.input_tokens, found.cache_read_tokens, found.cache_write_tokens) == usage
 
 
+def test_audio_is_apart_from_input_and_output() -> None:
+    said = {
+        "openinference.span.kind": "LLM",
+        "llm.token_count.prompt": 50,
+        "llm.token_count.prompt_details.audio": 20,
+        "llm.token_count.completion": 9,
+        "llm.token_count.completion_details.audio": 4,
+    }
+    found = call_of(read(said)).usage
+    assert found == Usage(
+        input_tokens=30, input_audio_tokens=20, output_tokens=5, output_audio_tokens=4
+    )
+
+
 def test_geminis_thoughts_are_beside_its_answer() -> None:
     (call, *_) = (o.call for o in counted("google_adk1-google-adk-1.14.1"))
     assert (call.usage.output_tokens, call.usage.reasoning_tokens) == (17, 5)

@@ -65,10 +65,12 @@ KEYS: Keys = {
     "total_tokens": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
     "input_audio_tokens": (
         "gen_ai.usage.audio.input_tokens",
+        "gen_ai.usage.input_audio_tokens",
         "gen_ai.usage.details.input_audio_tokens",
     ),
     "output_audio_tokens": (
         "gen_ai.usage.audio.output_tokens",
+        "gen_ai.usage.output_audio_tokens",
         "gen_ai.usage.details.output_audio_tokens",
     ),
     "finish_reasons": (
