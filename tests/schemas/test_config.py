@@ -58,7 +58,7 @@ def test_receivers_come_from_the_environment_too(
         ("kafka: {partition: 8}\n", ("kafka", "partition")),
         (
             "notify: {receivers: [{name: a, url: b, secret: c}]}\n",
-            ("notify", "receivers", 0, "secret"),
+            ("notify", "receivers", 0, "webhook", "secret"),
         ),
     ],
 )
@@ -84,6 +84,7 @@ def test_secrets_are_hidden_when_printed(file: Path, monkeypatch: pytest.MonkeyP
         "CLICKHOUSE__PASSWORD",
         "CLICKHOUSE__TOKEN",
         "PRIVACY__REDACTION_KEY",
+        "TELEMETRY__HEADERS",
     ):
         monkeypatch.setenv(f"STREAMGAUGE_{name}", SECRET)
     config = Config()
