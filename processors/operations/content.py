@@ -7,6 +7,7 @@ goes on without it, flagged.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import is_
 
 import orjson
 
@@ -55,19 +56,23 @@ def make_safe(
 def map_texts(content: Content, change: Callable[[str, str], str]) -> Content:
     """The content with ``change(path, text)`` applied to every text, tool definitions too."""
 
+    def part(path: str, item: Part) -> Part:
+        text = change(path, item.text) if item.text else ""
+        return item if text == item.text else item.model_copy(update={"text": text})
+
     def parts(prefix: str, items: tuple[Part, ...]) -> tuple[Part, ...]:
-        return tuple(
-            part.model_copy(update={"text": change(f"{prefix}/{i}", part.text)})
-            if part.text
-            else part
-            for i, part in enumerate(items)
+        return tuple(part(f"{prefix}/{i}", item) for i, item in enumerate(items))
+
+    def message(path: str, item: Message) -> Message:
+        changed = parts(path, item.parts)
+        return (
+            item
+            if all(map(is_, changed, item.parts))
+            else item.model_copy(update={"parts": changed})
         )
 
     def messages(side: str, items: tuple[Message, ...]) -> tuple[Message, ...]:
-        return tuple(
-            message.model_copy(update={"parts": parts(f"{side}/{i}", message.parts)})
-            for i, message in enumerate(items)
-        )
+        return tuple(message(f"{side}/{i}", item) for i, item in enumerate(items))
 
     documents: tuple[Document, ...] = tuple(
         document.model_copy(update={"text": change(f"document/{i}", document.text)})

@@ -12,13 +12,7 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from ingest.otlp import SPAN_ID_BYTES, TRACE_ID_BYTES
 from processors.operations.attributes import SpanView
 from processors.operations.content import make_safe
-from processors.operations.dialects.log_events import (
-    CONTENT_EVENTS,
-    event_name,
-    order_ns,
-    read_log,
-    view_of,
-)
+from processors.operations.dialects.log_events import is_content, order_ns, read_log, view_of
 from processors.operations.dialects.reading import content_state, read_call, read_content
 from processors.operations.dialects.registry import dialect_of
 from processors.operations.price import NO_PRICE, price_call
@@ -32,6 +26,7 @@ ATTRIBUTES_USUAL = 1000
 FREE_TEXT_FIELDS = ("span_name", "error_type", "agent_name", "tool_name", "prompt_name",
                     "prompt_version", "response_id")  # fmt: skip
 """Fields of a call that an application writes freely: values to be masked may be in them."""
+PERSONAL_IDS = ("user_id", "conversation_id")
 
 
 def normalize(
@@ -87,6 +82,7 @@ def normalize(
         findings=safe.findings,
         awaits_log=dialect.logs_content and safe.state == "not_captured" and call.kind in LLM_KINDS,
         wraps=reading.wraps,
+        duplicate_of=reading.duplicate_of,
     )
 
 
@@ -102,13 +98,13 @@ def normalize_log(
 
     Raises ``PoisonError`` where the record names no span that its content could belong to.
     """
-    name = event_name(record)
-    if name not in CONTENT_EVENTS:
+    if not is_content(record):
         return None
     view = view_of(record, resource, scope)
-    reading = read_log(name, record, view)
+    reading = read_log(record, view)
     if content_state(reading) == "not_captured" and not reading.tools:
         return None
+    said = {name: text for name, text in reading.hints.items() if text}
     if not (len(record.trace_id) == TRACE_ID_BYTES and any(record.trace_id)):
         raise PoisonError("log_without_trace", "content in a log record without a trace id")
     if not (len(record.span_id) == SPAN_ID_BYTES and any(record.span_id)):
@@ -123,9 +119,20 @@ def normalize_log(
         signal="log",
         day=span_day(view.start_ns, timestamp_ms),
         time_ns=order_ns(view),
+        said={
+            name: _masked_field(name, text, redactor, tenant, view.trace_id)
+            for name, text in said.items()
+        },
         content=safe.content,
         findings=safe.findings,
     )
+
+
+def _masked_field(name: str, text: str, redactor: Redactor, tenant: str, trace_id: str) -> str:
+    """One field of a call that a log record tells, as :func:`_masked` has it."""
+    if name in PERSONAL_IDS:
+        return redactor.pseudonym(text, tenant)
+    return redactor.redact_attribute(text, tenant, trace_id) if name in FREE_TEXT_FIELDS else text
 
 
 def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> Call:
@@ -137,9 +144,9 @@ def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> Call:
     return call.model_copy(
         update={
             **{name: mask(getattr(call, name)) for name in FREE_TEXT_FIELDS},
+            **{name: redactor.pseudonym(getattr(call, name), tenant) for name in PERSONAL_IDS},
             "parameters": {name: mask(value) for name, value in call.parameters.items()},
             "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
-            "user_id": redactor.pseudonym(call.user_id, tenant),
-            "conversation_id": redactor.pseudonym(call.conversation_id, tenant),
+            "tags": tuple(mask(tag) for tag in call.tags),
         }
     )
