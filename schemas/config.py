@@ -161,6 +161,15 @@ class PrivacyConfig(Section):
     )
 
 
+class PricesConfig(Section):
+    """What calls cost."""
+
+    file: Path | None = Field(
+        default=None,
+        description="YAML: own prices, ahead of the bundled ones (docs/cost.md)",
+    )
+
+
 class RuntimeConfig(Section):
     """How stages run."""
 
@@ -260,6 +269,7 @@ class Config(BaseSettings):
     clickhouse: ClickHouseConfig = ClickHouseConfig()
     gateway: GatewayConfig = GatewayConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    prices: PricesConfig = PricesConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     assemble: AssembleConfig = AssembleConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -126,10 +126,13 @@ class Usage(Record):
     cache_write_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
 
     def known(self) -> bool:
         """Whether any count was reported."""
-        return self.input_tokens is not None or self.output_tokens is not None
+        counts = (self.input_tokens, self.output_tokens, self.input_audio_tokens)
+        return any(count is not None for count in counts)
 
 
 class Call(Record):
@@ -156,6 +159,9 @@ class Call(Record):
     error_type: str = ""
     finish_reasons: tuple[str, ...] = ()
     usage: Usage = Usage()
+    service_tier: str = Field(
+        default="", description="price class the provider served, lower case: batch, flex, ..."
+    )
     reported_cost_usd: Decimal | None = None
     cost_usd: Decimal | None = Field(default=None, description="by our prices; null is unknown")
     price_version: str = ""

@@ -21,8 +21,9 @@ from processors.operations.dialects.log_events import (
 )
 from processors.operations.dialects.reading import content_state, read_call, read_content
 from processors.operations.dialects.registry import dialect_of
-from processors.operations.price import NO_PRICE, price_call
 from processors.operations.redact import Redactor
+from processors.operations.usage import read_service_tier
+from processors.prices.table import BUNDLED, NO_PRICE, PriceTable
 from schemas.identity import EPOCH_DAY, NS_PER_MS, fragment_id, span_day
 from schemas.protocols import PoisonError
 from schemas.records import LLM_KINDS, Call, Fragment
@@ -30,7 +31,7 @@ from schemas.records import LLM_KINDS, Call, Fragment
 ATTRIBUTES_USUAL = 1000
 """A span with more is flagged: whoever wrote it should hear of it."""
 FREE_TEXT_FIELDS = ("span_name", "error_type", "agent_name", "tool_name", "prompt_name",
-                    "prompt_version", "response_id")  # fmt: skip
+                    "prompt_version", "response_id", "service_tier")  # fmt: skip
 """Fields of a call that an application writes freely: values to be masked may be in them."""
 
 
@@ -42,6 +43,7 @@ def normalize(
     timestamp_ms: int,
     repaired: bool,
     redactor: Redactor,
+    prices: PriceTable = BUNDLED,
 ) -> Fragment | None:
     """The fragment of a GenAI span, or None for any other span.
 
@@ -52,7 +54,9 @@ def normalize(
     if dialect is None:
         return None
     reading = dialect.read(view)
-    call = read_call(view, dialect, reading)
+    call = read_call(view, dialect, reading).model_copy(
+        update={"service_tier": read_service_tier(view)}
+    )
     safe = make_safe(read_content(reading), call.content_state, redactor, tenant, view.trace_id)
     day = span_day(view.start_ns, timestamp_ms)
     flags = list(safe.flags)
@@ -64,7 +68,7 @@ def normalize(
         flags.append("many_attributes")
     flags += [f"unreadable:{key}" for key in sorted(view.unreadable)]
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
-    price = NO_PRICE if call.rolls_up() else price_call(call, trusted_ns)
+    price = NO_PRICE if call.rolls_up() else prices.of_call(call, trusted_ns)
     body = span.SerializeToString(deterministic=True)
     return Fragment(
         tenant=tenant,

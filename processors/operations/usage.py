@@ -7,6 +7,27 @@ exclude them. Counts that cannot include their parts are taken as excluding them
 from processors.operations.attributes import SpanView
 from schemas.records import Usage
 
+INPUT_AUDIO = (
+    "gen_ai.usage.input_audio_tokens",
+    "gen_ai.usage.details.input_audio_tokens",
+    "llm.token_count.prompt_details.audio",
+)
+OUTPUT_AUDIO = (
+    "gen_ai.usage.output_audio_tokens",
+    "gen_ai.usage.details.output_audio_tokens",
+    "llm.token_count.completion_details.audio",
+)
+SERVICE_TIER = (
+    "openai.response.service_tier",
+    "gen_ai.openai.response.service_tier",
+    "anthropic.response.service_tier",
+    "gen_ai.response.service_tier",
+    "openai.request.service_tier",
+    "gen_ai.openai.request.service_tier",
+    "gen_ai.request.service_tier",
+)
+"""What the provider served before what was asked for: ``auto`` asks for whatever there is."""
+
 
 def disjoint(
     input_tokens: int | None,
@@ -14,6 +35,8 @@ def disjoint(
     cache_write: int | None,
     output_tokens: int | None,
     reasoning: int | None,
+    input_audio: int | None = None,
+    output_audio: int | None = None,
 ) -> Usage:
     """Usage from inclusive counts; None stays None.
 
@@ -21,18 +44,24 @@ def disjoint(
     """
     if not input_tokens and not output_tokens:
         return Usage()
-    cached = (cache_read or 0) + (cache_write or 0)
-    if input_tokens is not None and cached <= input_tokens:
-        input_tokens -= cached
-    if output_tokens is not None and (reasoning or 0) <= output_tokens:
-        output_tokens -= reasoning or 0
+    input_tokens = _without(input_tokens, (cache_read or 0) + (cache_write or 0))
+    input_tokens = _without(input_tokens, input_audio or 0)
+    output_tokens = _without(output_tokens, reasoning or 0)
+    output_tokens = _without(output_tokens, output_audio or 0)
     return Usage(
         input_tokens=input_tokens,
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
         output_tokens=output_tokens,
         reasoning_tokens=reasoning,
+        input_audio_tokens=input_audio,
+        output_audio_tokens=output_audio,
     )
+
+
+def _without(total: int | None, part: int) -> int | None:
+    """A total less a part that it includes; one that is smaller cannot include it."""
+    return total - part if total is not None and part <= total else total
 
 
 def read_usage(span: SpanView, keys: dict[str, tuple[str, ...]]) -> Usage:
@@ -43,4 +72,11 @@ def read_usage(span: SpanView, keys: dict[str, tuple[str, ...]]) -> Usage:
         span.count(*keys["cache_write_tokens"]),
         span.count(*keys["output_tokens"]),
         span.count(*keys["reasoning_tokens"]),
+        span.count(*INPUT_AUDIO),
+        span.count(*OUTPUT_AUDIO),
     )
+
+
+def read_service_tier(span: SpanView) -> str:
+    """The price class of the call, lower case, or '' where none is said."""
+    return span.text(*SERVICE_TIER).lower()

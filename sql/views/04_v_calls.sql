@@ -6,6 +6,9 @@
 -- * flagged_evaluators: Evaluators whose verdict on the operation is not pass
 -- * flagged: True where any evaluator flagged it
 -- * model: Model that answered, else the one asked for
+-- * cost_usd: Cost at the price table asked for last, else at that of the call's arrival, USD;
+--   null = price unknown
+-- * price_version: Price table that cost_usd is from; empty where none knows a price
 -- * injection_score: Score of injection in [0, 1], higher is worse; null = nothing judged
 -- * injection_label: Label of injection: pass, warn or page; empty without a verdict
 -- * injection_state: State of injection, ok where it has a score; empty without a verdict
@@ -35,7 +38,11 @@ SELECT
   o.finish_reasons AS finish_reasons, o.input_tokens AS input_tokens,
   o.cache_read_tokens AS cache_read_tokens, o.cache_write_tokens AS cache_write_tokens,
   o.output_tokens AS output_tokens, o.reasoning_tokens AS reasoning_tokens,
-  o.cost_usd AS cost_usd, o.price_version AS price_version,
+  o.input_audio_tokens AS input_audio_tokens, o.output_audio_tokens AS output_audio_tokens,
+  o.service_tier AS service_tier,
+  if(r.repriced, r.cost_usd, o.cost_usd) AS cost_usd,
+  if(r.repriced, r.price_version, o.price_version) AS price_version,
+  o.reported_cost_usd AS reported_cost_usd,
   o.conversation_id AS conversation_id, o.user_id AS user_id, o.agent_name AS agent_name,
   o.tool_name AS tool_name, o.prompt_name AS prompt_name, o.prompt_version AS prompt_version,
   o.content_state AS content_state, o.flags AS flags, o.redacted AS redacted,
@@ -65,6 +72,9 @@ LEFT ANY JOIN
 ) AS v ON o.tenant = v.tenant AND o.day = v.day AND o.trace_id = v.trace_id AND o.span_id = v.span_id
 LEFT ANY JOIN v_content AS c
   ON o.tenant = c.tenant AND o.day = c.day AND o.trace_id = c.trace_id AND o.span_id = c.span_id
+LEFT ANY JOIN v_repriced AS r
+  ON o.tenant = r.tenant AND o.day = r.day AND o.trace_id = r.trace_id AND o.span_id = r.span_id
+  AND o.cost_basis = r.cost_basis
 WHERE o.duplicate_of = ''
 SETTINGS do_not_merge_across_partitions_select_final = 1, join_use_nulls = 0,
   query_plan_join_swap_table = 'false';
