@@ -228,6 +228,14 @@ class EvaluateConfig(Section):
     max_pairs: int = Field(default=16, description="claim and evidence pairs of one operation")
     max_windows: int = Field(default=64, description="windows of one text; beyond it truncated")
     cache_entries: int = Field(default=20_000, description="scores of identical texts kept")
+    intervals_file: Path = Field(
+        default=PACKAGE_ROOT / "schemas" / "safe_intervals.yaml",
+        description="YAML: safe interval of each evaluation by rules (docs/evaluations.md)",
+    )
+    canaries: list[str] = Field(
+        default_factory=list,
+        description="texts planted in system prompts: in an answer they are a leak",
+    )
 
 
 class WatchConfig(Section):

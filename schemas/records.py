@@ -288,6 +288,9 @@ class Evaluation(Record):
     evaluator_model: str = ""
     windows: int = Field(default=0, description="of text, or claim and evidence pairs, scored")
     truncated: bool = Field(default=False, description="part of the text was not judged")
+    measured: float | None = Field(
+        default=None, description="of evaluations by rules, in the unit of their safe interval"
+    )
     cascade_stage: str = ""
     latency_ns: Int64 = 0
     scored_at_ns: Int64 = 0

@@ -112,7 +112,7 @@ def evaluation_row(evaluation: Evaluation) -> Row:
                     "tenant", "trace_id", "span_id", "model_version", "revision", "score",
                     "threshold_version", "source", "input_hash", "evaluator_model", "truncated",
                     "cascade_stage", "service_name", "environment", "kind", "model",
-                    "reported_score", "reported_label", "response_id", "mode",
+                    "reported_score", "reported_label", "response_id", "mode", "measured",
                 )
             },
             **{

@@ -24,6 +24,8 @@
 -- * secrets_score: Score of secrets in [0, 1], higher is worse; null = nothing judged
 -- * secrets_label: Label of secrets: pass, warn or page; empty without a verdict
 -- * secrets_state: State of secrets, ok where it has a score; empty without a verdict
+-- * check_labels: Label by check: pass, warn or page; a check that had nothing to judge is absent
+-- * check_values: Measured value by check, in the unit of its safe interval
 CREATE OR REPLACE VIEW v_calls AS
 SELECT
   o.tenant AS tenant, o.day AS day, o.trace_id AS trace_id, o.span_id AS span_id,
@@ -52,6 +54,7 @@ SELECT
   v.hallucination.1 AS hallucination_score, v.hallucination.2 AS hallucination_label, v.hallucination.3 AS hallucination_state,
   v.pii.1 AS pii_score, v.pii.2 AS pii_label, v.pii.3 AS pii_state,
   v.secrets.1 AS secrets_score, v.secrets.2 AS secrets_label, v.secrets.3 AS secrets_state,
+  v.check_labels AS check_labels, v.check_values AS check_values,
   v.flagged_evaluators AS flagged_evaluators, notEmpty(v.flagged_evaluators) AS flagged,
   c.input_text AS input_text, c.output_text AS output_text, c.content_hash AS content_hash,
   o.revision AS revision, o.inserted_at AS inserted_at
@@ -65,7 +68,13 @@ LEFT ANY JOIN
     argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'hallucination') AS hallucination,
     argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'pii') AS pii,
     argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'secrets') AS secrets,
-    arraySort(groupUniqArrayIf(evaluator, flagged)) AS flagged_evaluators
+    arraySort(groupUniqArrayIf(evaluator, flagged)) AS flagged_evaluators,
+    arraySort(x -> (x.1, x.2), groupArrayIf((toString(evaluator), (scored_at, model_version),
+      toString(label), assumeNotNull(measured)), measured IS NOT NULL AND state = 'ok'
+      AND evaluator NOT IN ('pii', 'secrets'))) AS checks,
+    -- Of a key that stands twice in a map the last one holds: the newest.
+    CAST((checks.1, checks.3), 'Map(String, String)') AS check_labels,
+    CAST((checks.1, checks.4), 'Map(String, Float64)') AS check_values
   FROM v_verdicts
   WHERE target = 'operation'
   GROUP BY tenant, day, trace_id, span_id

@@ -98,6 +98,7 @@ EVALUATION = Evaluation(
     day=DAY,
     state=State.OK,
     score=0.875,
+    measured=12.5,
     label=Label.PAGE,
     threshold_version="warn=0.5,page=0.8",
     source="external",
