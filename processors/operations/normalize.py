@@ -10,6 +10,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ingest.otlp import SPAN_ID_BYTES, TRACE_ID_BYTES
+from processors.operations.asked import asked_form
 from processors.operations.attributes import SpanView
 from processors.operations.content import make_safe
 from processors.operations.dialects.log_events import (
@@ -54,6 +55,7 @@ def normalize(
     if dialect is None:
         return None
     reading = dialect.read(view)
+    reading.parameters |= asked_form(view)
     call = read_call(view, dialect, reading).model_copy(
         update={"service_tier": read_service_tier(view)}
     )

@@ -14,7 +14,7 @@ from typing import Any
 from processors.evaluate.checks.subject import Measured, Subject, without_code
 
 VERSION = "py3langid-0.4-1"
-SEEN_CHARS = 400
+SEEN_CHARS = 240
 """More text costs time and tells nothing more."""
 SURE = 0.9
 LETTERS_MIN = 30

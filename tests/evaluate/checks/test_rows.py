@@ -9,6 +9,7 @@ from processors.evaluate.checks.registry import CHECKS
 from processors.evaluate.checks.run import Checks
 from processors.evaluate.context import prepare
 from processors.evaluate.deployed import DeployedModels
+from schemas.config import PACKAGE_ROOT
 from schemas.evaluators import (
     CHECK_EVALUATORS,
     EVERY_CALL,
@@ -205,3 +206,8 @@ async def test_an_own_interval_moves_the_label_and_its_version(tmp_path: Path) -
 def test_intervals_can_be_asked_by_evaluator() -> None:
     read: Intervals = load_intervals()
     assert read.of(Evaluator.TOOL_FAILURE).max == 0
+
+
+def test_the_page_names_every_check() -> None:
+    page = (PACKAGE_ROOT / "docs" / "evaluations.md").read_text(encoding="utf-8")
+    assert all(f"| `{evaluator}` |" in page for evaluator in CHECK_EVALUATORS)

@@ -1,0 +1,38 @@
+"""What form of answer was asked for, in the request parameters ``output.type``, ``output.schema``.
+
+Every dialect says it under other keys, and evaluations of the answer need it in one place.
+"""
+
+import json
+from typing import Any
+
+from processors.operations.attributes import SpanView, branch, structured
+
+SCHEMA_MAX_CHARS = 8_192
+"""A longer schema is left out: it would be stored with every call."""
+
+_TYPE_KEYS = ("gen_ai.output.type", "gen_ai.openai.request.response_format")
+_SCHEMA_KEYS = ("gen_ai.request.structured_output_schema", "ai.schema")
+_FORMAT_KEYS = ("llm.invocation_parameters", "gen_ai.request.response_format")
+_JSON_NAMES = frozenset(("json", "json_object", "json_schema"))
+
+
+def asked_form(span: SpanView) -> dict[str, str]:
+    """Parameters that say it; empty where nothing but text was asked for."""
+    schema = structured(span.get(*_SCHEMA_KEYS))
+    named = span.text(*_TYPE_KEYS).lower()
+    given = structured(span.get(*_FORMAT_KEYS))
+    if isinstance(given, dict):
+        form = given.get("response_format", given)
+        named = named or str(branch(form, "type") or "").lower()
+        schema = schema or branch(form, "json_schema", "schema")
+    if not isinstance(schema, dict):
+        schema = None
+    if schema is None and named not in _JSON_NAMES:
+        return {}
+    return {"output.type": "json"} | _short(schema)
+
+
+def _short(schema: dict[str, Any] | None) -> dict[str, str]:
+    text = json.dumps(schema, ensure_ascii=False, separators=(",", ":")) if schema else ""
+    return {"output.schema": text} if 0 < len(text) <= SCHEMA_MAX_CHARS else {}
