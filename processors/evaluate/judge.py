@@ -48,13 +48,7 @@ class Judge:
             if evaluator in prepared.absent
         }
         active = [evaluator for evaluator in due if evaluator not in prepared.absent]
-        items: dict[Evaluator, list[ReadPassage]] = {
-            Evaluator.INJECTION: prepared.injection,
-            Evaluator.TOXICITY: [
-                ReadPassage(passage, Reading(passage.text, 0, len(passage.text)))
-                for passage in prepared.toxicity
-            ],
-        }
+        items = _read_passages(prepared)
         texts: dict[str, None] = {}
         for evaluator in TEXT_EVALUATORS:
             if evaluator in active:
@@ -114,3 +108,14 @@ class Judge:
         ]
         flat = iter(await self.engine.support(tenant, pairs))
         return [[next(flat) for _ in chunks] for _, chunks in plan.pairs]
+
+
+def _read_passages(prepared: Prepared) -> dict[Evaluator, list[ReadPassage]]:
+    """What each text evaluator is shown: injection in every reading, toxicity as it stands."""
+    return {
+        Evaluator.INJECTION: prepared.injection,
+        Evaluator.TOXICITY: [
+            ReadPassage(passage, Reading(passage.text, 0, len(passage.text)))
+            for passage in prepared.toxicity
+        ],
+    }

@@ -61,14 +61,6 @@ def normalize(
     )
     safe = make_safe(read_content(reading), call.content_state, redactor, tenant, view.trace_id)
     day = span_day(view.start_ns, timestamp_ms)
-    flags = list(safe.flags)
-    if repaired:
-        flags.append("utf8_repaired")
-    if day == EPOCH_DAY:
-        flags.append("start_time_untrusted")
-    if len(span.attributes) > ATTRIBUTES_USUAL:
-        flags.append("many_attributes")
-    flags += [f"unreadable:{key}" for key in sorted(view.unreadable)]
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
     price = NO_PRICE if call.rolls_up() else prices.of_call(call, trusted_ns)
     body = span.SerializeToString(deterministic=True)
@@ -84,7 +76,7 @@ def normalize(
         call=_masked(call, redactor, tenant, view.trace_id).model_copy(
             update={
                 "content_state": safe.state,
-                "flags": tuple(flags),
+                "flags": (*safe.flags, *_flags(view, day, repaired)),
                 "cost_usd": price.cost_usd,
                 "price_version": price.version,
             }
@@ -94,6 +86,17 @@ def normalize(
         awaits_log=dialect.logs_content and safe.state == "not_captured" and call.kind in LLM_KINDS,
         wraps=reading.wraps,
     )
+
+
+def _flags(view: SpanView, day: str, repaired: bool) -> list[str]:
+    """What is wrong with a span as it came."""
+    wrong = {
+        "utf8_repaired": repaired,
+        "start_time_untrusted": day == EPOCH_DAY,
+        "many_attributes": len(view.span.attributes) > ATTRIBUTES_USUAL,
+    }
+    found = [flag for flag, is_so in wrong.items() if is_so]
+    return found + [f"unreadable:{key}" for key in sorted(view.unreadable)]
 
 
 def normalize_log(
