@@ -17,6 +17,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from schemas.intervals import SHIPPED
+
 MIB = 1 << 20
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
 
@@ -229,7 +231,7 @@ class EvaluateConfig(Section):
     max_windows: int = Field(default=64, description="windows of one text; beyond it truncated")
     cache_entries: int = Field(default=20_000, description="scores of identical texts kept")
     intervals_file: Path = Field(
-        default=PACKAGE_ROOT / "schemas" / "safe_intervals.yaml",
+        default=SHIPPED,
         description="YAML: safe interval of each evaluation by rules (docs/evaluations.md)",
     )
     canaries: list[str] = Field(

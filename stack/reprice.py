@@ -39,7 +39,7 @@ WHERE o.day = {{day:Date}} AND o.duplicate_of = '' AND NOT o.rolls_up
   AND ({" OR ".join(f"o.{name} IS NOT NULL" for name in USAGE)})
   AND {_TIME} >= {{begin:DateTime64(9, 'UTC')}} AND {_TIME} < {{end:DateTime64(9, 'UTC')}}
   AND ({{tenant:String}} = '' OR o.tenant = {{tenant:String}})
-SETTINGS join_use_nulls = 0
+SETTINGS join_use_nulls = 0, distributed_product_mode = 'global'
 """  # noqa: S608 - constants
 
 

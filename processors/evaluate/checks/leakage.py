@@ -89,18 +89,16 @@ def _judged(
     canaries: Iterable[str],
     own: tuple[set[tuple[str, ...]], int] | None,
 ) -> Iterator[Measured]:
-    lowered = reading.text.casefold()
     for canary in canaries:
-        at = lowered.find(canary.casefold())
-        if at >= 0:
-            start, end = reading.stored_range(at, at + len(canary))
+        if match := re.search(re.escape(canary), reading.text, re.I):
+            start, end = reading.stored_range(*match.span())
             yield Measured(1.0, 1.0, answer.part, start, end, ("canary",), reading.decoded)
     if own is None:
         return
     rows, prompt_words = own
     said = _words(reading.text)
-    told, longest, first, last = _shared(said, rows)
-    if not told:
+    longest, first, last = _longest_row(said, rows)
+    if not longest:
         yield Measured(0.0, 0.0, answer.part)
         return
     score = round(min(longest / min(LONG_ROW_WORDS, prompt_words), 1.0), 4)
@@ -108,23 +106,20 @@ def _judged(
     yield Measured(score, score, answer.part, start, end, ("row",), reading.decoded)
 
 
-def _shared(said: Words, rows: set[tuple[str, ...]]) -> tuple[int, int, int, int]:
-    """Words of the answer in such rows; of the longest run of them length, first and last."""
+def _longest_row(said: Words, rows: set[tuple[str, ...]]) -> tuple[int, int, int]:
+    """The longest run of such rows that follow or overlap: its words, its first and last one."""
     words = [word for word, _, _ in said]
-    told = longest = best_first = best_last = 0
-    first = -1
-    covered_to = -1
+    longest = best_first = best_last = 0
+    first = covered_to = -1
     for index, row in enumerate(_rows(words)):
         if row not in rows:
             continue
         if index > covered_to:
             first = index
-        fresh = index + ROW_WORDS - 1
-        told += fresh - max(covered_to, index - 1)
-        covered_to = fresh
+        covered_to = index + ROW_WORDS - 1
         if covered_to - first + 1 > longest:
             longest, best_first, best_last = covered_to - first + 1, first, covered_to
-    return told, longest, best_first, best_last
+    return longest, best_first, best_last
 
 
 def _rows(words: list[str]) -> Iterator[tuple[str, ...]]:
