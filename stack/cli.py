@@ -4,7 +4,17 @@ Every command reads the one configuration (``streamgauge.yaml`` and ``STREAMGAUG
 imports happen inside commands so that ``--help`` is quick and a worker loads only its stage.
 """
 
-from stack.commands import configuration, costs, delivery, feedback, inspect, models, query, run
+from stack.commands import (
+    configuration,
+    costs,
+    delivery,
+    feedback,
+    inspect,
+    models,
+    query,
+    rules,
+    run,
+)
 from stack.commands.common import app
 
 __all__ = [
@@ -16,6 +26,7 @@ __all__ = [
     "inspect",
     "models",
     "query",
+    "rules",
     "run",
 ]
 

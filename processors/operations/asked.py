@@ -1,6 +1,7 @@
-"""What form of answer was asked for, in the request parameters ``output.type``, ``output.schema``.
+"""What was asked for beside the prompt: the form of the answer, and the price class.
 
-Every dialect says it under other keys, and evaluations of the answer need it in one place.
+Every dialect says it under other keys; evaluations of the answer and its price need it once. The
+form is in the request parameters ``output.type`` and ``output.schema``.
 """
 
 import json
@@ -10,6 +11,17 @@ from processors.operations.attributes import SpanView, branch, structured
 
 SCHEMA_MAX_CHARS = 8_192
 """A longer schema is left out: it would be stored with every call."""
+
+SERVICE_TIER = (
+    "openai.response.service_tier",
+    "gen_ai.openai.response.service_tier",
+    "anthropic.response.service_tier",
+    "gen_ai.response.service_tier",
+    "openai.request.service_tier",
+    "gen_ai.openai.request.service_tier",
+    "gen_ai.request.service_tier",
+)
+"""What the provider served before what was asked for: ``auto`` asks for whatever there is."""
 
 _TYPE_KEYS = ("gen_ai.output.type", "gen_ai.openai.request.response_format")
 _SCHEMA_KEYS = ("gen_ai.request.structured_output_schema", "ai.schema")
@@ -36,3 +48,8 @@ def asked_form(span: SpanView) -> dict[str, str]:
 def _short(schema: dict[str, Any] | None) -> dict[str, str]:
     text = json.dumps(schema, ensure_ascii=False, separators=(",", ":")) if schema else ""
     return {"output.schema": text} if 0 < len(text) <= SCHEMA_MAX_CHARS else {}
+
+
+def read_service_tier(span: SpanView) -> str:
+    """The price class of the call, lower case, or '' where none is said."""
+    return span.text(*SERVICE_TIER).lower()

@@ -10,7 +10,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ingest.otlp import SPAN_ID_BYTES, TRACE_ID_BYTES
-from processors.operations.asked import asked_form
+from processors.operations.asked import asked_form, read_service_tier
 from processors.operations.attributes import SpanView
 from processors.operations.content import make_safe
 from processors.operations.dialects.log_events import (
@@ -23,7 +23,6 @@ from processors.operations.dialects.log_events import (
 from processors.operations.dialects.reading import content_state, read_call, read_content
 from processors.operations.dialects.registry import dialect_of
 from processors.operations.redact import Redactor
-from processors.operations.usage import read_service_tier
 from processors.prices.table import BUNDLED, NO_PRICE, PriceTable
 from schemas.identity import EPOCH_DAY, NS_PER_MS, fragment_id, span_day
 from schemas.protocols import PoisonError

@@ -17,16 +17,6 @@ OUTPUT_AUDIO = (
     "gen_ai.usage.details.output_audio_tokens",
     "llm.token_count.completion_details.audio",
 )
-SERVICE_TIER = (
-    "openai.response.service_tier",
-    "gen_ai.openai.response.service_tier",
-    "anthropic.response.service_tier",
-    "gen_ai.response.service_tier",
-    "openai.request.service_tier",
-    "gen_ai.openai.request.service_tier",
-    "gen_ai.request.service_tier",
-)
-"""What the provider served before what was asked for: ``auto`` asks for whatever there is."""
 
 
 def disjoint(
@@ -75,8 +65,3 @@ def read_usage(span: SpanView, keys: dict[str, tuple[str, ...]]) -> Usage:
         span.count(*INPUT_AUDIO),
         span.count(*OUTPUT_AUDIO),
     )
-
-
-def read_service_tier(span: SpanView) -> str:
-    """The price class of the call, lower case, or '' where none is said."""
-    return span.text(*SERVICE_TIER).lower()
