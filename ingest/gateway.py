@@ -14,6 +14,7 @@ import uvloop
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
+from ingest import telemetry
 from ingest.coalesce import Coalescer
 from ingest.feedback import PATH as FEEDBACK_PATH
 from ingest.feedback import FeedbackApi, FeedbackTaker
@@ -37,8 +38,8 @@ _FLUSH_S = 1.0
 def run_gateway(config: Config, feedback: FeedbackTaker | None = None) -> None:
     """Serve until SIGTERM or SIGINT; without ``feedback`` its route is not served.
 
-    Raises :class:`ingest.keys.KeysFileError` for an unusable keys file and ``OSError`` for a busy
-    port, before anything is served.
+    Raises :class:`ingest.keys.KeysFileError` for an unusable keys file, ``OSError`` for a busy port
+    and ``ValueError`` for headers of telemetry that cannot be read.
     """
     uvloop.run(_serve_until_signal(config, feedback))
 
@@ -48,12 +49,14 @@ async def _serve_until_signal(config: Config, feedback: FeedbackTaker | None) ->
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
+    telemetry.start(config.telemetry, "streamgauge.gateway")
     gateway = Gateway(config, feedback)
     await gateway.start()
     try:
         await stopping.wait()
     finally:
         await gateway.stop()
+        telemetry.stop()
 
 
 class Gateway:

@@ -17,6 +17,7 @@ from google.rpc.code_pb2 import Code
 from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
+from ingest import telemetry
 from ingest.intake import Intake, Refusal, response_of
 from ingest.signals import SIGNALS, Signal
 from ingest.tls import grpc_credentials
@@ -77,6 +78,11 @@ class OtlpGrpc:
 
     def _handler(self, signal: Signal) -> Callable[[bytes, Context], Awaitable[bytes]]:
         async def export(body: bytes, context: Context) -> bytes:
+            with telemetry.span("gateway.request") as span:
+                span.set(telemetry.PROTOCOL, "grpc")
+                return await answered(body, context, span)
+
+        async def answered(body: bytes, context: Context, span: telemetry.Span) -> bytes:
             started_s = time.monotonic()
             code = Code.OK
             try:
@@ -91,6 +97,8 @@ class OtlpGrpc:
                 log.exception("export failed")
                 await _refuse(context, Refusal(500, Code.INTERNAL, "internal error"))
             finally:
+                span.set("rpc.grpc.status_code", code)
+                span.set(telemetry.OUTCOME, "accepted" if code == Code.OK else "refused")
                 GATEWAY_REQUESTS.labels("grpc", Code.Name(code)).inc()
                 GATEWAY_LATENCY.labels("grpc").observe(time.monotonic() - started_s)
 

@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
+from ingest import telemetry
 from ingest.body import CONTENT_ENCODINGS, Reservation
 from ingest.intake import Intake, Refusal, bad_request, rejection_text, response_of, unavailable
 from ingest.otlp import Encoding, RejectedItem
@@ -45,6 +46,15 @@ class OtlpHttp:
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer one request of any method and path."""
+        own = telemetry.OWN_HEADER in request.headers
+        with telemetry.OFF if own else telemetry.span("gateway.request") as span:
+            response = await self._answered(request)
+            span.set(telemetry.PROTOCOL, "http")
+            span.set("http.response.status_code", response.status)
+            span.set(telemetry.OUTCOME, "accepted" if response.status == 200 else "refused")
+        return response
+
+    async def _answered(self, request: web.Request) -> web.Response:
         started_s = time.monotonic()
         encoding = _ENCODINGS.get(request.content_type)
         try:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from google.protobuf.message import Message
 from google.rpc.code_pb2 import Code
 
+from ingest import telemetry
 from ingest.body import (
     BodyTooLargeError,
     BudgetSpentError,
@@ -137,6 +138,11 @@ class Intake:
         finally:
             # A message past its deadline still holds memory until the broker or aiokafka ends it.
             _when_all_done(pending, reservation)
+        telemetry.note(telemetry.TOPIC, signal.topic.name)
+        telemetry.note(telemetry.TENANT, tenant)
+        telemetry.note(telemetry.RECORDS, accepted.item_count)
+        telemetry.note(telemetry.REJECTED, len(accepted.rejected))
+        telemetry.note(telemetry.BYTES, len(body))
         GATEWAY_ITEMS.labels(signal.name, tenant, "accepted").inc(accepted.item_count)
         GATEWAY_ITEMS.labels(signal.name, tenant, "rejected").inc(len(accepted.rejected))
         return accepted.rejected

@@ -15,7 +15,9 @@ import time
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, MessageSizeTooLargeError
+from aiokafka.structs import RecordMetadata
 
+from ingest import telemetry
 from ingest.coalesce import Destination
 from ingest.kafka import kafka_options
 from ingest.signals import SIGNALS
@@ -75,6 +77,14 @@ class GatewayProducer:
 
         Raises :class:`RetryableError` if it was not taken.
         """
+        with telemetry.span("gateway.produce") as span:
+            span.set(telemetry.TOPIC, destination.topic)
+            span.set(telemetry.BYTES, len(value))
+            written = await self._sent(destination, value)
+            span.set(telemetry.PARTITION, str(written.partition))
+            span.set(telemetry.OFFSET, written.offset)
+
+    async def _sent(self, destination: Destination, value: bytes) -> RecordMetadata:
         producer = self._producer
         if producer is None:
             raise RetryableError("no broker")
@@ -89,7 +99,7 @@ class GatewayProducer:
             await asyncio.wait((acknowledged,))
             if acknowledged.cancelled():
                 raise RetryableError("the producer was closed")
-            acknowledged.result()
+            return acknowledged.result()
         except KafkaError as error:
             if not error.retriable and not isinstance(error, MessageSizeTooLargeError):
                 self._unusable = True

@@ -11,6 +11,7 @@ from typing import TypeVar
 
 import orjson
 
+from ingest import telemetry
 from schemas.metrics import DEAD_LETTERS
 from schemas.protocols import DeadLetter, Message, Outputs, PoisonError, RetryableError
 from schemas.records import BatchError, RecordT, decode_batch, encode_batch
@@ -85,6 +86,7 @@ def read_batch(
         records, refused = readable_records(kind, message.value)
     except BatchError as error:
         raise PoisonError("undecodable_batch", str(error)) from None
+    telemetry.note(telemetry.RECORDS, len(records) + len(refused))
     letters = [
         bury(
             outputs,

@@ -27,6 +27,7 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from clickhouse_connect.driver.insert import InsertContext
 from urllib3.exceptions import HTTPError
 
+from ingest import telemetry
 from processors.runtime.backoff import Backoff
 from processors.runtime.failpoints import failpoint
 from schemas.config import ClickHouseConfig, Config
@@ -210,7 +211,9 @@ class _TableWriter:
     async def _write(self, batch: list[_Submission]) -> None:
         """Insert a batch; on refusal halve it until the offender stands alone."""
         try:
-            await self._insert([row for submission in batch for row in submission.rows])
+            rows = [row for submission in batch for row in submission.rows]
+            with telemetry.insert_span(self._table.name, len(rows)):
+                await self._insert(rows)
         except _RowsRefusedError as error:
             if len(batch) == 1:
                 CLICKHOUSE_INSERTS.labels(self._table.name, "refused").inc()

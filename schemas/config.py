@@ -8,6 +8,7 @@ levels). Secrets come from environment or files only and are hidden when printed
 import os
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -332,6 +333,28 @@ class NotifyConfig(Section):
     )
 
 
+class TelemetryConfig(Section):
+    """Spans of our own, by OpenTelemetry: places, counts and outcomes, never content."""
+
+    otlp_endpoint: str = Field(
+        default="",
+        pattern="^(https?://.+)?$",
+        description="base URL of an OTLP/HTTP receiver; empty = off. Better another than ours",
+    )
+    sample_ratio: float = Field(default=0.01, ge=0, le=1, description="share of the work recorded")
+    headers: SecretStr = Field(
+        default=SecretStr(""), description="NAME=VALUE, separated by commas, for the receiver"
+    )
+    headers_file: Path | None = Field(
+        default=None, description="file with the headers, read where headers is not set"
+    )
+
+
+OWN_GATEWAY_RATIO_MAX = 0.05
+"""An export to our own gateway becomes a message and inserts of several stages: at a share of one
+in twenty their spans are fewer than those exported, so that the echo dies out."""
+
+
 class Config(BaseSettings):
     """Everything. See ``streamgauge config``."""
 
@@ -352,6 +375,22 @@ class Config(BaseSettings):
     evaluate: EvaluateConfig = EvaluateConfig()
     watch: WatchConfig = WatchConfig()
     notify: NotifyConfig = NotifyConfig()
+    telemetry: TelemetryConfig = TelemetryConfig()
+
+    @model_validator(mode="after")
+    def _telemetry_makes_no_echo(self) -> "Config":
+        url = urlsplit(self.telemetry.otlp_endpoint)
+        ours = url.hostname in ("localhost", "127.0.0.1", "::1", self.gateway.host)
+        if (
+            ours
+            and url.port == self.gateway.http_port
+            and self.telemetry.sample_ratio > OWN_GATEWAY_RATIO_MAX
+        ):
+            raise ValueError(
+                f"telemetry.otlp_endpoint is our own gateway: telemetry.sample_ratio must be at "
+                f"most {OWN_GATEWAY_RATIO_MAX}, else each export calls for the next"
+            )
+        return self
 
     @classmethod
     def settings_customise_sources(

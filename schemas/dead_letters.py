@@ -6,13 +6,17 @@ Written by the runtime's outputs; read by ``store`` (metadata into ``genai_dead_
 
 from dataclasses import dataclass
 
-from schemas.protocols import DeadLetter, Message
-from schemas.topics import TIMESTAMP_HEADER
+from schemas.protocols import DeadLetter, Message, PoisonError
+from schemas.topics import ATTEMPTS_HEADER, GATEWAY_TOPICS, TENANT_HEADER, TIMESTAMP_HEADER
 
 PREFIX = "streamgauge-dead-"
 """Of every header added here; what does not start with it belongs to the original message."""
 CUT_HEADER = PREFIX + "cut-from-bytes"
 """Only on a letter whose value is the beginning of the original: its original size."""
+
+
+PART_ERROR_CLASS = "RejectedItem"
+"""Error class of a letter that holds a bare span or log record: bytes that no topic takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,11 +37,27 @@ class DeadLetterHeaders:
     items: int
 
 
+def whole_letter(
+    message: Message, stage: str, poison: PoisonError, attempts: int, default_tenant: str
+) -> DeadLetter:
+    """The letter of a message that is poison as a whole; a tenant is believed as stages do."""
+    named = message.header(TENANT_HEADER) if message.topic in GATEWAY_TOPICS else None
+    return DeadLetter(
+        origin=message,
+        stage=stage,
+        reason=poison.reason,
+        error_class=type(poison).__name__,
+        value=message.value or b"",
+        tenant=named or default_tenant,
+        attempts=attempts,
+    )
+
+
 def encode_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
     """Headers of ``letter``'s message: the original ones, then ours.
 
     The first Kafka timestamp travels in :data:`schemas.topics.TIMESTAMP_HEADER`, so that a replay
-    judges times as the first delivery did.
+    judges times as the first delivery did. Attempts count on through replays.
     """
     origin = letter.origin
     fields = {
@@ -51,12 +71,11 @@ def encode_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
         "origin-partition": origin.partition,
         "origin-offset": origin.offset,
         "origin-timestamp-ms": origin.timestamp_ms,
-        "attempts": letter.attempts,
+        "attempts": origin.earlier_attempts() + letter.attempts,
         "items": letter.items,
     }
-    original = list(origin.headers)
-    if origin.header(TIMESTAMP_HEADER) is None:
-        original.append((TIMESTAMP_HEADER, str(origin.timestamp_ms).encode()))
+    original = [pair for pair in origin.headers if pair[0] != TIMESTAMP_HEADER]
+    original.append((TIMESTAMP_HEADER, str(origin.first_timestamp_ms()).encode()))
     return original + [(PREFIX + name, str(value).encode()) for name, value in fields.items()]
 
 
@@ -85,6 +104,11 @@ def decode_headers(message: Message) -> DeadLetterHeaders:
     )
 
 
+def is_whole(message: Message, said: DeadLetterHeaders) -> bool:
+    """Whether a letter's bytes can be sent as they are; else only its origin has such bytes."""
+    return message.header(CUT_HEADER) is None and said.error_class != PART_ERROR_CLASS
+
+
 def cut_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
     """Headers of a letter too large for any message, whose value had to be cut.
 
@@ -94,6 +118,22 @@ def cut_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
     return [*ours, (CUT_HEADER, str(len(letter.value)).encode())]
 
 
-def original_headers(message: Message) -> list[tuple[str, bytes]]:
-    """Headers for replaying the message: without ours."""
-    return [(name, value) for name, value in message.headers if not name.startswith(PREFIX)]
+def replay_headers(
+    message: Message, topic: str, attempts: int, tenant: str = ""
+) -> list[tuple[str, bytes]]:
+    """Headers for sending the message, or the one that a dead letter holds, to ``topic`` again.
+
+    The original ones with the first Kafka timestamp and the attempts so far. A tenant is named on
+    the gateway's topics alone, where the stages believe it; ``tenant`` is for messages that lack
+    that header.
+    """
+    ours = {TIMESTAMP_HEADER, ATTEMPTS_HEADER, TENANT_HEADER}
+    kept = [
+        pair for pair in message.headers if not pair[0].startswith(PREFIX) and pair[0] not in ours
+    ]
+    named = message.header(TENANT_HEADER) or tenant
+    if topic in GATEWAY_TOPICS and named:
+        kept.append((TENANT_HEADER, named.encode()))
+    kept.append((TIMESTAMP_HEADER, str(message.first_timestamp_ms()).encode()))
+    kept.append((ATTEMPTS_HEADER, str(attempts).encode()))
+    return kept

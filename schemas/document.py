@@ -20,6 +20,7 @@ from schemas import metrics
 from schemas.config import MIB, PACKAGE_ROOT, Config, Section
 from schemas.records import RECORDS, Record
 from schemas.topics import (
+    ATTEMPTS_HEADER,
     DAY_MS,
     HOUR_MS,
     SCHEMA_HEADER,
@@ -114,7 +115,7 @@ def _topics() -> Iterator[str]:
         f"\nHeaders: `{SCHEMA_HEADER}` names record and version, for example "
         f"`operation/{SCHEMA_VERSION}`; `{TENANT_HEADER}` is believed only on the gateway's own "
         f"topics; `{TIMESTAMP_HEADER}` keeps a raw message's first Kafka timestamp through a "
-        "replay."
+        f"replay, and `{ATTEMPTS_HEADER}` how often the message was tried before it."
     )
     shown: list[type[Record]] = []
     for name, record_type in RECORDS.items():

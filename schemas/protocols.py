@@ -10,9 +10,10 @@ from dataclasses import dataclass, field
 from typing import Protocol
 
 from schemas.records import Record
-from schemas.topics import TIMESTAMP_HEADER
+from schemas.topics import ATTEMPTS_HEADER, TIMESTAMP_HEADER
 
 _TIMESTAMP_MAX_DIGITS = 15
+_ATTEMPTS_MAX_DIGITS = 9
 
 
 class RetryableError(Exception):
@@ -56,10 +57,16 @@ class Message:
 
         The open topics' senders may set that header too: what is no time there is ignored.
         """
-        kept = self.header(TIMESTAMP_HEADER) or ""
-        if kept.isascii() and kept.isdigit() and len(kept) <= _TIMESTAMP_MAX_DIGITS:
-            return int(kept)
-        return self.timestamp_ms
+        kept = self._number(TIMESTAMP_HEADER, _TIMESTAMP_MAX_DIGITS)
+        return self.timestamp_ms if kept is None else kept
+
+    def earlier_attempts(self) -> int:
+        """How often it was tried before it was replayed; 0 if it was not."""
+        return self._number(ATTEMPTS_HEADER, _ATTEMPTS_MAX_DIGITS) or 0
+
+    def _number(self, name: str, max_digits: int) -> int | None:
+        text = self.header(name) or ""
+        return int(text) if text.isascii() and text.isdigit() and len(text) <= max_digits else None
 
 
 @dataclass(frozen=True, slots=True)

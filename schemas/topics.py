@@ -56,6 +56,8 @@ DEAD_LETTERS = Topic(
     "genai.dead_letters.v1", "", 7 * DAY_MS, "original key", "original bytes, raw tier"
 )
 
+GATEWAY_TOPICS = frozenset((OTLP_SPANS_GATEWAY.name, OTLP_LOGS_GATEWAY.name))
+"""On these alone a header names the tenant."""
 RAW_SPANS = (OTLP_SPANS, OTLP_SPANS_GATEWAY)
 RAW_LOGS = (OTLP_LOGS, OTLP_LOGS_GATEWAY)
 TOPICS = (
@@ -76,5 +78,8 @@ TENANT_HEADER = "streamgauge-tenant"
 """Believed only on the gateway's own topics."""
 TIMESTAMP_HEADER = "streamgauge-timestamp-ms"
 """The raw message's first Kafka timestamp, kept through a replay."""
+ATTEMPTS_HEADER = "streamgauge-attempts"
+"""Marks a message that ``replay`` sent; its value is how often the message had been tried before.
+"""
 SCHEMA_VERSION = "1"
 GROUP_PREFIX = "streamgauge."

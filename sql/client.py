@@ -1,6 +1,7 @@
 """Connections to ClickHouse over HTTP by ``clickhouse-connect``, made alike everywhere."""
 
 import logging
+from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 import clickhouse_connect
@@ -48,3 +49,13 @@ def connect(config: ClickHouseConfig) -> Client:
         client_name="streamgauge",
         dedicated_pool=True,
     )
+
+
+def allowed(client: Client, settings: Mapping[str, object]) -> dict[str, object]:
+    """Those of the settings that this server lets the client choose.
+
+    The embedded engine, asked without the product's token, is read-only and lets none be chosen.
+    """
+    known = client.server_settings
+    free = [name for name in settings if name not in known or not known[name].readonly]
+    return {name: settings[name] for name in free}

@@ -29,6 +29,7 @@ _SECRETS: Mapping[str, Sequence[str]] = {
     "kafka": ("sasl_password",),
     "clickhouse": ("password", "token"),
     "privacy": ("redaction_key",),
+    "telemetry": ("headers",),
 }
 """Fields that travel to children by environment, never by file."""
 

@@ -23,6 +23,9 @@ from sql.times import day_of_ns
 
 MANIFEST = "manifest.yaml"
 _MAX_LENGTH = 256
+_STRIDE = 64
+_ROBERTAS = ("roberta", "camembert", "mpnet", "longformer")
+"""Part of the names of architectures that count positions from the padding's id on."""
 _DEPLOYMENTS = "genai_model_deployments"
 _OPEN_NS = 7_258_118_400_000_000_000
 """2200-01-01: a period that has not ended."""
@@ -87,6 +90,7 @@ def draft_manifest(folder: Path) -> None:
     if missing:
         raise ManifestError(f"no manifest and no export to draft one from: {', '.join(missing)}")
     told = json.loads(config.read_text())
+    length = min(_MAX_LENGTH, _positions(told))
     graph = graphs[0].relative_to(folder).as_posix()
     drafted = {
         "schema": "streamgauge.model/v1",
@@ -96,8 +100,8 @@ def draft_manifest(folder: Path) -> None:
         "provenance": f"Hugging Face export, {told.get('_name_or_path') or 'origin unknown'}",
         "tokenizer": {
             "file": "tokenizer.json",
-            "max_length": min(_MAX_LENGTH, int(told.get("max_position_embeddings", _MAX_LENGTH))),
-            "stride": 64,
+            "max_length": length,
+            "stride": min(_STRIDE, length // 4),
         },
         "graphs": {"classifier": {"file": graph}},
         "tasks": _drafted_tasks(told),
@@ -107,6 +111,14 @@ def draft_manifest(folder: Path) -> None:
         },
     }
     (folder / MANIFEST).write_text(yaml.safe_dump(drafted, sort_keys=False))
+
+
+def _positions(told: dict[str, Any]) -> int:
+    """Tokens that the model has positions for."""
+    positions = int(told.get("max_position_embeddings", _MAX_LENGTH))
+    if any(name in str(told.get("model_type", "")) for name in _ROBERTAS):
+        positions -= int(told.get("pad_token_id") or 0) + 1
+    return positions
 
 
 def _drafted_tasks(told: dict[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from typing import IO, Any
 
 from clickhouse_connect.driver.client import Client
 
+from sql.client import allowed
+
 READ_ONLY = {"readonly": 2}
 """Of ClickHouse: nothing is changed, settings may be."""
 _PARQUET = "Parquet"
@@ -22,7 +24,7 @@ def run(
 
     Raises clickhouse-connect's errors.
     """
-    settings = READ_ONLY | ({"limit": limit + 1} if limit else {})
+    settings = allowed(client, READ_ONLY | ({"limit": limit + 1} if limit else {}))
     result = client.query(query, parameters=parameters, settings=settings)
     rows = [tuple(row) for row in result.result_rows]
     cut = bool(limit) and len(rows) > limit
@@ -31,7 +33,8 @@ def run(
 
 def write_parquet(client: Client, query: str, parameters: dict[str, str], path: Path) -> None:
     """The whole result in a Parquet file, as ClickHouse writes it."""
-    value = client.raw_query(query, parameters=parameters, settings=READ_ONLY, fmt=_PARQUET)
+    settings = allowed(client, READ_ONLY)
+    value = client.raw_query(query, parameters=parameters, settings=settings, fmt=_PARQUET)
     path.write_bytes(value)
 
 

@@ -140,7 +140,7 @@ def score_pairs(model: Model, pairs: Sequence[Pair], budget_tokens: int) -> list
 def _attempt_pairs(model: Model, pairs: Sequence[Pair]) -> F32:
     """Scores of one batch; NaN for every row when the run fails."""
     width = len(FEATURE_NAMES) if pairs[0].features else 0
-    features = np.asarray([pair.features for pair in pairs], np.float32).reshape(-1, width)
+    features = np.asarray([pair.features for pair in pairs], np.float32).reshape(len(pairs), width)
     try:
         return run_pairs(model, [p.ids for p in pairs], [p.types for p in pairs], features)
     # The edge of native code: whatever it raises becomes the state of these pairs.

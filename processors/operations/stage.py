@@ -11,6 +11,7 @@ import logging
 from collections.abc import Awaitable, Iterable
 from typing import Any, Literal
 
+from ingest import telemetry
 from ingest.otlp import Decoded, OtlpError, decode, log_records, spans
 from ingest.signals import LOGS, TRACES
 from processors.batches import all_taken, bury
@@ -20,6 +21,7 @@ from processors.operations.normalize import normalize, normalize_log
 from processors.operations.redact import Redactor, load_key
 from processors.prices.table import BUNDLED, PriceTable
 from schemas.config import Config
+from schemas.dead_letters import PART_ERROR_CLASS
 from schemas.identity import trace_partition
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, DeadLetter, Message, Outputs, PoisonError, StageBase
@@ -27,9 +29,8 @@ from schemas.records import Evaluation, Fragment, LedgerRow
 from schemas.topics import (
     EVALUATIONS,
     FRAGMENTS,
+    GATEWAY_TOPICS,
     LEDGER,
-    OTLP_LOGS_GATEWAY,
-    OTLP_SPANS_GATEWAY,
     RAW_LOGS,
     RAW_SPANS,
     TENANT_HEADER,
@@ -48,7 +49,6 @@ Found = list[Fragment | Evaluation]
 Outcome = Literal["out", "dead"]
 
 _LOG_TOPICS = frozenset(topic.name for topic in RAW_LOGS)
-_GATEWAY_TOPICS = frozenset((OTLP_SPANS_GATEWAY.name, OTLP_LOGS_GATEWAY.name))
 
 
 def items_of(decoded: Decoded) -> Iterable[Placed]:
@@ -118,7 +118,7 @@ class OperationsStage(StageBase):
                     origin=message,
                     stage=self.name,
                     reason=rejected.reason,
-                    error_class="RejectedItem",
+                    error_class=PART_ERROR_CLASS,
                     value=rejected.bytes,
                     tenant=tenant,
                     trace_id=rejected.trace_id,
@@ -187,6 +187,7 @@ class OperationsStage(StageBase):
             filtered=items_in - items_out - dead,
             dead=dead,
         )
+        telemetry.note(telemetry.RECORDS, items_in)
         partition = message.partition % self._config.kafka.partitions
         await self._outputs.emit(LEDGER.name, partition, row)
         for outcome, number in (("out", items_out), ("filtered", row.filtered), ("dead", dead)):
@@ -194,7 +195,7 @@ class OperationsStage(StageBase):
 
     def _tenant(self, message: Message) -> str:
         """The tenant; a header is believed only on the gateway's own topics."""
-        claimed = message.header(TENANT_HEADER) if message.topic in _GATEWAY_TOPICS else ""
+        claimed = message.header(TENANT_HEADER) if message.topic in GATEWAY_TOPICS else ""
         return claimed or self._config.tenant
 
     def _letter(

@@ -16,9 +16,9 @@ from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 from ingest.kafka import kafka_options
 from processors.runtime.assignments import Assignments
 from processors.runtime.errors import FatalStageError
-from processors.runtime.history import FETCH_WAIT_MS, to_message
 from processors.runtime.pipeline import Pipeline
 from processors.runtime.producer import RECORD_OVERHEAD_BYTES
+from processors.runtime.reading import FETCH_WAIT_MS, to_message
 from schemas.config import Config
 from schemas.protocols import Stage
 from schemas.topics import GROUP_PREFIX

@@ -4,27 +4,28 @@ A stage's memory is rebuilt from what lies before its first new message. Nothing
 moves an offset of a group. Transient faults are retried for ever.
 """
 
-import asyncio
 import logging
 from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from ingest.kafka import kafka_options
 from processors.runtime.backoff import Backoff
-from processors.runtime.producer import HOPELESS, RECORD_OVERHEAD_BYTES
+from processors.runtime.producer import HOPELESS
+from processors.runtime.reading import (
+    bounds,
+    committed_offsets,
+    ends,
+    first_offsets_since,
+    group_less_consumer,
+    records,
+)
 from schemas.config import Config
 from schemas.protocols import Clock, History, Message
 
 logger = logging.getLogger(__name__)
-
-FETCH_WAIT_MS = 100
-READ_STALL_S = 10.0
-"""Without a record for this long the read starts again."""
 
 
 class KafkaHistory:
@@ -41,7 +42,7 @@ class KafkaHistory:
         backoff = Backoff(self._clock)
         while True:
             try:
-                async with self._consumer(topic, partition) as consumer:
+                async with self._consumer((topic, partition)) as consumer:
                     start, stop = await _window(
                         consumer, TopicPartition(topic, partition), before, anchor_ms, history
                     )
@@ -66,20 +67,19 @@ class KafkaHistory:
         wanted = [TopicPartition(*key) for key in partitions]
         if not wanted:
             return {}
-        async with self._consumer(*wanted[0]) as consumer:
-            ends = await _ends(consumer, wanted)
-        return {(tp.topic, tp.partition): offset for tp, offset in ends.items()}
+        async with self._consumer(wanted[0]) as consumer:
+            found = await ends(consumer, wanted)
+        return {(tp.topic, tp.partition): offset for tp, offset in found.items()}
 
     async def holds_any(self, topic: str, partition: int, first: int, stop: int) -> bool:
         """Whether a message lies in [first, stop): compaction and transactions leave none."""
         backoff = Backoff(self._clock)
         while True:
             try:
-                async with self._consumer(topic, partition) as consumer:
-                    begin, end = await _bounds(consumer, TopicPartition(topic, partition))
+                async with self._consumer((topic, partition)) as consumer:
+                    begin, end = await bounds(consumer, TopicPartition(topic, partition))
                     window = max(first, begin), min(stop, end)
-                    records = _records(consumer, topic, partition, *window)
-                    async for _ in records:
+                    async for _ in records(consumer, topic, partition, *window):
                         return True
                     return False
             except HOPELESS:
@@ -98,68 +98,19 @@ class KafkaHistory:
         wanted = [TopicPartition(*key) for key in partitions]
         if not wanted:
             return {}
-        admin = AIOKafkaAdminClient(**kafka_options(self._config.kafka))
-        try:
-            await admin.start()
-            found = await admin.list_consumer_group_offsets(group, partitions=wanted)
-        finally:
-            await admin.close()
-        offsets = {tp: entry.offset for tp, entry in found.items() if entry.offset >= 0}
+        offsets = await committed_offsets(self._config.kafka, group, wanted)
         unknown = [tp for tp in wanted if tp not in offsets]
         if unknown:
-            async with self._consumer(unknown[0].topic, unknown[0].partition) as consumer:
+            async with self._consumer(unknown[0]) as consumer:
                 consumer.assign(unknown)
                 offsets |= await consumer.beginning_offsets(unknown)
         return {(tp.topic, tp.partition): offset for tp, offset in offsets.items()}
 
     @asynccontextmanager
-    async def _consumer(self, topic: str, partition: int) -> AsyncIterator[AIOKafkaConsumer]:
-        kafka = self._config.kafka
-        consumer = AIOKafkaConsumer(
-            **kafka_options(kafka),
-            group_id=None,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            fetch_max_wait_ms=FETCH_WAIT_MS,
-            max_partition_fetch_bytes=kafka.max_message_bytes + RECORD_OVERHEAD_BYTES,
-        )
-        try:
-            await consumer.start()
-            consumer.assign([TopicPartition(topic, partition)])
+    async def _consumer(self, partition: tuple[str, int]) -> AsyncIterator[AIOKafkaConsumer]:
+        async with group_less_consumer(self._config.kafka) as consumer:
+            consumer.assign([TopicPartition(*partition)])
             yield consumer
-        finally:
-            await consumer.stop()
-
-
-async def _bounds(consumer: AIOKafkaConsumer, partition: TopicPartition) -> tuple[int, int]:
-    """First offset held, and the one after the last."""
-    begin = int((await consumer.beginning_offsets([partition]))[partition])
-    return begin, (await _ends(consumer, [partition]))[partition]
-
-
-async def _ends(
-    consumer: AIOKafkaConsumer, partitions: list[TopicPartition]
-) -> dict[TopicPartition, int]:
-    """The offset after the last message, as a fetch tells it.
-
-    A broker's list of offsets is not enough: the embedded one answers with the *base* offset of the
-    last batch plus one, which is too low after a batch of several messages.
-    """
-    consumer.assign(partitions)
-    ends = {tp: int(end) for tp, end in (await consumer.end_offsets(partitions)).items()}
-    waiting = {tp for tp, end in ends.items() if end > 0}
-    for tp in partitions:
-        consumer.seek(tp, max(0, ends[tp] - 1))
-    loop = asyncio.get_running_loop()
-    deadline_s = loop.time() + READ_STALL_S
-    while waiting and loop.time() < deadline_s:
-        await consumer.getmany(*waiting, timeout_ms=FETCH_WAIT_MS)
-        for tp in list(waiting):
-            highwater = consumer.highwater(tp)
-            if highwater is not None:
-                ends[tp] = max(ends[tp], int(highwater))
-                waiting.discard(tp)
-    return ends
 
 
 async def _window(
@@ -170,19 +121,18 @@ async def _window(
     history: History,
 ) -> tuple[int, int]:
     """[start, stop) offsets of the history."""
-    begin, end = await _bounds(consumer, partition)
+    begin, end = await bounds(consumer, partition)
     stop = end if before is None else before
     if stop <= begin:
         return stop, stop
     if before is not None:
-        async for last in _records(consumer, partition.topic, partition.partition, stop - 1, stop):
+        async for last in records(consumer, partition.topic, partition.partition, stop - 1, stop):
             anchor_ms = last.timestamp_ms
     since_ms = max(0, anchor_ms - round(history.window_s * 1000))
-    found = (await consumer.offsets_for_times({partition: since_ms}))[partition]
-    # A timestamp of -1 means that nothing is that young (the embedded broker says so past the end).
-    if found is None or found.timestamp == -1:
+    found = (await first_offsets_since(consumer, [partition], since_ms)).get(partition)
+    if found is None:
         return (stop, stop) if before is None else (stop - 1, stop)
-    return max(begin, min(found.offset, stop)), stop
+    return max(begin, min(found, stop)), stop
 
 
 async def _newest(
@@ -195,45 +145,9 @@ async def _newest(
     """The window's messages, the oldest left out beyond ``max_bytes``."""
     kept: deque[Message] = deque()
     size_bytes = 0
-    async for message in _records(consumer, topic, partition, *window):
+    async for message in records(consumer, topic, partition, *window):
         kept.append(message)
         size_bytes += len(message.value or b"")
         while size_bytes > history.max_bytes and kept:
             size_bytes -= len(kept.popleft().value or b"")
     return kept
-
-
-async def _records(
-    consumer: AIOKafkaConsumer, topic: str, partition: int, start: int, stop: int
-) -> AsyncIterator[Message]:
-    """Messages of [start, stop). Raises ``TimeoutError`` if reading does not come on."""
-    if start >= stop:
-        return
-    tp = TopicPartition(topic, partition)
-    consumer.seek(tp, start)
-    loop = asyncio.get_running_loop()
-    moved_s, position = loop.time(), start
-    while position < stop:
-        fetched = await consumer.getmany(tp, timeout_ms=FETCH_WAIT_MS)
-        for record in fetched.get(tp, ()):
-            if record.offset >= stop:
-                return
-            yield to_message(record)
-        reached = await consumer.position(tp)
-        if reached > position:
-            moved_s, position = loop.time(), reached
-        elif loop.time() - moved_s > READ_STALL_S:
-            raise TimeoutError(f"{topic}[{partition}] stalls at {position} before {stop}")
-
-
-def to_message(record: ConsumerRecord) -> Message:
-    """Our message from aiokafka's record."""
-    return Message(
-        topic=record.topic,
-        partition=record.partition,
-        offset=record.offset,
-        timestamp_ms=record.timestamp,
-        key=record.key,
-        value=record.value,
-        headers=tuple(record.headers),
-    )

@@ -13,6 +13,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
+from ingest import telemetry
 from processors.runtime.backoff import Backoff, last_retry_s
 from processors.runtime.dead_letter_limits import DeadLetterLimits
 from processors.runtime.errors import FatalStageError, SkippedMessageError
@@ -20,6 +21,7 @@ from processors.runtime.failpoints import failpoint
 from processors.runtime.recall import RecallReader
 from schemas import metrics
 from schemas.config import Config
+from schemas.dead_letters import whole_letter
 from schemas.protocols import (
     Clock,
     DeadLetter,
@@ -29,7 +31,6 @@ from schemas.protocols import (
     RetryableError,
     Stage,
 )
-from schemas.topics import OTLP_SPANS_GATEWAY, TENANT_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -315,7 +316,9 @@ class Pipeline:
     async def _run(self, assignment: _Assignment, entry: _InFlight) -> None:
         """Process one message to its end and acknowledge what is ready."""
         try:
-            outcome = await self._complete(assignment, entry)
+            with telemetry.message_span(self._stage.name, entry.message) as span:
+                outcome = await self._complete(assignment, entry)
+                span.set(telemetry.OUTCOME, outcome or "revoked")
             entry.done = True
             self._note_progress()
             if outcome is not None:
@@ -346,6 +349,7 @@ class Pipeline:
                     raise FatalStageError("a dead letter was refused") from error
                 self._limits.count(dead=True)
                 poison = error
+                telemetry.note(telemetry.ERROR, error.reason)
                 continue
             except RetryableError as error:
                 metrics.STAGE_MESSAGES.labels(self._stage.name, "retried").inc()
@@ -356,16 +360,8 @@ class Pipeline:
 
     def _letter(self, message: Message, poison: PoisonError, backoff: Backoff) -> DeadLetter:
         metrics.DEAD_LETTERS.labels(self._stage.name, poison.reason).inc()
-        tenant = message.header(TENANT_HEADER) if message.topic == OTLP_SPANS_GATEWAY.name else None
-        return DeadLetter(
-            origin=message,
-            stage=self._stage.name,
-            reason=poison.reason,
-            error_class=type(poison).__name__,
-            value=message.value or b"",
-            tenant=tenant or self._config.tenant,
-            attempts=backoff.attempts + 1,
-        )
+        attempts = backoff.attempts + 1
+        return whole_letter(message, self._stage.name, poison, attempts, self._config.tenant)
 
     def _count(self, entry: _InFlight, outcome: str) -> None:
         name = self._stage.name

@@ -14,6 +14,7 @@ from typing import Protocol
 
 import uvloop
 
+from ingest import telemetry
 from processors.app import StageSpec, build_stage, stage_spec
 from processors.runtime.assignments import Assignments
 from processors.runtime.clock import SystemClock
@@ -68,8 +69,10 @@ def run_worker(name: str, config: Config, *, port: int = 0, instance: str = "") 
     """
     spec = stage_spec(name)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        telemetry.start(config.telemetry, spec.group)
         worker = runner.run(_prepare(spec, config, port, instance))
         code = runner.run(worker.run())
+        telemetry.stop()
         logging.shutdown()
         os._exit(code)  # threads and tasks of a client library must not keep a finished worker
 

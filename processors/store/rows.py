@@ -14,7 +14,14 @@ from pydantic import BaseModel
 from schemas.dead_letters import DeadLetterHeaders, decode_headers
 from schemas.identity import NS_PER_MS
 from schemas.protocols import Message
-from schemas.records import AlertTransition, Evaluation, Fragment, LedgerRow, Operation
+from schemas.records import (
+    AlertTransition,
+    Content,
+    Evaluation,
+    Fragment,
+    LedgerRow,
+    Operation,
+)
 from sql.tables import table
 from sql.times import day_number, day_of_ns, ticks
 
@@ -22,6 +29,8 @@ Row = tuple[object, ...]
 
 UINT32_LIMIT = (1 << 32) - 1
 INT64_LIMIT = (1 << 63) - 1
+JOINED = "operation"
+"""``signal`` and ``fragment_id`` of the content that an operation joined from several fragments."""
 COST_LIMIT_USD = Decimal(10) ** 8
 """Beyond it a cost is an error of the sender and stored as unknown (Decimal(18, 9) ends at 1e9)."""
 
@@ -75,11 +84,8 @@ def operation_row(operation: Operation) -> Row:
 
 def content_row(fragment: Fragment) -> Row | None:
     """One row of ``genai_content``, or None for a fragment without content."""
-    content = fragment.content
-    parts = content.parts()
-    if not parts and not any((content.input, content.output, content.tools, content.system)):
-        return None
-    return table("genai_content").row(
+    return _content(
+        fragment.content,
         {
             "tenant": fragment.tenant,
             "trace_id": fragment.trace_id,
@@ -89,6 +95,40 @@ def content_row(fragment: Fragment) -> Row | None:
             "revision": 0,
             "signal": fragment.signal,
             "time": ticks(fragment.time_ns),
+        },
+    )
+
+
+def joined_content_row(operation: Operation) -> Row | None:
+    """One row of ``genai_content`` with what several fragments say together.
+
+    None for content of a single fragment, which has its own row, and of an operation that another
+    one counts for, whose row has it. Explanations of verdicts point into this content.
+    """
+    if len(operation.fragments) < 2 or operation.duplicate_of:
+        return None
+    return _content(
+        operation.content,
+        {
+            "tenant": operation.tenant,
+            "trace_id": operation.trace_id,
+            "span_id": operation.span_id,
+            "fragment_id": JOINED,
+            "day": day_number(operation.day),
+            "revision": operation.revision,
+            "signal": JOINED,
+            "time": ticks(operation.call.start_ns),
+        },
+    )
+
+
+def _content(content: Content, identity: dict[str, object]) -> Row | None:
+    parts = content.parts()
+    if not parts and not any((content.input, content.output, content.tools, content.system)):
+        return None
+    return table("genai_content").row(
+        {
+            **identity,
             "part_path": [path for path, _ in parts],
             "part_text": [text for _, text in parts],
             "chars": sum(len(text) for _, text in parts),

@@ -7,7 +7,7 @@ only measured and pointed at, and they are never poison, or each would breed the
 """
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ from processors.store.rows import (
     content_row,
     dead_letter_row,
     evaluation_row,
+    joined_content_row,
     ledger_row,
     operation_row,
 )
@@ -48,19 +49,20 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class _Destination:
-    """A topic's table, its records, and the row of each (None for a record without one)."""
+    """A topic's records, and the tables with the row that each makes of one (None: none)."""
 
-    table: str
     kind: type[Record]
-    row: Callable[[Any], Row | None]
+    tables: Mapping[str, Callable[[Any], Row | None]]
 
 
 _DESTINATIONS = {
-    FRAGMENTS.name: _Destination("genai_content", Fragment, content_row),
-    OPERATIONS.name: _Destination("genai_operations", Operation, operation_row),
-    EVALUATIONS.name: _Destination("genai_evaluations", Evaluation, evaluation_row),
-    LEDGER.name: _Destination("genai_ledger", LedgerRow, ledger_row),
-    ALERT_TRANSITIONS.name: _Destination("genai_alert_events", AlertTransition, alert_row),
+    FRAGMENTS.name: _Destination(Fragment, {"genai_content": content_row}),
+    OPERATIONS.name: _Destination(
+        Operation, {"genai_operations": operation_row, "genai_content": joined_content_row}
+    ),
+    EVALUATIONS.name: _Destination(Evaluation, {"genai_evaluations": evaluation_row}),
+    LEDGER.name: _Destination(LedgerRow, {"genai_ledger": ledger_row}),
+    ALERT_TRANSITIONS.name: _Destination(AlertTransition, {"genai_alert_events": alert_row}),
 }
 
 
@@ -83,13 +85,29 @@ class StoreStage(StageBase):
             destination.kind, message, self.name, self._outputs, self._tenant
         )
         await all_taken(letters)
-        filled = [(record, row) for record in records if (row := destination.row(record))]
-        refused = await self._insert(destination.table, filled)
-        if refused and len(refused) == len(filled):
-            raise PoisonError("rows_refused", destination.table)
+        refused, stored = await self._into_tables(destination, records)
         await all_taken(bury(self._outputs, self._refusal(message, record)) for record in refused)
-        STAGE_RECORDS.labels(self.name, "stored").inc(len(filled) - len(refused))
+        STAGE_RECORDS.labels(self.name, "stored").inc(stored - len(refused))
         STAGE_RECORDS.labels(self.name, "dead").inc(len(letters) + len(refused))
+
+    async def _into_tables(
+        self, destination: _Destination, records: Sequence[Record]
+    ) -> tuple[list[Record], int]:
+        """The records that a table refused, and how many had a row at all.
+
+        Raises :class:`PoisonError` where a table refuses every row.
+        """
+        filled = {
+            table: [(record, row) for record in records if (row := row_of(record))]
+            for table, row_of in destination.tables.items()
+        }
+        answers = await all_taken(self._insert(table, rows) for table, rows in filled.items())
+        for (table, rows), refused in zip(filled.items(), answers, strict=True):
+            if refused and len(refused) == len(rows):
+                raise PoisonError("rows_refused", table)
+        places = {id(record) for rows in filled.values() for record, _ in rows}
+        distinct = {id(record): record for refused in answers for record in refused}
+        return list(distinct.values()), len(places)
 
     async def _insert(self, table: str, filled: Sequence[tuple[Record, Row]]) -> list[Record]:
         """Insert rows, halving what is refused; the records that are refused alone."""

@@ -8,6 +8,7 @@ message's spans are in ClickHouse, so that balanced books mean stored spans.
 
 import asyncio
 
+from ingest import telemetry
 from ingest.otlp import Decoded, OtlpError, decode_traces, spans
 from processors.operations.redact import Redactor, load_key
 from processors.store.rows import ledger_row
@@ -62,6 +63,7 @@ class TracesStage(StageBase):
     async def _keep_books(self, message: Message, tenant: str, *, stored: int, dead: int) -> None:
         STAGE_RECORDS.labels(self.name, "stored").inc(stored)
         STAGE_RECORDS.labels(self.name, "dead").inc(dead)
+        telemetry.note(telemetry.RECORDS, stored + dead)
         books = LedgerRow(
             tenant=tenant,
             stage=self.name,

@@ -1,6 +1,8 @@
--- Content class: restricted. One row an operation that has content: the richest fragment of its
--- own span, of its log records, or of a span that says it duplicates this operation. day is the
--- operation's: name it or trace_id in WHERE, so that only what is asked for is held in memory.
+-- Content class: restricted. One row an operation that has content: what its fragments say
+-- together, else the richest one of its own span, of its log records, or of a span that says it
+-- duplicates this operation. day is the operation's: name it or trace_id in WHERE, so that only
+-- what is asked for is held in memory.
+-- * fragment_id: Fragment that is shown; operation where several were joined
 -- * day: UTC day of the operation's start
 -- * input_text: Texts of the input messages, joined by newlines
 -- * output_text: Texts of the output messages, joined by newlines
@@ -26,16 +28,16 @@ FROM
 (
   SELECT
     tenant, day, trace_id, span_id, fragment_id, part_path, part_text, system, input_messages,
-    output_messages, documents, tools, chars, (chars, 1, fragment_id) AS richness
+    output_messages, documents, tools, chars, (signal = 'operation', chars, 1, fragment_id) AS richness
   FROM genai_content FINAL
-  WHERE signal = 'span'
+  WHERE signal != 'log'
   UNION ALL
   SELECT
     c.tenant AS tenant, o.day AS day, c.trace_id AS trace_id, o.owner AS span_id,
     c.fragment_id AS fragment_id, c.part_path AS part_path, c.part_text AS part_text,
     c.system AS system, c.input_messages AS input_messages,
     c.output_messages AS output_messages, c.documents AS documents, c.tools AS tools,
-    c.chars AS chars, (c.chars, 0, c.fragment_id) AS richness
+    c.chars AS chars, (0, c.chars, 0, c.fragment_id) AS richness
   FROM genai_content AS c FINAL
   INNER JOIN
   (
@@ -50,7 +52,7 @@ FROM
     ) AS y ON x.tenant = y.tenant AND x.trace_id = y.trace_id
       AND if(x.duplicate_of = '', x.span_id, x.duplicate_of) = y.span_id
   ) AS o ON c.tenant = o.tenant AND c.trace_id = o.trace_id AND c.span_id = o.span_id
-  WHERE c.signal != 'span' OR o.duplicate_of != ''
+  WHERE c.signal = 'log' OR o.duplicate_of != ''
 ) AS f
 GROUP BY tenant, day, trace_id, span_id
 -- Texts stream on the left of joins: the planner must not swap them into the hash table.

@@ -1,7 +1,6 @@
--- Verdicts of active evaluator versions, newest revision, without those of operations that turned
--- out to duplicate another. A version without a deployment row is active; one with rows is active
--- where a row says so for the time of the span's end. Evaluations that applications sent are in
--- v_external_evaluations.
+-- Verdicts of evaluator versions that were active when they judged, newest revision, without those
+-- of operations that turned out to duplicate another. A shadow's are in v_evaluator_agreement,
+-- evaluations that applications sent in v_external_evaluations.
 -- * flagged: True where the label is not pass
 CREATE OR REPLACE VIEW v_verdicts AS
 SELECT
@@ -26,13 +25,5 @@ LEFT ANY JOIN
   WHERE duplicate_of != ''
 ) AS d ON e.tenant = d.tenant AND e.day = d.day AND e.trace_id = d.trace_id
   AND e.span_id = d.span_id
-LEFT ANY JOIN
-(
-  SELECT tenant, evaluator, model_version, groupArray((mode, from_time, to_time)) AS periods
-  FROM genai_model_deployments FINAL
-  GROUP BY tenant, evaluator, model_version
-) AS p ON e.tenant = p.tenant AND e.evaluator = p.evaluator AND e.model_version = p.model_version
 WHERE d.duplicate_of = '' AND e.source = 'ours' AND e.mode != 'shadow'
-  AND (empty(p.periods) OR arrayExists(
-    x -> x.1 = 'active' AND x.2 <= e.span_end AND e.span_end < x.3, p.periods))
 SETTINGS do_not_merge_across_partitions_select_final = 1, join_use_nulls = 0;

@@ -51,8 +51,11 @@ def log_as_json() -> None:
 
 
 @contextmanager
-def one_line_errors(part: str, status: int = 1) -> Iterator[None]:
-    """What a user can mend is one red line and an exit status, not a traceback."""
+def one_line_errors(part: str, status: int = 1, unreachable: int | None = None) -> Iterator[None]:
+    """What a user can mend is one red line and an exit status, not a traceback.
+
+    ``unreachable`` is the status where Kafka or ClickHouse do not answer, if it is another.
+    """
     from aiokafka.errors import KafkaError
     from clickhouse_connect.driver.exceptions import ClickHouseError
 
@@ -60,6 +63,10 @@ def one_line_errors(part: str, status: int = 1) -> Iterator[None]:
         yield
     except (ManifestError, RuleError, KafkaError, ClickHouseError, ValueError, OSError) as error:
         errors.print(f"{part}: {error}", style="red", markup=False, highlight=False)
+        # A ClickHouse error with a code is an answer; one without is the lack of it.
+        answered = isinstance(error, ValueError) or getattr(error, "code", None) is not None
+        if unreachable is not None and not answered:
+            status = unreachable
         raise typer.Exit(status) from None
 
 

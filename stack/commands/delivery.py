@@ -1,11 +1,13 @@
 """Commands about delivery: is anything lost, doubled, dead?"""
 
+import asyncio
+import time
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, load_config, one_line_errors
+from stack.commands.common import app, console, errors, load_config, one_line_errors
 
 
 @app.command()
@@ -35,3 +37,94 @@ def verify(
             console.print(f"  {name}: {item}", highlight=False, markup=False)
     console.print(report.summary(), highlight=False)
     raise typer.Exit(0 if report.clean else 1)
+
+
+@app.command()
+def ledger(
+    since: Annotated[str, typer.Option(help="messages that are not older: 2h, or a time")] = "1d",
+    gateway: Annotated[
+        str, typer.Option(help="metrics URL of the gateway; default: the configured one")
+    ] = "",
+    json: Annotated[bool, typer.Option("--json", help="one JSON object")] = False,
+) -> None:
+    """Show the books: raw messages and items by tenant, topic and stage, and if they balance.
+
+    They balance if every message that traces and operations have acknowledged has its row, items in
+    = out + filtered + dead in each, both counted the same spans, and each message with dead items
+    has a dead letter. What Kafka says is on its way is in flight and no fault.
+    Exit status 0 balanced, 1 not, 2 Kafka or ClickHouse cannot be reached.
+    """
+    import orjson
+
+    from sql.client import connect
+    from stack.ledger.books import read_ledger
+    from stack.ledger.gateway import read_gateway
+    from stack.ledger.positions import read_positions
+    from stack.ledger.screen import show
+    from stack.times import moment_ms
+
+    config = load_config()
+    runtime = config.runtime
+    with one_line_errors("ledger", unreachable=2):
+        since_ms = moment_ms(since, time.time_ns() // 1_000_000, "--since")
+        positions = asyncio.run(read_positions(config, since_ms))
+        found = read_ledger(connect(config.clickhouse), positions)
+        url = gateway or f"http://{runtime.metrics_host}:{runtime.metrics_base_port}"
+        found.gateway = asyncio.run(read_gateway(url))
+    if json:
+        typer.echo(orjson.dumps(found.as_json()))
+    else:
+        show(found, console)
+    raise typer.Exit(0 if found.balanced else 1)
+
+
+@app.command()
+def replay(  # noqa: PLR0917 - a command's options
+    reason: Annotated[str, typer.Option(help="dead letters of this reason")] = "",
+    stage: Annotated[str, typer.Option(help="of this stage")] = "",
+    topic: Annotated[str, typer.Option(help="of this topic; with --from a raw topic itself")] = "",
+    tenant: Annotated[str, typer.Option(help="of this tenant")] = "",
+    since: Annotated[str, typer.Option(help="letters that are not older: 2h, or a time")] = "",
+    until: Annotated[str, typer.Option(help="letters that are older: 5m, or a time")] = "",
+    from_: Annotated[
+        str, typer.Option("--from", help="instead of dead letters a range of --topic, from here on")
+    ] = "",
+    to: Annotated[str, typer.Option(help="end of that range; default: now")] = "",
+    limit: Annotated[int, typer.Option(min=0, help="most messages, the oldest; 0 is all")] = 0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="count, send nothing")] = False,
+) -> None:
+    """Send dead letters, or a time range of a raw topic, to their topic again.
+
+    The original bytes and key go back; rows replace themselves, so what was stored already stays
+    as it is. What is not mended dies again, and many deaths in a row stop a worker: try with
+    --limit 10 first. Exit status 1 if something could not be sent, 2 if Kafka cannot be reached.
+    """
+    from stack.replay.command import RANGE_TOPICS, RangeRequest, Replay, show
+    from stack.replay.letters import LetterFilter
+    from stack.times import moment_ms
+
+    now_ms = time.time_ns() // 1_000_000
+
+    def moment(option: str, text: str) -> int | None:
+        return moment_ms(text, now_ms, option) if text else None
+
+    run = Replay(load_config(), errors, limit=limit, dry_run=dry_run)
+    with one_line_errors("replay", unreachable=2):
+        from_ms, to_ms = moment("--from", from_), moment("--to", to)
+        if from_ms is None:
+            if to:
+                raise ValueError("--to belongs to --from; for dead letters say --since, --until")
+            wanted = LetterFilter(
+                reason, stage, topic, tenant, moment("--since", since), moment("--until", until)
+            )
+            outcome = asyncio.run(run.letters(wanted))
+        else:
+            if topic not in RANGE_TOPICS or reason or stage or since or until:
+                raise ValueError(
+                    f"--from goes with --topic, one of {', '.join(RANGE_TOPICS)}, and with --to, "
+                    "--tenant, --limit"
+                )
+            request = RangeRequest(topic, from_ms, now_ms if to_ms is None else to_ms, tenant)
+            outcome = asyncio.run(run.time_range(request))
+    show(outcome, console, dry_run=dry_run)
+    raise typer.Exit(1 if outcome.sent.refused else 0)

@@ -122,6 +122,14 @@ async def test_json_and_protobuf_give_the_same_fragments() -> None:
     assert books(first) == books(second) == [(16, 14, 2, 0)]
 
 
+@pytest.mark.parametrize("signal", ["spans", "logs"])
+async def test_a_whole_messages_letter_has_the_gateways_tenant(signal: str) -> None:
+    headers = [("streamgauge-tenant", b"acme")]
+    for topic, tenant in ((f"otlp_{signal}.gateway", "acme"), (f"otlp_{signal}", "default")):
+        outputs, _ = await run(b"\xff\xff", topic=topic, headers=headers)
+        assert [letter.tenant for letter in outputs.letters] == [tenant]
+
+
 async def test_a_tenant_header_is_believed_only_from_the_gateway() -> None:
     value = request(*numbered(1)).SerializeToString()
     headers = [("streamgauge-tenant", b"acme")]

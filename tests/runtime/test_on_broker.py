@@ -16,10 +16,10 @@ from processors.runtime.clock import SystemClock
 from processors.runtime.history import KafkaHistory
 from processors.runtime.outputs import KafkaOutputs
 from schemas.config import Config
-from schemas.dead_letters import CUT_HEADER, decode_headers, original_headers
+from schemas.dead_letters import CUT_HEADER, decode_headers, replay_headers
 from schemas.protocols import DeadLetter, History, Message, PoisonError
 from schemas.records import LedgerRow, decode_batch
-from schemas.topics import DEAD_LETTERS, LEDGER, TIMESTAMP_HEADER
+from schemas.topics import ATTEMPTS_HEADER, DEAD_LETTERS, LEDGER, TIMESTAMP_HEADER
 from stack.broker import Broker
 from tests.runtime.harness import (
     PARTITIONS,
@@ -295,7 +295,9 @@ async def test_a_dead_letter_keeps_the_original(plain: Config) -> None:
     await outputs.stop()
     (message,) = await read_all(plain, DEAD_LETTERS.name, since)
     assert (message.key, message.value) == (b"key", b"\xff")
-    assert original_headers(message) == [("h", b"\xfe"), (TIMESTAMP_HEADER, b"1234")]
+    assert replay_headers(message, "otlp_spans", 2) == [
+        ("h", b"\xfe"), (TIMESTAMP_HEADER, b"1234"), (ATTEMPTS_HEADER, b"2")
+    ]  # fmt: skip
     assert dataclasses.asdict(decode_headers(message)) == {
         "stage": "operations", "reason": "utf8", "error_class": "PoisonError", "tenant": "acme",
         "trace_id": "ab", "span_id": "cd", "origin_topic": "otlp_spans", "origin_partition": 3,

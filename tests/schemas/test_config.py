@@ -84,6 +84,7 @@ def test_secrets_are_hidden_when_printed(file: Path, monkeypatch: pytest.MonkeyP
         "CLICKHOUSE__PASSWORD",
         "CLICKHOUSE__TOKEN",
         "PRIVACY__REDACTION_KEY",
+        "TELEMETRY__HEADERS",
     ):
         monkeypatch.setenv(f"STREAMGAUGE_{name}", SECRET)
     config = Config()

@@ -25,6 +25,10 @@ def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["sql", "SELECT 1"], {}, 1, "Connection refused"),
         (["verify", "--traces", "0", "--journal", "none"], {}, 1, "Connection refused"),
         (["migrate"], {}, 1, "KafkaConnectionError"),
+        (["status"], {}, 2, "Bring it back"),
+        (["tail"], {}, 2, "KafkaConnectionError"),
+        (["ledger"], {}, 2, "KafkaConnectionError"),
+        (["replay", "--dry-run"], {}, 2, "KafkaConnectionError"),
         (["worker", "--stages", "nope"], {}, 2, "no stage 'nope'"),
         (["worker", "--stages", "operations"], {}, 2, "privacy.redaction_key_file"),
         (["config"], {"STREAMGAUGE_KAFKA__NOPE": "1"}, 2, "kafka.nope"),
@@ -54,5 +58,8 @@ def test_models_check_names_what_it_measured() -> None:
 def test_help_names_every_command() -> None:
     result = CliRunner().invoke(app, ["--help"])
     assert result.exit_code == 0
-    for name in ("demo", "up", "gateway", "worker", "migrate", "sql", "verify", "config", "models"):
+    for name in (
+        "demo", "up", "gateway", "worker", "migrate", "sql", "verify", "config", "models", "status",
+        "tail", "ledger", "replay",
+    ):  # fmt: skip
         assert name in result.output

@@ -1,0 +1,55 @@
+"""Reading without a group, on the real broker."""
+
+import asyncio
+from pathlib import Path
+
+import pytest
+from aiokafka import TopicPartition
+
+from processors.runtime.outputs import KafkaOutputs
+from processors.runtime.reading import (
+    committed_offsets,
+    first_offsets_since,
+    group_less_consumer,
+    partitions_of,
+)
+from schemas.config import Config
+from stack.broker import Broker
+from tests.runtime.harness import PARTITIONS, fresh, make_config, make_topic
+
+
+@pytest.fixture
+def plain(broker: Broker, tmp_path: Path) -> Config:
+    """Of the session's broker."""
+    return make_config(broker.bootstrap, tmp_path, "aiokafka")
+
+
+async def test_a_consumer_stops_soon_after_an_assignment(plain: Config) -> None:
+    """aiokafka's own ``stop`` hangs where its cancellation meets a change of assignment."""
+    topic = await make_topic(plain)
+    places = [TopicPartition(topic, number) for number in range(PARTITIONS)]
+    for turns in range(12):
+        async with asyncio.timeout(10), group_less_consumer(plain.kafka) as consumer:
+            consumer.assign(places)
+            await consumer.beginning_offsets(places)
+            consumer.assign(places[:1])
+            for _ in range(turns):
+                await asyncio.sleep(0)
+
+
+async def test_asking_about_a_topic_does_not_make_it(plain: Config) -> None:
+    topic, absent = await make_topic(plain), fresh("absent")
+    for _ in range(2):
+        found = await partitions_of(plain.kafka, [topic, absent])
+        assert found == {topic: list(range(PARTITIONS))}
+
+
+async def test_a_group_without_commits_and_times_past_the_end_are_absent(plain: Config) -> None:
+    place = TopicPartition(await make_topic(plain), 0)
+    outputs = KafkaOutputs(plain)
+    await outputs.produce(place.topic, b"x", partition=0)
+    await outputs.stop()
+    assert await committed_offsets(plain.kafka, fresh("group"), [place]) == {}
+    async with group_less_consumer(plain.kafka) as consumer:
+        assert await first_offsets_since(consumer, [place], 0) == {place: 0}
+        assert await first_offsets_since(consumer, [place], 10**14) == {}
