@@ -27,6 +27,7 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from schemas.intervals import SHIPPED
 from schemas.matchers import checked_matcher
 
 MIB = 1 << 20
@@ -173,6 +174,15 @@ class PrivacyConfig(Section):
     )
 
 
+class PricesConfig(Section):
+    """What calls cost."""
+
+    file: Path | None = Field(
+        default=None,
+        description="YAML: own prices, ahead of the bundled ones (docs/cost.md)",
+    )
+
+
 class RuntimeConfig(Section):
     """How stages run."""
 
@@ -231,6 +241,14 @@ class EvaluateConfig(Section):
     max_pairs: int = Field(default=16, description="claim and evidence pairs of one operation")
     max_windows: int = Field(default=64, description="windows of one text; beyond it truncated")
     cache_entries: int = Field(default=20_000, description="scores of identical texts kept")
+    intervals_file: Path = Field(
+        default=SHIPPED,
+        description="YAML: safe interval of each evaluation by rules (docs/evaluations.md)",
+    )
+    canaries: list[str] = Field(
+        default_factory=list,
+        description="texts planted in system prompts: in an answer they are a leak",
+    )
 
 
 class WatchConfig(Section):
@@ -351,6 +369,7 @@ class Config(BaseSettings):
     clickhouse: ClickHouseConfig = ClickHouseConfig()
     gateway: GatewayConfig = GatewayConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    prices: PricesConfig = PricesConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     assemble: AssembleConfig = AssembleConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

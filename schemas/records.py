@@ -159,6 +159,9 @@ class Call(Record):
     error_type: str = ""
     finish_reasons: tuple[str, ...] = ()
     usage: Usage = Usage()
+    service_tier: str = Field(
+        default="", description="price class the provider served, lower case: batch, flex, ..."
+    )
     reported_cost_usd: Decimal | None = None
     cost_usd: Decimal | None = Field(default=None, description="by our prices; null is unknown")
     price_version: str = ""
@@ -288,6 +291,9 @@ class Evaluation(Record):
     evaluator_model: str = ""
     windows: int = Field(default=0, description="of text, or claim and evidence pairs, scored")
     truncated: bool = Field(default=False, description="part of the text was not judged")
+    measured: float | None = Field(
+        default=None, description="of evaluations by rules, in the unit of their safe interval"
+    )
     cascade_stage: str = ""
     latency_ns: Int64 = 0
     scored_at_ns: Int64 = 0

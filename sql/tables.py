@@ -5,8 +5,8 @@ it. It writes one column a line, indented by two spaces. Columns with a DEFAULT 
 business (``inserted_at``) and no writer gives them. A later migration that adds columns says
 ``ALTER TABLE name`` and, a line each, ``  ADD COLUMN IF NOT EXISTS name type COMMENT 'text',``:
 without ``FIRST`` or ``AFTER``, so that they stand last, as they do here. Workers of the release
-before name their columns when they insert: the new ones get their type's default. One that gives a
-column another meaning says ``  COMMENT COLUMN name 'text',`` there.
+before name their columns when they insert: the new ones get their type's default. One that says
+better what a column means has lines ``  COMMENT COLUMN name 'text',`` in a statement of their own.
 ``day`` stands in sorting keys as well, so that a filter on it prunes partitions below FINAL and
 through joins; being a function of identity, it is no part of it.
 """
@@ -24,9 +24,9 @@ _CREATE = re.compile(
     r"ORDER BY ([^\n]+)",
     re.DOTALL,
 )
-_ADD = "ADD COLUMN IF NOT EXISTS "
-_ALTER = re.compile(rf"ALTER TABLE (\w+)\n((?:  (?:{_ADD}|COMMENT COLUMN )[^\n]+(?:\n|\Z))+)")
-_COMMENT = re.compile(r"  COMMENT COLUMN (\w+) '((?:[^'\\]|\\.)*)'[,;]")
+_ALTER = re.compile(r"ALTER TABLE (\w+)\n((?:  ADD COLUMN IF NOT EXISTS [^\n]+(?:\n|\Z))+)")
+_COMMENT = re.compile(r"ALTER TABLE (\w+)\n((?:  COMMENT COLUMN [^\n]+(?:\n|\Z))+)")
+_MEANING = re.compile(r"  COMMENT COLUMN (\w+) '((?:[^'\\]|\\.)*)'[,;]")
 _COLUMN = re.compile(
     r"  `?([\w.]+)`? ([A-Z].*?)( DEFAULT .*?)?(?: CODEC\(.*\))? COMMENT '((?:[^'\\]|\\.)*)'[,;]?"
 )
@@ -79,21 +79,17 @@ def tables(folder: Path = MIGRATIONS) -> dict[str, Table]:
             identity = tuple(item for item in key.strip("();").split(", ") if item != "day")
             found[name] = Table(name, _given(declared), identity, comment_text(about), declared)
         for name, body in _ALTER.findall(text):
-            declared = _altered(found[name].declared, body)
+            added = (line.replace("ADD COLUMN IF NOT EXISTS ", "") for line in body.splitlines())
+            declared = (*found[name].declared, *map(_column, added))
             found[name] = replace(found[name], columns=_given(declared), declared=declared)
+        for name, body in _COMMENT.findall(text):
+            told = {column: _unescaped(said) for column, said in _MEANING.findall(body)}
+            declared = tuple(
+                replace(column, comment=told.get(column.name, column.comment))
+                for column in found[name].declared
+            )
+            found[name] = replace(found[name], declared=declared)
     return found
-
-
-def _altered(declared: tuple[Column, ...], body: str) -> tuple[Column, ...]:
-    """Columns after the lines of one ``ALTER TABLE``."""
-    meanings = {name: _unquoted(comment) for name, comment in _COMMENT.findall(body)}
-    added = [line.replace(_ADD, "") for line in body.splitlines() if _ADD in line]
-    kept = (replace(c, comment=meanings.get(c.name, c.comment)) for c in declared)
-    return (*kept, *map(_column, added))
-
-
-def _unquoted(comment: str) -> str:
-    return re.sub(r"\\(.)", r"\1", comment)
 
 
 def _given(declared: Iterable[Column]) -> tuple[str, ...]:
@@ -109,7 +105,11 @@ def _column(line: str) -> Column:
     if match is None:
         raise ValueError(f"not a column with a type and a comment: {line.strip()}")
     name, kind, default, comment = match.groups()
-    return Column(name, kind, _unquoted(comment), default is None)
+    return Column(name, kind, _unescaped(comment), default is None)
+
+
+def _unescaped(literal: str) -> str:
+    return re.sub(r"\\(.)", r"\1", literal)
 
 
 def table(name: str) -> Table:

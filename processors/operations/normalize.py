@@ -10,13 +10,14 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ingest.otlp import SPAN_ID_BYTES, TRACE_ID_BYTES
+from processors.operations.asked import asked_form, read_service_tier
 from processors.operations.attributes import SpanView
 from processors.operations.content import make_safe
 from processors.operations.dialects.log_events import is_content, order_ns, read_log, view_of
 from processors.operations.dialects.reading import content_state, read_call, read_content
 from processors.operations.dialects.registry import dialect_of
-from processors.operations.price import NO_PRICE, price_call
 from processors.operations.redact import Redactor
+from processors.prices.table import BUNDLED, NO_PRICE, PriceTable
 from schemas.identity import EPOCH_DAY, NS_PER_MS, fragment_id, span_day
 from schemas.protocols import PoisonError
 from schemas.records import LLM_KINDS, Call, Fragment
@@ -24,7 +25,7 @@ from schemas.records import LLM_KINDS, Call, Fragment
 ATTRIBUTES_USUAL = 1000
 """A span with more is flagged: whoever wrote it should hear of it."""
 FREE_TEXT_FIELDS = ("span_name", "error_type", "agent_name", "tool_name", "prompt_name",
-                    "prompt_version", "response_id")  # fmt: skip
+                    "prompt_version", "response_id", "service_tier")  # fmt: skip
 """Fields of a call that an application writes freely: values to be masked may be in them."""
 PERSONAL_IDS = ("user_id", "conversation_id")
 
@@ -37,6 +38,7 @@ def normalize(
     timestamp_ms: int,
     repaired: bool,
     redactor: Redactor,
+    prices: PriceTable = BUNDLED,
 ) -> Fragment | None:
     """The fragment of a GenAI span, or None for any other span.
 
@@ -47,19 +49,14 @@ def normalize(
     if dialect is None:
         return None
     reading = dialect.read(view)
-    call = read_call(view, dialect, reading)
+    reading.parameters |= asked_form(view)
+    call = read_call(view, dialect, reading).model_copy(
+        update={"service_tier": read_service_tier(view)}
+    )
     safe = make_safe(read_content(reading), call.content_state, redactor, tenant, view.trace_id)
     day = span_day(view.start_ns, timestamp_ms)
-    flags = list(safe.flags)
-    if repaired:
-        flags.append("utf8_repaired")
-    if day == EPOCH_DAY:
-        flags.append("start_time_untrusted")
-    if len(span.attributes) > ATTRIBUTES_USUAL:
-        flags.append("many_attributes")
-    flags += [f"unreadable:{key}" for key in sorted(view.unreadable)]
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
-    price = NO_PRICE if call.rolls_up() else price_call(call, trusted_ns)
+    price = NO_PRICE if call.rolls_up() else prices.of_call(call, trusted_ns)
     body = span.SerializeToString(deterministic=True)
     return Fragment(
         tenant=tenant,
@@ -73,7 +70,7 @@ def normalize(
         call=_masked(call, redactor, tenant, view.trace_id).model_copy(
             update={
                 "content_state": safe.state,
-                "flags": tuple(flags),
+                "flags": (*safe.flags, *_flags(view, day, repaired)),
                 "cost_usd": price.cost_usd,
                 "price_version": price.version,
             }
@@ -84,6 +81,17 @@ def normalize(
         wraps=reading.wraps,
         duplicate_of=reading.duplicate_of,
     )
+
+
+def _flags(view: SpanView, day: str, repaired: bool) -> list[str]:
+    """What is wrong with a span as it came."""
+    wrong = {
+        "utf8_repaired": repaired,
+        "start_time_untrusted": day == EPOCH_DAY,
+        "many_attributes": len(view.span.attributes) > ATTRIBUTES_USUAL,
+    }
+    found = [flag for flag, is_so in wrong.items() if is_so]
+    return found + [f"unreadable:{key}" for key in sorted(view.unreadable)]
 
 
 def normalize_log(
