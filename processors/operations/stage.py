@@ -17,7 +17,7 @@ from processors.batches import all_taken, bury
 from processors.operations import external
 from processors.operations.dialects.log_events import event_name
 from processors.operations.normalize import normalize, normalize_log
-from processors.operations.redact import Redactor, load_key
+from processors.operations.redact import Redactor
 from schemas.config import Config
 from schemas.identity import trace_partition
 from schemas.metrics import STAGE_RECORDS
@@ -84,7 +84,7 @@ class OperationsStage(StageBase):
         super().__init__(name="operations", topics=topics)
         self._config = config
         self._outputs = outputs
-        self._redactor = Redactor(load_key(config))
+        self._redactor = Redactor.of(config)
 
     async def process(self, message: Message) -> None:
         """Normalise every item of one raw message. Raises PoisonError if it is no OTLP request."""

@@ -71,7 +71,7 @@ HARMLESS = [
     "ISBN 978-3-16-148410-0",
     "range 1990-2024, pages 100-250",
     "localhost 127.0.0.1:8080 and 0.0.0.0",
-    "std::vector<int>, dead::beef, 10:30:45, 00:1B:44:11:3A:B7",
+    "std::vector<int>, dead::beef, 10:30:45",
     "npm install left-pad@1.3.0 user@localhost",
     "css sk-fading-circle-container-animation",
     "password: required, token: word, secret = os.environ['X']",
