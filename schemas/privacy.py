@@ -38,6 +38,9 @@ SECRETS = frozenset(
 )
 """Their placeholders do not say which of these a value was."""
 
+FINDINGS_MAX = 1000
+"""Findings carried of one span; what is beyond is masked all the same."""
+
 ScoreAction = Literal["placeholder", "mask", "keep"]
 StoreAction = Literal["keep", "hash", "mask", "drop"]
 

@@ -29,8 +29,13 @@ from schemas.records import LLM_KINDS, Call, Fragment
 
 ATTRIBUTES_USUAL = 1000
 """A span with more is flagged: whoever wrote it should hear of it."""
-FREE_TEXT_FIELDS = ("span_name", "error_type", "agent_name", "tool_name", "prompt_name",
-                    "prompt_version", "response_id")  # fmt: skip
+_NOT_FREE = frozenset(("dialect", "status", "content_state", "price_version"))
+_PSEUDONYMS = frozenset(("user_id", "conversation_id"))
+FREE_TEXT_FIELDS = tuple(
+    name
+    for name, field in Call.model_fields.items()
+    if field.annotation is str and name not in _NOT_FREE | _PSEUDONYMS
+)
 """Fields of a call that an application writes freely: values to be masked may be in them."""
 
 
@@ -62,7 +67,10 @@ def normalize(
         flags.append("start_time_untrusted")
     if len(span.attributes) > ATTRIBUTES_USUAL:
         flags.append("many_attributes")
-    flags += [f"unreadable:{key}" for key in sorted(view.unreadable)]
+    flags += [
+        f"unreadable:{redactor.redact_attribute(key, tenant, view.trace_id)}"
+        for key in sorted(view.unreadable)
+    ]
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
     price = NO_PRICE if call.rolls_up() else price_call(call, trusted_ns)
     body = span.SerializeToString(deterministic=True)
@@ -131,15 +139,16 @@ def normalize_log(
 def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> Call:
     """The call with its free texts masked and personal ids replaced."""
 
-    def mask(text: str) -> str:
-        return redactor.redact_attribute(text, tenant, trace_id) if text else text
+    def mask(text: str, key: str = "") -> str:
+        return redactor.redact_attribute(text, tenant, trace_id, key) if text else text
 
     return call.model_copy(
         update={
             **{name: mask(getattr(call, name)) for name in FREE_TEXT_FIELDS},
-            "parameters": {name: mask(value) for name, value in call.parameters.items()},
+            "parameters": {
+                mask(name): mask(value, name) for name, value in call.parameters.items()
+            },
             "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
-            "user_id": redactor.pseudonym(call.user_id, tenant),
-            "conversation_id": redactor.pseudonym(call.conversation_id, tenant),
+            **{name: redactor.pseudonym(getattr(call, name), tenant) for name in _PSEUDONYMS},
         }
     )

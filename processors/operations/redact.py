@@ -123,11 +123,22 @@ class Redactor:
         ]
         return masked, findings
 
-    def redact_attribute(self, text: str, tenant: str, trace_id: str) -> str:
+    def redact_attribute(self, text: str, tenant: str, trace_id: str, key: str = "") -> str:
         """The text as both scopes of the policy have it: for what is stored as it travels.
 
-        :data:`WITHHELD` if it could not be redacted.
+        The attribute's ``key`` may tell what the text alone does not (``user.phone``). The result
+        is :data:`WITHHELD` if it could not be redacted.
         """
+        if key:
+            told = f"{key}: "
+            masked = self._attribute(told + text, tenant, trace_id)
+            if masked.startswith(told):
+                return masked[len(told) :]
+            if masked in (WITHHELD, WITHHELD_BY_POLICY):
+                return masked
+        return self._attribute(text, tenant, trace_id)
+
+    def _attribute(self, text: str, tenant: str, trace_id: str) -> str:
         policy = self._policy(tenant)
         dropped = False
 
@@ -141,6 +152,8 @@ class Redactor:
             return "placeholder" if store == "hash" else score
 
         try:
+            if self._names is None and not detect(text):
+                return text
             masked = self._replaced(text, tenant, trace_id, action)[0]
         except Exception as error:  # the privacy boundary: whatever went wrong, fail closed
             log.error("an attribute was withheld: redaction failed with %s", type(error).__name__)

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from processors.batches import all_taken, bury, read_batch
+from processors.store.policy import StorePolicies
 from processors.store.rows import (
     Row,
     alert_row,
@@ -52,15 +53,28 @@ class _Destination:
 
     table: str
     kind: type[Record]
-    row: Callable[[Any], Row | None]
+    row: Callable[[Any, StorePolicies], Row | None]
+
+
+def _content_row(fragment: Fragment, policies: StorePolicies) -> Row | None:
+    stored = policies.stored(fragment)
+    return None if stored is None else content_row(stored)
+
+
+def _operation_row(operation: Operation, policies: StorePolicies) -> Row:
+    return operation_row(policies.told(operation))
 
 
 _DESTINATIONS = {
-    FRAGMENTS.name: _Destination("genai_content", Fragment, content_row),
-    OPERATIONS.name: _Destination("genai_operations", Operation, operation_row),
-    EVALUATIONS.name: _Destination("genai_evaluations", Evaluation, evaluation_row),
-    LEDGER.name: _Destination("genai_ledger", LedgerRow, ledger_row),
-    ALERT_TRANSITIONS.name: _Destination("genai_alert_events", AlertTransition, alert_row),
+    FRAGMENTS.name: _Destination("genai_content", Fragment, _content_row),
+    OPERATIONS.name: _Destination("genai_operations", Operation, _operation_row),
+    EVALUATIONS.name: _Destination(
+        "genai_evaluations", Evaluation, lambda row, _: evaluation_row(row)
+    ),
+    LEDGER.name: _Destination("genai_ledger", LedgerRow, lambda row, _: ledger_row(row)),
+    ALERT_TRANSITIONS.name: _Destination(
+        "genai_alert_events", AlertTransition, lambda row, _: alert_row(row)
+    ),
 }
 
 
@@ -72,6 +86,7 @@ class StoreStage(StageBase):
         self._tenant = config.tenant
         self._outputs = outputs
         self._sink = sink
+        self._policies = StorePolicies(config.privacy)
 
     async def process(self, message: Message) -> None:
         """Store one message. Raises :class:`PoisonError`; never for a dead letter."""
@@ -83,7 +98,9 @@ class StoreStage(StageBase):
             destination.kind, message, self.name, self._outputs, self._tenant
         )
         await all_taken(letters)
-        filled = [(record, row) for record in records if (row := destination.row(record))]
+        filled = [
+            (record, row) for record in records if (row := destination.row(record, self._policies))
+        ]
         refused = await self._insert(destination.table, filled)
         if refused and len(refused) == len(filled):
             raise PoisonError("rows_refused", destination.table)
