@@ -68,7 +68,7 @@ def normalize(
     if len(span.attributes) > ATTRIBUTES_USUAL:
         flags.append("many_attributes")
     flags += [
-        f"unreadable:{redactor.redact_attribute(key, tenant, view.trace_id)}"
+        f"unreadable:{redactor.redact_key(key, tenant, view.trace_id)}"
         for key in sorted(view.unreadable)
     ]
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
@@ -142,13 +142,15 @@ def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> Call:
     def mask(text: str, key: str = "") -> str:
         return redactor.redact_attribute(text, tenant, trace_id, key) if text else text
 
+    def mask_key(key: str) -> str:
+        return redactor.redact_key(key, tenant, trace_id)
+
+    parameters = call.parameters.items()
     return call.model_copy(
         update={
             **{name: mask(getattr(call, name)) for name in FREE_TEXT_FIELDS},
-            "parameters": {
-                mask(name): mask(value, name) for name, value in call.parameters.items()
-            },
-            "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
             **{name: redactor.pseudonym(getattr(call, name), tenant) for name in _PSEUDONYMS},
+            "parameters": {mask_key(name): mask(value, name) for name, value in parameters},
+            "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
         }
     )

@@ -11,6 +11,7 @@ import base64
 import hashlib
 import hmac
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -22,6 +23,8 @@ from schemas.privacy import SECRETS, Entity, PolicyConfig, PrivacyConfig
 from schemas.records import Finding
 
 log = logging.getLogger(__name__)
+
+_DOT_AFTER_WORD = re.compile(r"(?<=[A-Za-z_])\.")
 
 KEY_MIN_BYTES = 16
 """A shorter key could be guessed, and with it short values such as phone numbers."""
@@ -159,6 +162,13 @@ class Redactor:
             log.error("an attribute was withheld: redaction failed with %s", type(error).__name__)
             return WITHHELD
         return WITHHELD_BY_POLICY if dropped else masked
+
+    def redact_key(self, key: str, tenant: str, trace_id: str) -> str:
+        """An attribute's key, or the name of a field, in which a value may stand after a dot."""
+        masked = self._attribute(key, tenant, trace_id)
+        spaced = _DOT_AFTER_WORD.sub(" ", masked)
+        again = self._attribute(spaced, tenant, trace_id)
+        return masked if again == spaced else again
 
     def pseudonym(self, identifier: str, tenant: str) -> str:
         """A user's or conversation's id as it is, or, if it is or holds personal data, a keyed

@@ -91,7 +91,8 @@ class SpanRows:
         kept: dict[str, str] = {}
         for attribute in attributes:
             if not holds_content(attribute.key, genai):
-                key = self._text(attribute.key, trace_id, genai)
+                key = self._key(attribute.key, trace_id)
+                key = shortened(key) if genai else key
                 may_hold_content = genai and attribute.key not in KEPT_LONG
                 kept[key] = self._value(attribute, trace_id, may_hold_content)
         return kept
@@ -108,9 +109,7 @@ class SpanRows:
             return [self._plain(item, trace_id, genai, key) for item in value.array_value.values]
         if kind == "kvlist_value":
             return {
-                self._redacted(item.key, trace_id): self._plain(
-                    item.value, trace_id, genai, item.key
-                )
+                self._key(item.key, trace_id): self._plain(item.value, trace_id, genai, item.key)
                 for item in value.kvlist_value.values
                 if not holds_content(item.key, genai)
             }
@@ -131,6 +130,9 @@ class SpanRows:
         except UnicodeDecodeError:
             return base64.b64encode(value).decode()
         return base64.b64encode(self._redacted(text, trace_id, key).encode()).decode()
+
+    def _key(self, key: str, trace_id: str) -> str:
+        return self._redactor.redact_key(key, self._tenant, trace_id)
 
     def _redacted(self, text: str, trace_id: str, key: str = "") -> str:
         return self._redactor.redact_attribute(text, self._tenant, trace_id, key) if text else text
