@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from processors.operations.detectors import Hit, detect
-from processors.operations.literals import breaks_json, quotes_for, zeroed
+from processors.operations.literals import breaks_json, quotes_for, with_sign, zeroed
 from processors.operations.names import NameFinder
 from schemas.config import Config
 from schemas.privacy import SECRETS, Entity, PolicyConfig, PrivacyConfig
@@ -204,6 +204,7 @@ class Redactor:
         digest = self._digest(tenant, trace_id, hit.value)
         if action == "keep":
             return _Piece(hit, digest, text[hit.start : hit.end])
+        hit = hit._replace(start=with_sign(text, hit.start, hit.end))
         label = "SECRET" if hit.entity in SECRETS else hit.entity
         code = "" if action == "mask" else "_" + base64.b32encode(digest[:5])[:4].decode()
         return _Piece(hit, digest, f"<{label}{code}>", quotes_for(text, hit.start, hit.end))
