@@ -132,10 +132,6 @@ def main() -> None:
         for step in range(20)
     }
     best = max(by_threshold, key=lambda threshold: total(by_threshold[threshold]).f1)
-    halves = {
-        half: figures(_half(held_out))
-        for half, held_out in (("tuned on", False), ("held out", True))
-    }
     result = {
         "presidio": theirs["version"], "presidio recognisers": theirs["recognisers"],
         "load average": os.getloadavg()[0],

@@ -1,7 +1,7 @@
 """What policies do in topics, tables and traces; what is refused; how failures stay closed."""
 
 import logging
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from pydantic import ValidationError
@@ -9,8 +9,15 @@ from pydantic import ValidationError
 from processors.operations.content import make_safe
 from processors.operations.redact import WITHHELD, WITHHELD_BY_POLICY, Redactor
 from processors.store.policy import StorePolicies
-from schemas.config import Config
-from schemas.privacy import FINDINGS_MAX, SECRETS, Entity, PrivacyConfig
+from schemas.config import PACKAGE_ROOT, Config
+from schemas.privacy import (
+    FINDINGS_MAX,
+    SECRETS,
+    Entity,
+    PrivacyConfig,
+    ScoreAction,
+    StoreAction,
+)
 from schemas.records import Call, Content, Finding, Fragment, Message, Operation, Part
 from stack.commands.common import load_config
 
@@ -217,3 +224,14 @@ def test_whatever_breaks_the_content_is_withheld_and_no_log_tells_it(
     assert safe.flags == ["redaction_failed"]
     assert MAIL not in caplog.text
     assert "RuntimeError" in caplog.text
+
+
+# --- the page ------------------------------------------------------------------------------------
+
+
+def test_the_page_has_every_entity_and_action() -> None:
+    page = (PACKAGE_ROOT / "docs" / "privacy.md").read_text(encoding="utf-8")
+    rows = [line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| `")]
+    assert rows[: len(Entity)] == [f"`{entity}`" for entity in Entity]
+    for action in (*get_args(ScoreAction), *get_args(StoreAction)):
+        assert f"| `{action}`" in page
