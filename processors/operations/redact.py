@@ -134,6 +134,8 @@ class Redactor:
         """
         if key:
             told = f"{key}: "
+            if self._is_plain(told + text):
+                return text
             masked = self._attribute(told + text, tenant, trace_id)
             if masked.startswith(told):
                 return masked[len(told) :]
@@ -142,6 +144,8 @@ class Redactor:
         return self._attribute(text, tenant, trace_id)
 
     def _attribute(self, text: str, tenant: str, trace_id: str) -> str:
+        if self._is_plain(text):
+            return text
         policy = self._policy(tenant)
         dropped = False
 
@@ -155,17 +159,24 @@ class Redactor:
             return "placeholder" if store == "hash" else score
 
         try:
-            if self._names is None and not detect(text):
-                return text
             masked = self._replaced(text, tenant, trace_id, action)[0]
         except Exception as error:  # the privacy boundary: whatever went wrong, fail closed
             log.error("an attribute was withheld: redaction failed with %s", type(error).__name__)
             return WITHHELD
         return WITHHELD_BY_POLICY if dropped else masked
 
+    def _is_plain(self, text: str) -> bool:
+        """Whether nothing is to be done, as for most names and ids; a failure is told later."""
+        try:
+            return self._names is None and not detect(text)
+        except Exception:  # the caller's own attempt fails alike, and withholds
+            return False
+
     def redact_key(self, key: str, tenant: str, trace_id: str) -> str:
         """An attribute's key, or the name of a field, in which a value may stand after a dot."""
         masked = self._attribute(key, tenant, trace_id)
+        if "." not in masked:
+            return masked
         spaced = _DOT_AFTER_WORD.sub(" ", masked)
         again = self._attribute(spaced, tenant, trace_id)
         return masked if again == spaced else again

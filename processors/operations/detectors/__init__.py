@@ -40,13 +40,13 @@ _SHORT_CHARS = 128
 """Names and ids, the same in span after span, are looked at once."""
 
 
-def detect(text: str, others: Sequence[Hit] = ()) -> list[Hit]:
+def detect(text: str, others: Sequence[Hit] = ()) -> Sequence[Hit]:
     """All hits in reading order; overlapping ones are joined, so that no part is left readable.
 
     ``others`` were found by other means (names by a model) and come last.
     """
     if len(text) <= _SHORT_CHARS and not others:
-        return list(_short(text))
+        return _short(text)
     return _detect(text, others)
 
 
