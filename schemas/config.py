@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     SecretStr,
@@ -29,15 +27,11 @@ from pydantic_settings import (
 
 from schemas.intervals import SHIPPED
 from schemas.matchers import checked_matcher
+from schemas.privacy import PrivacyConfig
+from schemas.section import Section
 
 MIB = 1 << 20
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
-
-
-class Section(BaseModel):
-    """A part of the configuration: an unknown key is an error that names it."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class KafkaConfig(Section):
@@ -160,18 +154,6 @@ class GatewayConfig(Section):
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("ssl_certfile and ssl_keyfile go together")
         return self
-
-
-class PrivacyConfig(Section):
-    """Redaction."""
-
-    redaction_key: SecretStr = Field(
-        default=SecretStr(""),
-        description="one secret shared by all workers; placeholders are keyed with it",
-    )
-    redaction_key_file: Path | None = Field(
-        default=None, description="file with the key, read where redaction_key is not set"
-    )
 
 
 class PricesConfig(Section):

@@ -24,10 +24,14 @@ from schemas.records import LLM_KINDS, Call, Fragment
 
 ATTRIBUTES_USUAL = 1000
 """A span with more is flagged: whoever wrote it should hear of it."""
-FREE_TEXT_FIELDS = ("span_name", "error_type", "agent_name", "tool_name", "prompt_name",
-                    "prompt_version", "response_id", "service_tier")  # fmt: skip
-"""Fields of a call that an application writes freely: values to be masked may be in them."""
 PERSONAL_IDS = ("user_id", "conversation_id")
+_NOT_FREE = frozenset(("dialect", "status", "content_state", "price_version", *PERSONAL_IDS))
+FREE_TEXT_FIELDS = tuple(
+    name
+    for name, field in Call.model_fields.items()
+    if field.annotation is str and name not in _NOT_FREE
+)
+"""Fields of a call that an application writes freely: values to be masked may be in them."""
 
 
 def normalize(
@@ -55,6 +59,10 @@ def normalize(
     )
     safe = make_safe(read_content(reading), call.content_state, redactor, tenant, view.trace_id)
     day = span_day(view.start_ns, timestamp_ms)
+    unreadable = (
+        f"unreadable:{redactor.redact_key(key, tenant, view.trace_id)}"
+        for key in sorted(view.unreadable)
+    )
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
     price = NO_PRICE if call.rolls_up() else prices.of_call(call, trusted_ns)
     body = span.SerializeToString(deterministic=True)
@@ -70,7 +78,7 @@ def normalize(
         call=_masked(call, redactor, tenant, view.trace_id).model_copy(
             update={
                 "content_state": safe.state,
-                "flags": (*safe.flags, *_flags(view, day, repaired)),
+                "flags": (*safe.flags, *_flags(view, day, repaired), *unreadable),
                 "cost_usd": price.cost_usd,
                 "price_version": price.version,
             }
@@ -90,8 +98,7 @@ def _flags(view: SpanView, day: str, repaired: bool) -> list[str]:
         "start_time_untrusted": day == EPOCH_DAY,
         "many_attributes": len(view.span.attributes) > ATTRIBUTES_USUAL,
     }
-    found = [flag for flag, is_so in wrong.items() if is_so]
-    return found + [f"unreadable:{key}" for key in sorted(view.unreadable)]
+    return [flag for flag, is_so in wrong.items() if is_so]
 
 
 def normalize_log(
@@ -146,14 +153,18 @@ def _masked_field(name: str, text: str, redactor: Redactor, tenant: str, trace_i
 def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> Call:
     """The call with its free texts masked and personal ids replaced."""
 
-    def mask(text: str) -> str:
-        return redactor.redact_attribute(text, tenant, trace_id) if text else text
+    def mask(text: str, key: str = "") -> str:
+        return redactor.redact_attribute(text, tenant, trace_id, key) if text else text
 
+    def mask_key(key: str) -> str:
+        return redactor.redact_key(key, tenant, trace_id)
+
+    parameters = call.parameters.items()
     return call.model_copy(
         update={
             **{name: mask(getattr(call, name)) for name in FREE_TEXT_FIELDS},
             **{name: redactor.pseudonym(getattr(call, name), tenant) for name in PERSONAL_IDS},
-            "parameters": {name: mask(value) for name, value in call.parameters.items()},
+            "parameters": {mask_key(name): mask(value, name) for name, value in parameters},
             "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
             "tags": tuple(mask(tag) for tag in call.tags),
         }

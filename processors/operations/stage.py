@@ -18,7 +18,7 @@ from processors.batches import all_taken, bury
 from processors.operations import external
 from processors.operations.dialects.log_events import event_name
 from processors.operations.normalize import normalize, normalize_log
-from processors.operations.redact import Redactor, load_key
+from processors.operations.redact import Redactor
 from processors.prices.table import BUNDLED, PriceTable
 from schemas.config import Config
 from schemas.dead_letters import PART_ERROR_CLASS
@@ -91,7 +91,7 @@ class OperationsStage(StageBase):
         super().__init__(name="operations", topics=topics)
         self._config = config
         self._outputs = outputs
-        self._redactor = Redactor(load_key(config))
+        self._redactor = Redactor.of(config)
         self._prices = PriceTable.of(config)
 
     async def process(self, message: Message) -> None:

@@ -27,7 +27,7 @@ def decode(
     (duplicate_of), personal data and secrets are masked. What is left out is said on stderr; exit
     status 1 if a file could not be read.
     """
-    from processors.operations.redact import RedactionKeyError, Redactor, load_key
+    from processors.operations.redact import RedactionKeyError, Redactor
     from processors.prices.table import PriceTable
     from stack.decode import DecodeError, assemble, read_bytes, read_file
 
@@ -35,10 +35,10 @@ def decode(
     with one_line_errors("decode", status=2):
         prices = PriceTable.of(config)
     try:
-        redactor = Redactor(load_key(config))
+        redactor = Redactor.of(config)
     except RedactionKeyError:
         # Only for the eyes of whoever runs this: placeholders need not match those of a stack.
-        redactor = Redactor(b"streamgauge decode, not a secret")
+        redactor = Redactor(b"streamgauge decode, not a secret", config.privacy)
     requests = []
     failed = False
     for path in files:
