@@ -50,14 +50,6 @@ def normalize(
     call = read_call(view, dialect, reading)
     safe = make_safe(read_content(reading), call.content_state, redactor, tenant, view.trace_id)
     day = span_day(view.start_ns, timestamp_ms)
-    flags = list(safe.flags)
-    if repaired:
-        flags.append("utf8_repaired")
-    if day == EPOCH_DAY:
-        flags.append("start_time_untrusted")
-    if len(span.attributes) > ATTRIBUTES_USUAL:
-        flags.append("many_attributes")
-    flags += [f"unreadable:{key}" for key in sorted(view.unreadable)]
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
     price = NO_PRICE if call.rolls_up() else price_call(call, trusted_ns)
     body = span.SerializeToString(deterministic=True)
@@ -73,7 +65,7 @@ def normalize(
         call=_masked(call, redactor, tenant, view.trace_id).model_copy(
             update={
                 "content_state": safe.state,
-                "flags": tuple(flags),
+                "flags": (*safe.flags, *_flags(view, day, repaired)),
                 "cost_usd": price.cost_usd,
                 "price_version": price.version,
             }
@@ -84,6 +76,17 @@ def normalize(
         wraps=reading.wraps,
         duplicate_of=reading.duplicate_of,
     )
+
+
+def _flags(view: SpanView, day: str, repaired: bool) -> list[str]:
+    """What is wrong with a span as it came."""
+    wrong = {
+        "utf8_repaired": repaired,
+        "start_time_untrusted": day == EPOCH_DAY,
+        "many_attributes": len(view.span.attributes) > ATTRIBUTES_USUAL,
+    }
+    found = [flag for flag, is_so in wrong.items() if is_so]
+    return found + [f"unreadable:{key}" for key in sorted(view.unreadable)]
 
 
 def normalize_log(
