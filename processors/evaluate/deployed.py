@@ -8,7 +8,7 @@ that are no longer deployed are closed once no operation uses them.
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -74,10 +74,13 @@ def _rules() -> dict[Evaluator, Versions]:
 
 
 class DeployedModels:
-    """The models of one worker."""
+    """The models of one worker; ``progressed`` is called whenever one of them got on."""
 
-    def __init__(self, config: EvaluateConfig) -> None:
+    def __init__(
+        self, config: EvaluateConfig, progressed: Callable[[], None] = lambda: None
+    ) -> None:
         self._config = config
+        self._progressed = progressed
         self._seen: tuple[int, int] | None = None
         self._current = _Generation([], {})
         self._watcher: asyncio.Task[None] | None = None
@@ -152,7 +155,7 @@ class DeployedModels:
             if folder not in loaded:
                 settings = self._config.model_copy(update={"model": folder})
                 model = await asyncio.to_thread(load_model, settings)
-                loaded[folder] = fresh[folder] = Engine(model, settings)
+                loaded[folder] = fresh[folder] = Engine(model, settings, self._progressed)
         deployed = [self._deployed(group, loaded) for group in _grouped(wanted)]
         for engine in fresh.values():
             engine.start()
