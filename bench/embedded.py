@@ -23,6 +23,7 @@ from clickhouse_connect.driver.client import Client
 
 from processors.app import STAGES
 from schemas.config import Config
+from schemas.evaluators import EVERY_CALL
 from sql.client import connect
 from stack.ports import free_block, free_port
 from stack.up import Stack, start_stack
@@ -31,12 +32,13 @@ from stack.verify.journal import JournalWriter
 
 RESULTS = Path(__file__).parent / "results" / "embedded.json"
 RATE = 8.0  # traces a second: the demo's
-EVALUATORS = 5
+EVALUATORS = [str(evaluator) for evaluator in EVERY_CALL]
 POLL_S = 0.25
 SEEN_SQL = """
 SELECT trace_id, span_id FROM v_verdicts
 WHERE service_name = {service:String} AND target = 'operation' AND span_end > now64() - 120
-GROUP BY trace_id, span_id HAVING count() >= {evaluators:UInt8}
+  AND evaluator IN {evaluators:Array(String)}
+GROUP BY trace_id, span_id HAVING count() >= length({evaluators:Array(String)})
 """
 MIB = 1 << 20
 

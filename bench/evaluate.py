@@ -33,7 +33,7 @@ from processors.runtime.admin import create_topics
 from processors.runtime.outputs import KafkaOutputs
 from processors.runtime.worker import run_worker
 from schemas.config import Config, EvaluateConfig, KafkaConfig, RuntimeConfig
-from schemas.evaluators import Evaluator, Target
+from schemas.evaluators import EVERY_CALL, Target
 from schemas.identity import trace_partition
 from schemas.records import (
     Call,
@@ -171,7 +171,7 @@ async def verdicts(config: Config, operations: int) -> float:
     first_ns, last_ms = 0, 0
     deadline = time.monotonic() + TRIAL_TIMEOUT_S
     try:
-        while len(judged) < operations * len(Evaluator):
+        while len(judged) < operations * len(EVERY_CALL):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{len(judged)} verdicts after {TRIAL_TIMEOUT_S} s")
             for records in (await consumer.getmany(timeout_ms=500)).values():
@@ -180,7 +180,7 @@ async def verdicts(config: Config, operations: int) -> float:
                     for row in decode_batch(Evaluation, record.value):
                         began_ns = row.scored_at_ns - row.latency_ns
                         first_ns = min(first_ns or began_ns, began_ns)
-                        if row.target is Target.OPERATION:
+                        if row.target is Target.OPERATION and row.evaluator in EVERY_CALL:
                             judged.add((row.span_id, row.evaluator.value))
     finally:
         await consumer.stop()

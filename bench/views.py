@@ -106,6 +106,7 @@ def _parameters(client: Client) -> dict[str, object]:
         "to": now,
         "trace_id": row[0],
         "conversation_id": row[1],
+        "invoice": "[('2026-11-01','openai','model-1',1)]",
     }
 
 

@@ -12,8 +12,6 @@ from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
-    BaseModel,
-    ConfigDict,
     Discriminator,
     Field,
     SecretStr,
@@ -27,16 +25,13 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from schemas.intervals import SHIPPED
 from schemas.matchers import checked_matcher
+from schemas.privacy import PrivacyConfig
+from schemas.section import Section
 
 MIB = 1 << 20
 PACKAGE_ROOT = Path(__file__).resolve().parent.parent
-
-
-class Section(BaseModel):
-    """A part of the configuration: an unknown key is an error that names it."""
-
-    model_config = ConfigDict(extra="forbid")
 
 
 class KafkaConfig(Section):
@@ -161,15 +156,12 @@ class GatewayConfig(Section):
         return self
 
 
-class PrivacyConfig(Section):
-    """Redaction."""
+class PricesConfig(Section):
+    """What calls cost."""
 
-    redaction_key: SecretStr = Field(
-        default=SecretStr(""),
-        description="one secret shared by all workers; placeholders are keyed with it",
-    )
-    redaction_key_file: Path | None = Field(
-        default=None, description="file with the key, read where redaction_key is not set"
+    file: Path | None = Field(
+        default=None,
+        description="YAML: own prices, ahead of the bundled ones (docs/cost.md)",
     )
 
 
@@ -236,6 +228,14 @@ class EvaluateConfig(Section):
         description="characters of one operation; beyond it its longest texts are truncated",
     )
     cache_entries: int = Field(default=20_000, description="scores of identical texts kept")
+    intervals_file: Path = Field(
+        default=SHIPPED,
+        description="YAML: safe interval of each evaluation by rules (docs/evaluations.md)",
+    )
+    canaries: list[str] = Field(
+        default_factory=list,
+        description="texts planted in system prompts: in an answer they are a leak",
+    )
 
 
 class WatchConfig(Section):
@@ -356,6 +356,7 @@ class Config(BaseSettings):
     clickhouse: ClickHouseConfig = ClickHouseConfig()
     gateway: GatewayConfig = GatewayConfig()
     privacy: PrivacyConfig = PrivacyConfig()
+    prices: PricesConfig = PricesConfig()
     runtime: RuntimeConfig = RuntimeConfig()
     assemble: AssembleConfig = AssembleConfig()
     evaluate: EvaluateConfig = EvaluateConfig()

@@ -17,8 +17,9 @@ from pydantic import BaseModel, PlainSerializer, SecretStr
 from pydantic.fields import FieldInfo
 
 from schemas import metrics
-from schemas.config import MIB, PACKAGE_ROOT, Config, Section
+from schemas.config import MIB, PACKAGE_ROOT, Config
 from schemas.records import RECORDS, Record
+from schemas.section import Section
 from schemas.topics import (
     ATTEMPTS_HEADER,
     DAY_MS,
@@ -185,7 +186,7 @@ def _type_name(annotation: object) -> str:
     if origin in (list, tuple):
         return f"list of {_type_name(arguments[0])}"
     if origin is dict:
-        return "map of text to text"
+        return f"map of {_type_name(arguments[0])} to {_type_name(arguments[1])}"
     return _class_name(annotation)
 
 

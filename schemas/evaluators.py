@@ -11,6 +11,18 @@ class Evaluator(StrEnum):
     HALLUCINATION = "hallucination"
     PII = "pii"
     SECRETS = "secrets"
+    LEAKED = "leaked"
+    REFUSAL = "refusal"
+    LANGUAGE = "language"
+    REPETITION = "repetition"
+    READABILITY = "readability"
+    JSON_VALIDITY = "json_validity"
+    PROMPT_LEAK = "prompt_leak"
+    UNSAFE_OUTPUT = "unsafe_output"
+    LENGTH = "length"
+    TIME_PER_TOKEN = "time_per_token"  # noqa: S105 - of an answer
+    FINISH_REASON = "finish_reason"
+    TOOL_FAILURE = "tool_failure"
 
 
 class Target(StrEnum):
@@ -59,7 +71,14 @@ class Reason(StrEnum):
     INVALID_SCORE = "invalid_score"
 
 
-DETERMINISTIC_EVALUATORS = (Evaluator.PII, Evaluator.SECRETS)
+MODEL_EVALUATORS = (Evaluator.INJECTION, Evaluator.TOXICITY, Evaluator.HALLUCINATION)
+FINDING_EVALUATORS = (Evaluator.PII, Evaluator.SECRETS)
+EVERY_CALL = (*MODEL_EVALUATORS, *FINDING_EVALUATORS)
+"""Evaluators with a row for every call, also where there was nothing to judge."""
+CHECK_EVALUATORS = tuple(evaluator for evaluator in Evaluator if evaluator not in EVERY_CALL)
+"""Evaluators with a row only where there was something to judge: their rows are their n."""
+DETERMINISTIC_EVALUATORS = (*FINDING_EVALUATORS, *CHECK_EVALUATORS)
+"""Evaluators by rules, labelled by the safe intervals."""
 
 STATE_RANK: dict[State, int] = {
     State.OK: 3,

@@ -7,6 +7,8 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.privacy import Entity
+
 
 class ManifestError(ValueError):
     """A model folder cannot be used; the text names the file and the fix."""
@@ -77,6 +79,25 @@ class Cascade(_Strict):
     clear_below: dict[str, float] = Field(min_length=1, description="score by task")
 
 
+class Names(_Strict):
+    """How a graph that classes tokens finds names and addresses for the redactor."""
+
+    graph: str
+    output: str = Field(description="logits [texts, tokens, labels]")
+    labels: tuple[str, ...] = Field(
+        min_length=2, description="of the output's columns: O, B-PER, I-PER, ..."
+    )
+    entities: dict[str, Literal["PERSON", "ADDRESS"]] = Field(
+        min_length=1, description="label without B- or I- to entity; others are not looked for"
+    )
+    min_probability: float = Field(default=0.5, ge=0, le=1)
+
+    def entity_of(self, label: str) -> Entity | None:
+        """What a token of this label belongs to."""
+        name = self.entities.get(label.removeprefix("B-").removeprefix("I-"))
+        return None if name is None else Entity(name)
+
+
 class Manifest(_Strict):
     """The whole file. Hashes are SHA-256 hex of every file it names."""
 
@@ -89,6 +110,7 @@ class Manifest(_Strict):
     graphs: dict[str, Graph]
     tasks: dict[str, Task]
     cascade: Cascade | None = None
+    names: Names | None = None
     measured: dict[str, object] = Field(default_factory=dict)
     files: dict[str, str]
 
@@ -136,6 +158,8 @@ def load_manifest(folder: Path) -> Manifest:
     for name, task in manifest.tasks.items():
         if task.graph not in manifest.graphs:
             raise ManifestError(f"{path}: tasks.{name}.graph: no graph named {task.graph!r}")
+    if manifest.names is not None and manifest.names.graph not in manifest.graphs:
+        raise ManifestError(f"{path}: names.graph: no graph named {manifest.names.graph!r}")
     _check_cascade(path, manifest)
     return manifest
 

@@ -126,10 +126,13 @@ class Usage(Record):
     cache_write_tokens: int | None = None
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
+    input_audio_tokens: int | None = None
+    output_audio_tokens: int | None = None
 
     def known(self) -> bool:
         """Whether any count was reported."""
-        return self.input_tokens is not None or self.output_tokens is not None
+        counts = (self.input_tokens, self.output_tokens, self.input_audio_tokens)
+        return any(count is not None for count in counts)
 
 
 class Call(Record):
@@ -156,6 +159,9 @@ class Call(Record):
     error_type: str = ""
     finish_reasons: tuple[str, ...] = ()
     usage: Usage = Usage()
+    service_tier: str = Field(
+        default="", description="price class the provider served, lower case: batch, flex, ..."
+    )
     reported_cost_usd: Decimal | None = None
     cost_usd: Decimal | None = Field(default=None, description="by our prices; null is unknown")
     price_version: str = ""
@@ -165,6 +171,7 @@ class Call(Record):
     tool_name: str = ""
     prompt_name: str = ""
     prompt_version: str = ""
+    tags: tuple[str, ...] = ()
     content_state: ContentState = "not_captured"
     flags: tuple[str, ...] = Field(
         default=(), description="e.g. truncated, start_time_untrusted, unreadable:<attribute key>"
@@ -178,10 +185,11 @@ class Call(Record):
 class Fragment(Record):
     """One span's or one log record's part of an operation, redacted and normalised.
 
-    ``call`` is absent on log fragments. ``awaits_log`` says that the dialect logs its content and
-    this span carries none. ``duplicate_of`` names the span that counts instead of this one where
-    this span alone decides it; ``wraps`` is true where this span repeats what an LLM span below
-    it reports, so that it counts only if no such child comes.
+    ``call`` is absent on log fragments; ``said`` holds what their record says of the call's fields
+    (texts by field name), for where the span says nothing. ``awaits_log`` says that the dialect
+    logs its content and this span carries none. ``duplicate_of`` names the span that counts instead
+    of this one where this span alone decides it; ``wraps`` is true where this span repeats what an
+    LLM span below it reports, so that it counts only if no such child comes.
     """
 
     tenant: str
@@ -193,6 +201,7 @@ class Fragment(Record):
     day: Day
     time_ns: Int64
     call: Call | None = None
+    said: dict[str, str] = Field(default_factory=dict)
     content: Content = Content()
     findings: tuple[Finding, ...] = ()
     awaits_log: bool = False
@@ -282,6 +291,9 @@ class Evaluation(Record):
     evaluator_model: str = ""
     windows: int = Field(default=0, description="of text, or claim and evidence pairs, scored")
     truncated: bool = Field(default=False, description="part of the text was not judged")
+    measured: float | None = Field(
+        default=None, description="of evaluations by rules, in the unit of their safe interval"
+    )
     cascade_stage: str = ""
     latency_ns: Int64 = 0
     scored_at_ns: Int64 = 0

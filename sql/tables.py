@@ -5,7 +5,8 @@ it. It writes one column a line, indented by two spaces. Columns with a DEFAULT 
 business (``inserted_at``) and no writer gives them. A later migration that adds columns says
 ``ALTER TABLE name`` and, a line each, ``  ADD COLUMN IF NOT EXISTS name type COMMENT 'text',``:
 without ``FIRST`` or ``AFTER``, so that they stand last, as they do here. Workers of the release
-before name their columns when they insert: the new ones get their type's default.
+before name their columns when they insert: the new ones get their type's default. One that says
+better what a column means has lines ``  COMMENT COLUMN name 'text',`` in a statement of their own.
 ``day`` stands in sorting keys as well, so that a filter on it prunes partitions below FINAL and
 through joins; being a function of identity, it is no part of it.
 """
@@ -24,6 +25,8 @@ _CREATE = re.compile(
     re.DOTALL,
 )
 _ALTER = re.compile(r"ALTER TABLE (\w+)\n((?:  ADD COLUMN IF NOT EXISTS [^\n]+(?:\n|\Z))+)")
+_COMMENT = re.compile(r"ALTER TABLE (\w+)\n((?:  COMMENT COLUMN [^\n]+(?:\n|\Z))+)")
+_MEANING = re.compile(r"  COMMENT COLUMN (\w+) '((?:[^'\\]|\\.)*)'[,;]")
 _COLUMN = re.compile(
     r"  `?([\w.]+)`? ([A-Z].*?)( DEFAULT .*?)?(?: CODEC\(.*\))? COMMENT '((?:[^'\\]|\\.)*)'[,;]?"
 )
@@ -79,6 +82,13 @@ def tables(folder: Path = MIGRATIONS) -> dict[str, Table]:
             added = (line.replace("ADD COLUMN IF NOT EXISTS ", "") for line in body.splitlines())
             declared = (*found[name].declared, *map(_column, added))
             found[name] = replace(found[name], columns=_given(declared), declared=declared)
+        for name, body in _COMMENT.findall(text):
+            told = {column: _unescaped(said) for column, said in _MEANING.findall(body)}
+            declared = tuple(
+                replace(column, comment=told.get(column.name, column.comment))
+                for column in found[name].declared
+            )
+            found[name] = replace(found[name], declared=declared)
     return found
 
 
@@ -95,7 +105,11 @@ def _column(line: str) -> Column:
     if match is None:
         raise ValueError(f"not a column with a type and a comment: {line.strip()}")
     name, kind, default, comment = match.groups()
-    return Column(name, kind, re.sub(r"\\(.)", r"\1", comment), default is None)
+    return Column(name, kind, _unescaped(comment), default is None)
+
+
+def _unescaped(literal: str) -> str:
+    return re.sub(r"\\(.)", r"\1", literal)
 
 
 def table(name: str) -> Table:

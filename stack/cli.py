@@ -6,6 +6,7 @@ imports happen inside commands so that ``--help`` is quick and a worker loads on
 
 from stack.commands import (
     configuration,
+    costs,
     delivery,
     feedback,
     inspect,
@@ -20,6 +21,7 @@ from stack.commands.common import app
 __all__ = [
     "app",
     "configuration",
+    "costs",
     "delivery",
     "feedback",
     "inspect",

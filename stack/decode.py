@@ -18,6 +18,7 @@ from ingest.signals import LOGS, SIGNALS, Signal
 from processors.assemble.trace import TraceState
 from processors.operations.redact import Redactor
 from processors.operations.stage import items_of, read_item
+from processors.prices.table import BUNDLED, PriceTable
 from schemas.identity import NS_PER_MS
 from schemas.protocols import PoisonError
 from schemas.records import Evaluation, Fragment, Operation
@@ -120,7 +121,9 @@ def _protobuf(value: bytes, name: str) -> Decoded:
     return spans or tried[-1]
 
 
-def assemble(requests: Sequence[Decoded], redactor: Redactor, tenant: str) -> Decoding:
+def assemble(
+    requests: Sequence[Decoded], redactor: Redactor, tenant: str, prices: PriceTable = BUNDLED
+) -> Decoding:
     """Operations of all requests, in order of their start."""
     found = Decoding()
     reference_ms = max((_newest_ns(request) for request in requests), default=0) // NS_PER_MS
@@ -131,7 +134,7 @@ def assemble(requests: Sequence[Decoded], redactor: Redactor, tenant: str) -> De
             found.problems.append(f"{item} {rejected.span_id or '?'}: {rejected.reason}")
         for placed in items_of(request):
             try:
-                records = read_item(placed, request, tenant, reference_ms, redactor)
+                records = read_item(placed, request, tenant, reference_ms, redactor, prices)
             except PoisonError as error:
                 found.problems.append(f"{item} {placed[2].span_id.hex() or '?'}: {error.reason}")
                 continue

@@ -9,7 +9,7 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as DriverError
 from urllib3.exceptions import HTTPError
 
-from processors.operations.redact import Redactor, load_key
+from processors.operations.redact import Redactor
 from schemas.config import Config
 from schemas.feedback import Feedback
 from schemas.protocols import RetryableError
@@ -27,7 +27,7 @@ class FeedbackStore:
 
     def __init__(self, config: Config, source: Literal["api", "cli"]) -> None:
         self._settings = config.clickhouse
-        self._redactor = Redactor(load_key(config))
+        self._redactor = Redactor.of(config)
         self._source = source
         self._client: Client | None = None
         self._turn = asyncio.Lock()

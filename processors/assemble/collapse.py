@@ -1,4 +1,4 @@
-"""Which of several spans that report one model call counts.
+"""Which of several spans that report one call counts.
 
 Frameworks and client libraries are often instrumented both, so one call shows as two or three
 spans, each with the same usage. The innermost one is nearest to the provider and counts; the
@@ -15,11 +15,14 @@ def family(kind: str) -> str:
     """Kinds that can report the same call share a family; empty for kinds that never collapse."""
     if kind in LLM_KINDS:
         return "llm"
-    return kind if kind == "embeddings" else ""
+    return kind if kind in ("embeddings", "rerank", "execute_tool") else ""
 
 
-def model_names(call: Call) -> frozenset[str]:
-    """Requested and answering model, lower case, without a provider's path (``openai/gpt-4o``)."""
+def called_names(call: Call) -> frozenset[str]:
+    """What was called: requested and answering model, lower case, without a provider's path
+    (``openai/gpt-4o``); of a tool its name."""
+    if call.kind == "execute_tool":
+        return frozenset({call.tool_name} - {""})
     names = (call.request_model, call.response_model)
     return frozenset(name.lower().rpartition("/")[2] for name in names if name)
 
@@ -29,9 +32,13 @@ class SpanFacts:
     """What one span fragment says that decides whether it repeats or is repeated."""
 
     fragment_id: str
+    span_id: str
     parent_span_id: str
     family: str
-    models: frozenset[str]
+    names: frozenset[str]
+    response_id: str
+    start_ns: int
+    end_ns: int
     usage_known: bool
     failed: bool
     wraps: bool
@@ -42,9 +49,13 @@ def span_facts(fragment: Fragment, call: Call) -> SpanFacts:
     """Facts of one span fragment."""
     return SpanFacts(
         fragment_id=fragment.fragment_id,
+        span_id=fragment.span_id,
         parent_span_id=fragment.parent_span_id,
         family=family(call.kind),
-        models=model_names(call),
+        names=called_names(call),
+        response_id=call.response_id,
+        start_ns=call.start_ns,
+        end_ns=call.end_ns,
         usage_known=call.usage.known(),
         failed=call.status == "error",
         wraps=fragment.wraps,
@@ -55,12 +66,39 @@ def span_facts(fragment: Fragment, call: Call) -> SpanFacts:
 def repeats(outer: SpanFacts, inner: SpanFacts) -> bool:
     """Whether ``outer``, the parent of ``inner``, reports the same call as ``inner``.
 
-    Both tell the call's usage, or both that it failed; a wrapper may leave the telling to the
-    span it wraps. A span that its dialect already points elsewhere is no candidate for counting.
+    Of model calls the inner one tells the usage, or both that it failed. Nothing else calls the
+    same tool, or embeds with the same model, right below itself. A span that its dialect already
+    points elsewhere is no candidate for counting.
     """
     if not outer.family or outer.family != inner.family or inner.duplicate_of:
         return False
-    same_model = bool(outer.models & inner.models) or (outer.wraps and not outer.models)
+    same = bool(outer.names & inner.names) or (outer.wraps and not outer.names)
+    if outer.family != "llm":
+        return same
     if inner.usage_known:
-        return same_model and (outer.wraps or outer.usage_known)
-    return same_model and inner.failed and outer.failed and not outer.usage_known
+        return same
+    return same and inner.failed and outer.failed and not outer.usage_known
+
+
+def repeats_beside(outer: SpanFacts, inner: SpanFacts) -> bool:
+    """Whether ``outer`` reports the same answer as ``inner``, which is no child of it.
+
+    An instrumentor that does not make its span the current one has the client's own span beside
+    it: the same answer's id, within the same time. Ids alone prove nothing, since some servers
+    give every answer the same.
+    """
+    if not (outer.family == inner.family == "llm" and outer.response_id) or inner.duplicate_of:
+        return False
+    if outer.response_id != inner.response_id or not outer.names & inner.names:
+        return False
+    if outer.parent_span_id == inner.span_id or inner.parent_span_id == outer.span_id:
+        return False
+    if not (outer.usage_known and inner.usage_known) or outer.span_id == inner.span_id:
+        return False
+    within = outer.start_ns <= inner.start_ns and inner.end_ns <= outer.end_ns
+    return within and _order(outer) < _order(inner)
+
+
+def _order(facts: SpanFacts) -> tuple[int, int, str]:
+    """Outer spans first, so that of two that took the same time only one repeats the other."""
+    return facts.start_ns, -facts.end_ns, facts.span_id

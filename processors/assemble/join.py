@@ -56,6 +56,21 @@ class Joined:
         }
         return bool(held[side])
 
+    def side_ids(self, side: Side) -> int:
+        """Parts of a side of messages that have an id: calls are joined to results by it."""
+        if side not in ("input", "output"):
+            return 0
+        messages = self.content.input if side == "input" else self.content.output
+        return sum(bool(part.id) for message in messages for part in message.parts)
+
+    def state(self) -> Literal["captured", "external", ""]:
+        """Whether there is text, or only an address of where it is; '' if neither."""
+        if self.content.parts():
+            return "captured"
+        messages = (*self.content.input, *self.content.output)
+        parts = [*self.content.system, *(part for message in messages for part in message.parts)]
+        return "external" if any(part.uri and part.type == "other" for part in parts) else ""
+
 
 def join_fragments(fragments: Iterable[Fragment]) -> Joined:
     """Content of one span from its own span and log fragments.
@@ -81,10 +96,23 @@ def join_fragments(fragments: Iterable[Fragment]) -> Joined:
 
 
 def richest_sides(sources: Sequence[Joined]) -> Joined:
-    """Per side the source with most characters; of equals a non-empty, then the earlier one."""
+    """Per side the source with most characters; of equals a non-empty one, then that whose parts
+    name more ids, then the earlier one."""
     if len(sources) == 1:
         return sources[0]
-    return _by_side(lambda side: max(sources, key=lambda j: (j.side_chars(side), j.has_side(side))))
+
+    def told(source: Joined, side: Side) -> tuple[int, bool, int]:
+        return source.side_chars(side), source.has_side(side), source.side_ids(side)
+
+    return _by_side(lambda side: max(sources, key=lambda source: told(source, side)))
+
+
+def filled_sides(own: Joined, others: Sequence[Joined]) -> Joined:
+    """Content whose sides without any text are filled from the richest of others."""
+    if not others:
+        return own
+    richest = richest_sides([own, *others])
+    return _by_side(lambda side: own if own.side_chars(side) else richest)
 
 
 def kept_bytes(fragment: Fragment) -> int:

@@ -2,20 +2,22 @@
 
 Pure of time and of I/O but for the bookkeeping fields that the stage sets on spans. ``revision``
 covers every fragment an operation was computed from: its own, those of the spans below that make
-it a duplicate, and the content of the spans above that it stands for. The set only grows as
+it a duplicate, and the spans above that it stands for. The set only grows as
 fragments come, so the newest knowledge always has the highest revision.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
-from processors.assemble.collapse import SpanFacts, repeats, span_facts
+from processors.assemble.collapse import SpanFacts, repeats, repeats_beside, span_facts
+from processors.assemble.completion import completed
 from processors.assemble.graces import Pending
 from processors.assemble.join import (
     SIDES,
     Joined,
     evidence_of,
+    filled_sides,
     join_fragments,
     kept_bytes,
     richest_sides,
@@ -80,6 +82,10 @@ class SpanEntry:
         """Whether the span may repeat a child that has not come."""
         return any(facts.wraps for facts in self.facts.values())
 
+    def tells_the_call(self) -> bool:
+        """Whether the span itself reports the call: usage, or that it is its wrapper or part."""
+        return any(f.usage_known or f.wraps or f.duplicate_of for f in self.facts.values())
+
     def has_logs(self) -> bool:
         """Whether any log record of this span is in hand."""
         return any(fragment.signal == "log" for fragment in self.fragments.values())
@@ -115,6 +121,8 @@ class TraceState:
         """Evidence of an earlier stretch of this trace was forgotten."""
         self._children: dict[str, set[str]] = {}
         self._pointing_to: dict[str, set[str]] = {}
+        self._answers: dict[str, set[str]] = {}
+        """Spans by the id of the answer that they report."""
 
     def apply(self, fragment: Fragment, now: float) -> bool:
         """Learn a fragment. False if it was known."""
@@ -126,8 +134,11 @@ class TraceState:
         before = entry.bytes
         entry.add(fragment)
         self.bytes += entry.bytes - before
-        if fragment.call is not None and fragment.parent_span_id:
-            self._children.setdefault(fragment.parent_span_id, set()).add(fragment.span_id)
+        if fragment.call is not None:
+            if fragment.parent_span_id:
+                self._children.setdefault(fragment.parent_span_id, set()).add(fragment.span_id)
+            if fragment.call.response_id:
+                self._answers.setdefault(fragment.call.response_id, set()).add(fragment.span_id)
         if fragment.duplicate_of:
             self._pointing_to.setdefault(fragment.duplicate_of, set()).add(fragment.span_id)
         return True
@@ -187,9 +198,13 @@ class TraceState:
         fragment, call = entry.best
         fragments = sorted(self._knowledge(entry))
         duplicate_of = self._counted_instead(entry)
-        joined = entry.joined if duplicate_of else self._enriched(entry)
-        if call.content_state == "not_captured" and joined.content.parts():
-            call = call.model_copy(update={"content_state": "captured"})
+        outer = [] if duplicate_of else self._standing_for(entry)
+        joined = self._enriched(entry, outer)
+        told_by = [other.best for other in outer if other.best is not None]
+        call = completed(call, [other for _, other in told_by], self._said(entry, outer))
+        if call.content_state in ("not_captured", "external"):
+            state = joined.state() or call.content_state
+            call = call.model_copy(update={"content_state": state})
         evidence, cut = self.evidence_for(entry, evidence_limit_bytes)
         return Operation(
             tenant=fragment.tenant,
@@ -216,20 +231,29 @@ class TraceState:
         """The span that the dialect says counts instead of this one; empty if none."""
         return max((facts.duplicate_of for facts in entry.facts.values()), default="")
 
-    def _repeated_children(self, entry: SpanEntry) -> list[SpanEntry]:
-        children = self._children.get(entry.span_id)
-        if not children:
-            return []
-        return [
+    def _repeated(self, entry: SpanEntry) -> list[SpanEntry]:
+        """Spans in hand that report the same call nearer to the provider."""
+        found = [
             child
-            for child in (self.spans[span_id] for span_id in children)
-            if child is not entry and _any_repeats(entry.facts.values(), child.facts.values())
+            for child in map(self.spans.__getitem__, self._children.get(entry.span_id, ()))
+            if child is not entry and _any(repeats, entry.facts.values(), child.facts.values())
         ]
+        for other in self._sharing_answer(entry):
+            if _any(repeats_beside, entry.facts.values(), other.facts.values()):
+                found.append(other)
+        return found
+
+    def _sharing_answer(self, entry: SpanEntry) -> list[SpanEntry]:
+        """Other spans that report an answer of the same id."""
+        found: set[str] = set()
+        for facts in entry.facts.values():
+            found |= self._answers.get(facts.response_id, set())
+        return [self.spans[span_id] for span_id in sorted(found - {entry.span_id})]
 
     def _inner(self, span_id: str) -> set[str]:
         """Spans in hand that count instead of this one, one step."""
         entry = self.spans[span_id]
-        found = {child.span_id for child in self._repeated_children(entry)}
+        found = {inner.span_id for inner in self._repeated(entry)}
         for facts in entry.facts.values():
             if facts.duplicate_of in self.spans:
                 found.add(facts.duplicate_of)
@@ -241,8 +265,11 @@ class TraceState:
         entry = self.spans[span_id]
         for facts in entry.facts.values():
             parent = self.spans.get(facts.parent_span_id)
-            if parent is not None and _any_repeats(parent.facts.values(), (facts,)):
+            if parent is not None and _any(repeats, parent.facts.values(), (facts,)):
                 found.add(parent.span_id)
+        for other in self._sharing_answer(entry):
+            if _any(repeats_beside, other.facts.values(), entry.facts.values()):
+                found.add(other.span_id)
         return found
 
     def _knowledge(self, entry: SpanEntry) -> set[str]:
@@ -250,13 +277,10 @@ class TraceState:
         for span_id in _closure(entry.span_id, self._inner):
             found.update(self.spans[span_id].facts)
         for span_id in _closure(entry.span_id, self._outer) - {entry.span_id}:
-            fragments = self.spans[span_id].fragments.values()
-            carrying = {f.fragment_id for f in fragments if f.content.parts() or f.content.tools}
-            if carrying:
-                # Which of its inner spans gets this content depends on all of them.
-                found |= carrying
-                for inner in _closure(span_id, self._inner):
-                    found.update(self.spans[inner].facts)
+            found |= self.spans[span_id].fragments.keys()
+            # Which of its inner spans it completes depends on all of them.
+            for inner in _closure(span_id, self._inner):
+                found.update(self.spans[inner].facts)
         return found
 
     def _counted_instead(self, entry: SpanEntry) -> str:
@@ -267,8 +291,8 @@ class TraceState:
         while True:
             step = self._explicit(current)
             if not step:
-                children = self._repeated_children(current)
-                step = max(((c.end_ns(), c.span_id) for c in children), default=(0, ""))[1]
+                inner = self._repeated(current)
+                step = max(((i.end_ns(), i.span_id) for i in inner), default=(0, ""))[1]
             if not step or step in seen:
                 return target
             target = step
@@ -277,15 +301,32 @@ class TraceState:
                 return target
             current = self.spans[step]
 
-    def _enriched(self, entry: SpanEntry) -> Joined:
-        """Content, each side from the span it stands for where that tells more."""
+    def _standing_for(self, entry: SpanEntry) -> list[SpanEntry]:
+        """Spans that this one counts for, in a fixed order."""
         outer = sorted(_closure(entry.span_id, self._outer) - {entry.span_id})
-        standing_for = [
-            self.spans[span_id].joined
+        return [
+            self.spans[span_id]
             for span_id in outer
             if self._counted_instead(self.spans[span_id]) == entry.span_id
         ]
-        return richest_sides([entry.joined, *standing_for])
+
+    def _enriched(self, entry: SpanEntry, outer: Sequence[SpanEntry]) -> Joined:
+        """Content, each side from where it is told most fully.
+
+        A span that tells no usage is a framework's own around the call: it may hold templates and
+        objects where messages belong, so it only fills what is missing.
+        """
+        telling = [other for other in outer if other.tells_the_call()]
+        joined = richest_sides([entry.joined, *(other.joined for other in telling)])
+        return filled_sides(joined, [o.joined for o in outer if not o.tells_the_call()])
+
+    def _said(self, entry: SpanEntry, outer: Sequence[SpanEntry]) -> list[dict[str, str]]:
+        """What log records say of the call, its own first, oldest first."""
+        found: list[dict[str, str]] = []
+        for one in (entry, *outer):
+            logs = [f for f in one.fragments.values() if f.said]
+            found += [f.said for f in sorted(logs, key=lambda f: (f.time_ns, f.fragment_id))]
+        return found
 
 
 def knowledge_of(operation: Operation) -> Knowledge:
@@ -309,9 +350,13 @@ def _unseen(evidence: Iterable[Evidence], seen: set[str]) -> Iterator[Evidence]:
             yield item
 
 
-def _any_repeats(outer: Iterable[SpanFacts], inner: Iterable[SpanFacts]) -> bool:
+def _any(
+    relation: Callable[[SpanFacts, SpanFacts], bool],
+    outer: Iterable[SpanFacts],
+    inner: Iterable[SpanFacts],
+) -> bool:
     found = tuple(inner)
-    return any(repeats(o, i) for o in outer for i in found)
+    return any(relation(o, i) for o in outer for i in found)
 
 
 def _closure(start: str, step: Callable[[str], set[str]]) -> set[str]:

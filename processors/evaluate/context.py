@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from processors.evaluate.claims import Source, SupportPlan, plan_support
 from processors.evaluate.normalise import Reading, readings
-from schemas.evaluators import Evaluator, Reason, Target
+from schemas.evaluators import CHECK_EVALUATORS, EVERY_CALL, Evaluator, Reason, Target
 from schemas.identity import text_hash
 from schemas.records import Content, Message, Operation, Part
 
@@ -112,7 +112,7 @@ def prepare(operation: Operation, limit_chars: int, max_pairs: int) -> Prepared:
     if not found and not operation.findings:
         absent[Evaluator.PII] = absent[Evaluator.SECRETS] = nothing
     if rolls_up:
-        absent = dict.fromkeys(Evaluator, Reason.ROLL_UP)
+        absent = dict.fromkeys(EVERY_CALL, Reason.ROLL_UP)
     fragments = len(operation.fragments)
     spans = {source.span_id for source in evidence} - {operation.span_id}
     knowledge = dict.fromkeys(Evaluator, fragments)
@@ -140,7 +140,19 @@ def _hashes(
         Evaluator.HALLUCINATION: text_hash(*pairs),
         Evaluator.PII: scanned,
         Evaluator.SECRETS: scanned,
+        **dict.fromkeys(CHECK_EVALUATORS, _checked(operation, findings)),
     }
+
+
+def _checked(operation: Operation, findings: Sequence[str]) -> str:
+    """Hash of all that a check may look at: texts, tools, findings, the call's own figures."""
+    call, content = operation.call, operation.content
+    facts = (
+        call.status, call.error_type, call.content_state, *call.finish_reasons, call.start_ns,
+        call.end_ns, call.time_to_first_token_ns, *call.usage.model_dump().values(),
+        *sorted(call.parameters.items()),
+    )  # fmt: skip
+    return text_hash(*(text for _, text in content.parts()), *content.tools, *findings, repr(facts))
 
 
 def hash_passages(found: Iterable[Passage]) -> str:

@@ -14,20 +14,24 @@ from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
+from processors.evaluate.checks import language
+from processors.evaluate.checks.registry import CHECKS
+from processors.evaluate.checks.run import Checks
 from processors.evaluate.engine import Engine
-from processors.evaluate.judge import TEXT_EVALUATORS, Judge
+from processors.evaluate.judge import Judge
 from processors.evaluate.models import load_model
 from schemas.config import EvaluateConfig
 from schemas.deployments import Deployment, Mode, load_deployments
-from schemas.evaluators import DETERMINISTIC_EVALUATORS, Evaluator
+from schemas.evaluators import FINDING_EVALUATORS, MODEL_EVALUATORS, Evaluator
 from schemas.identity import text_hash
+from schemas.intervals import Intervals, load_intervals
 from schemas.manifest import ManifestError
 
 LOG = logging.getLogger(__name__)
 
 LOOK_EVERY_S = 5.0
-MODEL_EVALUATORS = (*TEXT_EVALUATORS, Evaluator.HALLUCINATION)
 _RULES_MODEL = "redactor"
+_CHECKS_MODEL = "checks"
 _RULES_VERSION = "redactor-rules-1"
 """Model version of pii and secrets: raise it when their rules or labels change."""
 
@@ -68,10 +72,12 @@ class _Generation:
     replaced: bool = field(default=False)
 
 
-def _rules() -> dict[Evaluator, Versions]:
+def _rules(intervals: Intervals) -> dict[Evaluator, Versions]:
+    by = dict.fromkeys(FINDING_EVALUATORS, (_RULES_MODEL, _RULES_VERSION))
+    by |= {evaluator: (_CHECKS_MODEL, check.version) for evaluator, check in CHECKS.items()}
     return {
-        evaluator: Versions(_RULES_MODEL, _RULES_VERSION, "", "rules")
-        for evaluator in DETERMINISTIC_EVALUATORS
+        evaluator: Versions(model, version, intervals.of(evaluator).version, "rules")
+        for evaluator, (model, version) in by.items()
     }
 
 
@@ -83,6 +89,7 @@ class DeployedModels:
     ) -> None:
         self._config = config
         self._progressed = progressed
+        self._checks = Checks(load_intervals(config.intervals_file), config.canaries)
         self._seen: tuple[int, int] | None = None
         self._current = _Generation([], {})
         self._holders: Counter[Engine] = Counter()
@@ -91,6 +98,7 @@ class DeployedModels:
 
     async def start(self) -> None:
         """Load all models. ManifestError, DeviceError: the worker must not run."""
+        await asyncio.to_thread(language.load)
         self._seen = self._stamp()
         self._replace(await self._load({}))
         self._watcher = asyncio.create_task(self._watch())
@@ -171,7 +179,7 @@ class DeployedModels:
         deployed = [self._deployed(group, loaded) for group in _grouped(wanted)]
         for engine in fresh.values():
             engine.start()
-        deployed[0].versions.update(_rules())
+        deployed[0].versions.update(_rules(self._checks.intervals))
         return _Generation(deployed, loaded)
 
     def _deployed(self, group: list[Deployment], engines: dict[str, Engine]) -> Deployed:
@@ -190,7 +198,7 @@ class DeployedModels:
             )
             for one in group
         }
-        return Deployed(Judge(engine), first.mode, versions, first.sample)
+        return Deployed(Judge(engine, self._checks), first.mode, versions, first.sample)
 
     async def _close_unused(self, generation: _Generation) -> None:
         """Of a generation that has ended, close the engines that no other one holds."""

@@ -2,8 +2,8 @@
 
 A verdict is ``ok`` if it is flagged, or if nothing that applies to it failed; else it takes the
 state of what failed. Personal data and secrets are verdicts too: score 1 when found. Their labels:
-``warn`` wherever something was found, and ``page`` for a secret that the answer leaked, that is,
-one in the output whose keyed hash is nowhere in the input.
+by the safe interval of how many were found (shipped: ``warn`` for any), and ``page`` for a secret
+that the answer leaked, that is, one in the output whose keyed hash is nowhere in the input.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +14,7 @@ from processors.evaluate.context import Prepared, ReadPassage, target_of
 from processors.evaluate.scores import TextScores
 from schemas.evaluators import Evaluator, Label, Reason, State, Target
 from schemas.identity import text_hash
+from schemas.intervals import Interval
 from schemas.manifest import Thresholds
 from schemas.records import Claim, Explanation, Finding
 
@@ -39,6 +40,8 @@ class Verdict:
     truncated: bool = False
     cleared: bool = False
     """Whether the cascade's first pass decided."""
+    measured: float | None = None
+    """Of evaluations by rules, in the unit of their safe interval."""
 
 
 def label(score: float, thresholds: Thresholds) -> Label:
@@ -180,7 +183,7 @@ def judge_claims(
 
 
 def judge_findings(
-    evaluator: Evaluator, findings: Iterable[Finding], prepared: Prepared
+    evaluator: Evaluator, findings: Iterable[Finding], prepared: Prepared, interval: Interval
 ) -> list[Verdict]:
     """pii and secrets: a verdict for each target that has text, from the redactor's findings."""
     wanted = [f for f in findings if f.secret is (evaluator is Evaluator.SECRETS)]
@@ -194,7 +197,7 @@ def judge_findings(
     }
     input_hash = prepared.hashes[evaluator]
     verdicts = [
-        _judge_found(target, by_target[target], given, input_hash)
+        _judge_found(target, by_target[target], given, input_hash, interval)
         for target in _JUDGED_TARGETS
         if target in by_target
     ]
@@ -204,18 +207,23 @@ def judge_findings(
 
 
 def _judge_found(
-    target: Target, found: Sequence[Finding], given: set[str], input_hash: str
+    target: Target,
+    found: Sequence[Finding],
+    given: set[str],
+    input_hash: str,
+    interval: Interval,
 ) -> Verdict:
     """Verdict on one target; its place is the gravest finding (leaked secrets first)."""
     leaked = [f for f in found if f.secret and target is Target.OUTPUT and f.hash not in given]
     first = next(iter([*leaked, *found]), None)
     if first is None:
-        return Verdict(target, State.OK, score=0.0, input_hash=input_hash)
+        return Verdict(target, State.OK, score=0.0, input_hash=input_hash, measured=0.0)
+    count = len({finding.hash for finding in found})
     return Verdict(
         target,
         State.OK,
         score=1.0,
-        label=Label.PAGE if leaked else Label.WARN,
+        label=Label.PAGE if leaked else interval.label(count),
         explanation=Explanation(
             part=first.part,
             start=first.start,
@@ -223,4 +231,5 @@ def _judge_found(
             entities=tuple(sorted({finding.entity for finding in found})),
         ),
         input_hash=input_hash,
+        measured=float(count),
     )

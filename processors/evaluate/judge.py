@@ -1,8 +1,10 @@
 """One operation to verdicts: all its texts go to the engine at once, then rules read the scores."""
 
+import asyncio
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
+from processors.evaluate.checks.run import Checks
 from processors.evaluate.claims import SupportPlan, joined_text
 from processors.evaluate.context import Prepared, ReadPassage
 from processors.evaluate.engine import Engine
@@ -17,35 +19,40 @@ from processors.evaluate.fairness import cut_level
 from processors.evaluate.normalise import Reading
 from processors.evaluate.scores import TextScores
 from processors.evaluate.support import SupportPair
-from schemas.evaluators import Evaluator
+from schemas.evaluators import CHECK_EVALUATORS, Evaluator
+from schemas.intervals import load_intervals
 from schemas.records import Operation
 
 TEXT_EVALUATORS = (Evaluator.INJECTION, Evaluator.TOXICITY)
 
 
-class Judge:
-    """Verdicts by one engine, which its owner starts and closes."""
+INLINE_CHARS = 20_000
+"""Checks of more text run in a thread: they take about a millisecond for 5,000 characters."""
 
-    def __init__(self, engine: Engine) -> None:
+
+class Judge:
+    """Verdicts by one engine, which its owner starts and closes, and by rules."""
+
+    def __init__(self, engine: Engine, checks: Checks | None = None) -> None:
         self.engine = engine
+        self._checks = checks or Checks(load_intervals())
 
     async def verdicts(
         self, operation: Operation, prepared: Prepared, due: Sequence[Evaluator]
     ) -> dict[Evaluator, list[Verdict]]:
-        """Verdicts of the evaluators that are due, by target, that of the operation last."""
+        """Verdicts of the evaluators that are due, by target, that of the operation last.
+
+        A check that has nothing to judge has none.
+        """
+        checks = [evaluator for evaluator in due if evaluator in CHECK_EVALUATORS]
+        due = [evaluator for evaluator in due if evaluator not in CHECK_EVALUATORS]
         verdicts = {
             evaluator: nothing_to_judge(prepared.absent[evaluator])
             for evaluator in due
             if evaluator in prepared.absent
         }
         active = [evaluator for evaluator in due if evaluator not in prepared.absent]
-        items: dict[Evaluator, list[ReadPassage]] = {
-            Evaluator.INJECTION: prepared.injection,
-            Evaluator.TOXICITY: [
-                ReadPassage(passage, Reading(passage.text, 0, len(passage.text)))
-                for passage in prepared.toxicity
-            ],
-        }
+        items = _read_passages(prepared)
         texts: dict[str, None] = {}
         for evaluator in TEXT_EVALUATORS:
             if evaluator in active:
@@ -70,8 +77,19 @@ class Judge:
                     plan.pairs, rows, thresholds, plan.truncated, hash_
                 )
             else:
-                verdicts[evaluator] = judge_findings(evaluator, operation.findings, prepared)
-        return verdicts
+                interval = self._checks.intervals.of(evaluator)
+                verdicts[evaluator] = judge_findings(
+                    evaluator, operation.findings, prepared, interval
+                )
+        return verdicts | await self._checked(operation, prepared, checks)
+
+    async def _checked(
+        self, operation: Operation, prepared: Prepared, due: Sequence[Evaluator]
+    ) -> dict[Evaluator, list[Verdict]]:
+        told = (operation, prepared, due, self.engine.text_limit_chars)
+        if not due or operation.content.chars() <= INLINE_CHARS:
+            return self._checks.verdicts(*told)
+        return await asyncio.to_thread(self._checks.verdicts, *told)
 
     async def _scored(self, tenant: str, texts: Iterable[str]) -> dict[str, TextScores]:
         """Scores by text; where all together are too long, the longest are cut and say so."""
@@ -105,3 +123,14 @@ class Judge:
         ]
         flat = iter(await self.engine.support(tenant, pairs))
         return [[next(flat) for _ in chunks] for _, chunks in plan.pairs]
+
+
+def _read_passages(prepared: Prepared) -> dict[Evaluator, list[ReadPassage]]:
+    """What each text evaluator is shown: injection in every reading, toxicity as it stands."""
+    return {
+        Evaluator.INJECTION: prepared.injection,
+        Evaluator.TOXICITY: [
+            ReadPassage(passage, Reading(passage.text, 0, len(passage.text)))
+            for passage in prepared.toxicity
+        ],
+    }

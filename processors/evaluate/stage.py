@@ -208,6 +208,7 @@ class EvaluateStage(StageBase):
             evaluator_model=versions.model,
             windows=verdict.windows,
             truncated=verdict.truncated,
+            measured=verdict.measured,
             cascade_stage="first_pass" if verdict.cleared else versions.cascade_stage,
             latency_ns=latency_ns,
             scored_at_ns=now_ns,

@@ -18,6 +18,8 @@ from opentelemetry.proto.common.v1.common_pb2 import AnyValue, InstrumentationSc
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from processors.operations.python_values import parse_literal
+
 INT64_MAX = 2**63 - 1
 FIELD_MAX_CHARS = 1024
 """Longest scalar field: a model name or an id beyond this is garbage and would bloat every row."""
@@ -69,12 +71,34 @@ def parse_json(text: str) -> Any:
 
 
 def structured(value: Any) -> Any:
-    """A list or mapping, native or as JSON text (JSON in JSON too); anything else is None."""
+    """A list or mapping: native, as JSON text (JSON in JSON too) or as a Python literal; anything
+    else is None."""
     for _ in range(2):
-        if not isinstance(value, str) or value.lstrip()[:1] not in ("[", "{", '"'):
+        if not isinstance(value, str):
             break
-        value = parse_json(value)
+        first = value.lstrip()[:1]
+        if first not in ("[", "{", '"', "("):
+            break
+        text, value = value, parse_json(value)
+        if value is None and first != '"':
+            value = parse_literal(text)
     return value if isinstance(value, list | dict) else None
+
+
+def mapping(value: Any) -> dict[str, Any]:
+    """:func:`structured`, or an empty mapping if it is none."""
+    found = structured(value)
+    return found if isinstance(found, dict) else {}
+
+
+def unquoted(value: Any) -> Any:
+    """The value of JSON text, also of a single JSON string; what is no JSON stays as it is."""
+    if not isinstance(value, str):
+        return value
+    found = structured(value)
+    if found is None and value.startswith('"'):
+        found = parse_json(value)
+    return value if found is None else found
 
 
 def json_text(value: Any) -> str:

@@ -7,11 +7,14 @@ goes on without it, flagged.
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import is_
+from typing import TypeVar
 
 import orjson
 
 from processors.operations.redact import Redactor
-from schemas.records import Content, ContentState, Document, Finding, Message, Part
+from schemas.privacy import FINDINGS_MAX
+from schemas.records import Content, ContentState, Document, Finding, Message, Part, Record
 
 log = logging.getLogger(__name__)
 
@@ -20,10 +23,15 @@ CONTENT_MAX_BYTES = 4 << 20
 TEXT_OVERHEAD_BYTES = 128
 """JSON around one text: bounds how many tiny parts a span may have."""
 PARTS_MAX = CONTENT_MAX_BYTES // (4 * TEXT_OVERHEAD_BYTES)
-FINDINGS_MAX = 1000
-"""Findings kept of one span; what is beyond is masked all the same."""
 CUT_BACK_CHARS = 512
 """A cut is moved back to white space within this, so as not to halve a value to be masked."""
+
+_LABELS: dict[type[Record], tuple[str, ...]] = {
+    Part: ("id", "name", "uri", "mime_type"),
+    Message: ("role", "name", "finish_reason"),
+    Document: ("id",),
+}
+"""Strings beside the texts: senders may write anything into them."""
 
 
 @dataclass(slots=True)
@@ -55,19 +63,23 @@ def make_safe(
 def map_texts(content: Content, change: Callable[[str, str], str]) -> Content:
     """The content with ``change(path, text)`` applied to every text, tool definitions too."""
 
+    def part(path: str, item: Part) -> Part:
+        text = change(path, item.text) if item.text else ""
+        return item if text == item.text else item.model_copy(update={"text": text})
+
     def parts(prefix: str, items: tuple[Part, ...]) -> tuple[Part, ...]:
-        return tuple(
-            part.model_copy(update={"text": change(f"{prefix}/{i}", part.text)})
-            if part.text
-            else part
-            for i, part in enumerate(items)
+        return tuple(part(f"{prefix}/{i}", item) for i, item in enumerate(items))
+
+    def message(path: str, item: Message) -> Message:
+        changed = parts(path, item.parts)
+        return (
+            item
+            if all(map(is_, changed, item.parts))
+            else item.model_copy(update={"parts": changed})
         )
 
     def messages(side: str, items: tuple[Message, ...]) -> tuple[Message, ...]:
-        return tuple(
-            message.model_copy(update={"parts": parts(f"{side}/{i}", message.parts)})
-            for i, message in enumerate(items)
-        )
+        return tuple(message(f"{side}/{i}", item) for i, item in enumerate(items))
 
     documents: tuple[Document, ...] = tuple(
         document.model_copy(update={"text": change(f"document/{i}", document.text)})
@@ -85,16 +97,47 @@ def map_texts(content: Content, change: Callable[[str, str], str]) -> Content:
 def redact_content(
     content: Content, redactor: Redactor, tenant: str, trace_id: str
 ) -> tuple[Content, list[Finding]]:
-    """Every text masked, with the findings in reading order."""
+    """Every text masked, with the findings in reading order; names, ids and links masked too."""
     findings: list[Finding] = []
 
     def mask(path: str, text: str) -> str:
-        masked, found = redactor.redact(text, tenant, trace_id, path)
-        if not path.startswith("tool/"):  # definitions are masked, but are on no side of the call
+        # Definitions of tools are on no side of the call: they have no findings.
+        defines = path.startswith("tool/")
+        masked, found = redactor.redact(text, tenant, trace_id, path, may_keep=not defines)
+        if not defines:
             findings.extend(found)
         return masked
 
-    return map_texts(content, mask), findings
+    def mask_label(text: str) -> str:
+        return redactor.redact_attribute(text, tenant, trace_id)
+
+    return _map_labels(map_texts(content, mask), mask_label), findings
+
+
+RecordT = TypeVar("RecordT", Part, Message, Document)
+
+
+def _map_labels(content: Content, change: Callable[[str], str]) -> Content:
+    """The content with ``change`` applied to every string that is no text."""
+
+    def changed(record: RecordT, **more: object) -> RecordT:
+        for name in _LABELS[type(record)]:
+            label = getattr(record, name)
+            if label and (new := change(label)) != label:
+                more[name] = new
+        return record.model_copy(update=more) if more else record
+
+    def messages(items: tuple[Message, ...]) -> tuple[Message, ...]:
+        return tuple(changed(item, parts=tuple(map(changed, item.parts))) for item in items)
+
+    return content.model_copy(
+        update={
+            "system": tuple(map(changed, content.system)),
+            "input": messages(content.input),
+            "output": messages(content.output),
+            "documents": tuple(map(changed, content.documents)),
+        }
+    )
 
 
 # --- bounds --------------------------------------------------------------------------------------

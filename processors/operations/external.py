@@ -44,8 +44,12 @@ def of_span(
     if not any(event.name == EVALUATION_EVENT for event in span.events):
         return []
     view = SpanView.of(span, resource, scope)
-    kind = view.text("gen_ai.operation.name")
-    model = view.text("gen_ai.response.model", "gen_ai.request.model")
+
+    def text(*keys: str) -> str:
+        return redactor.redact_attribute(view.text(*keys), tenant, view.trace_id)
+
+    kind = text("gen_ai.operation.name")
+    model = text("gen_ai.response.model", "gen_ai.request.model")
     found = []
     for event in view.events(EVALUATION_EVENT):
         said = _read(event.attributes, view, event.time_ns, tenant, timestamp_ms, redactor)
@@ -81,8 +85,11 @@ def _read(
     day = span_day(time_ns, timestamp_ms)
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else time_ns
 
+    def masked(value: str) -> str:
+        return redactor.redact_attribute(value, tenant, view.trace_id)
+
     def text(key: str) -> str:
-        return redactor.redact_attribute(as_text(said.get(key)), tenant, view.trace_id)
+        return masked(as_text(said.get(key)))
 
     response_id = text("gen_ai.response.id")
     trace_id, span_id = _judged(view, tenant, response_id)
@@ -111,8 +118,10 @@ def _read(
         response_id=response_id,
         scored_at_ns=trusted_ns,
         span_end_ns=trusted_ns,
-        service_name=view.resource_text("service.name"),
-        environment=view.resource_text("deployment.environment.name", "deployment.environment"),
+        service_name=masked(view.resource_text("service.name")),
+        environment=masked(
+            view.resource_text("deployment.environment.name", "deployment.environment")
+        ),
     )
 
 

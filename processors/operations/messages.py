@@ -52,8 +52,15 @@ _KEYED_BLOCKS = {"toolUse": "tool_use", "toolResult": "tool_result", "image": "i
                  "document": "document", "video": "video", "reasoningContent": "reasoning",
                  "function_call": "function_call", "functionCall": "function_call",
                  "function_response": "function_response", "functionResponse": "function_response",
-                 "inline_data": "blob", "inlineData": "blob", "file_data": "file"}  # fmt: skip
+                 "inline_data": "blob", "inlineData": "blob", "file_data": "file",
+                 "tool_call": "tool_call", "tool_call_result": "tool_result"}  # fmt: skip
 
+# Others by what they hold (Haystack's data classes).
+_SHAPES = ((frozenset({"tool_name", "arguments"}), "tool_call"),
+           (frozenset({"result", "origin"}), "tool_result"))  # fmt: skip
+
+_MESSAGE_KEYS = frozenset({"role", "content", "parts", "tool_calls", "function_call", "type",
+                           "finish_reason", "index"})  # fmt: skip
 _ID_KEYS = ("id", "call_id", "tool_use_id", "tool_call_id", "toolCallId", "toolUseId")
 _NAME_KEYS = ("name", "toolName", "tool_name")
 _ARGUMENT_KEYS = ("arguments", "input", "args", "parameters", "server_tool_call")
@@ -115,6 +122,9 @@ def read_message(value: Any, role: str) -> Message:
         return Message(role=said, parts=tuple(_block(value, 0)))
     said = _role(value, role)
     parts = list(_message_parts(value, said))
+    if not parts and _MESSAGE_KEYS.isdisjoint(value):  # a block where a message belongs
+        parts = list(_block(value, 0))
+        said = "tool" if any(part.type == "tool_result" for part in parts) else said
     return Message(
         role=said,
         parts=tuple(parts),
@@ -149,17 +159,21 @@ def _message_parts(value: dict[str, Any], role: str) -> Iterator[Part]:
         body = value.get("content")
     said_id = value.get("id") if role == "tool" else None  # in log events it is the call's
     result_id = as_text(value.get("tool_call_id") or value.get("call_id") or said_id)
-    if role == "tool" and result_id and not isinstance(body, list):
-        yield Part(type="tool_result", id=result_id, text=json_text(body),
-                   name=as_text(value.get("name")))  # fmt: skip
+    parts = read_parts(body)
+    if role == "tool" and result_id and all(part.type == "text" for part in parts):
+        text = "\n".join(part.text for part in parts) if isinstance(body, list) else json_text(body)
+        yield Part(type="tool_result", id=result_id, text=text, name=as_text(value.get("name")))
     else:
-        yield from read_parts(body)
+        yield from parts
     if value.get("refusal"):
         yield text_part(json_text(value["refusal"]))
     calls = value.get("tool_calls")
     if isinstance(calls, list):
+        said = {part.id for part in parts if part.type == "tool_call" and part.id}
         for call in calls:
-            yield _tool_call(call if isinstance(call, dict) else {"arguments": call})
+            part = _tool_call(call if isinstance(call, dict) else {"arguments": call})
+            if part.id not in said:  # botocore repeats its blocks
+                yield part
     if isinstance(value.get("function_call"), dict):
         yield _tool_call(value["function_call"])
 
@@ -189,6 +203,8 @@ def _block(block: Any, depth: int) -> Iterator[Part]:
         said = next((key for key in _KEYED_BLOCKS if isinstance(block.get(key), dict)), "text")
         block = block[said] if said in _KEYED_BLOCKS else block
         said = _KEYED_BLOCKS.get(said, said)
+        if said == "text" and "text" not in block:
+            said = next((kind for keys, kind in _SHAPES if keys <= block.keys()), said)
     kind = _KINDS.get(said, "other")
     if kind == "tool_call":
         yield _tool_call(block)
@@ -236,6 +252,9 @@ def _tool_call(block: dict[str, Any]) -> Part:
 
 
 def _tool_result(block: dict[str, Any], depth: int) -> Iterator[Part]:
+    origin = block.get("origin")
+    if isinstance(origin, dict):  # Haystack keeps the call beside its result
+        block = {**origin, **block}
     value = _first(block, _RESULT_KEYS)
     media: list[Part] = []
     if isinstance(value, list) and any(isinstance(item, dict) for item in value):
@@ -266,6 +285,20 @@ def _media(block: dict[str, Any]) -> Part:
     return Part(type="media", uri=uri, mime_type=mime_type[:255], name=modality)
 
 
+def plain_result(value: Any) -> str:
+    """A tool's result as text, out of the text blocks that Bedrock's dialects wrap it in."""
+    found = structured(value)
+    if isinstance(found, list) and found:
+        texts = [
+            item["text"]
+            for item in found
+            if isinstance(item, dict) and item.keys() <= {"text", "type"} and "text" in item
+        ]
+        if len(texts) == len(found):
+            return "\n".join(map(json_text, texts))
+    return json_text(value)
+
+
 def split_system(messages: tuple[Message, ...]) -> tuple[tuple[Part, ...], tuple[Message, ...]]:
     """System parts from the leading system messages, and the messages after them."""
     system: list[Part] = []
@@ -274,6 +307,19 @@ def split_system(messages: tuple[Message, ...]) -> tuple[tuple[Part, ...], tuple
             return tuple(system), messages[index:]
         system += message.parts
     return tuple(system), ()
+
+
+def read_system(value: Any) -> tuple[Part, ...]:
+    """System instructions: a list of parts, of messages, or plain text."""
+    found = structured(value)
+    if found is None:
+        return (text_part(json_text(value)),) if value else ()
+    blocks = found if isinstance(found, list) else [found]
+    parts: list[Part] = []
+    for block in blocks:
+        is_message = isinstance(block, dict) and ("parts" in block or "role" in block)
+        parts += read_message(block, "system").parts if is_message else read_parts(block)
+    return tuple(parts)
 
 
 def read_tools(value: Any) -> tuple[str, ...]:

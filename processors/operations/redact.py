@@ -3,25 +3,38 @@
 A found value becomes ``<EMAIL_K7QX>``: the entity and four base-32 characters of a keyed hash over
 tenant, trace and normalised value, so that equal values stay equal within a trace, a changed value
 shows, and nothing can be recovered without the key. Secrets of every kind become ``<SECRET_...>``.
-No state. Fails closed: what cannot be redacted is withheld by the caller.
+The tenant's policy may ask for more or less than that. No state. Fails closed: what cannot be
+redacted is withheld by the caller.
 """
 
 import base64
 import hashlib
 import hmac
 import logging
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from processors.operations.detectors import detect
+from processors.operations.detectors import Hit, detect
+from processors.operations.literals import breaks_json, quotes_for, with_sign, zeroed
+from processors.operations.names import NameFinder
 from schemas.config import Config
+from schemas.privacy import SECRETS, Entity, PolicyConfig, PrivacyConfig
 from schemas.records import Finding
 
 log = logging.getLogger(__name__)
+
+_DOT_AFTER_WORD = re.compile(r"(?<=[A-Za-z_])\.")
 
 KEY_MIN_BYTES = 16
 """A shorter key could be guessed, and with it short values such as phone numbers."""
 
 WITHHELD = "<WITHHELD_redaction_failed>"
 """Stands for an attribute that could not be redacted."""
+
+
+WITHHELD_BY_POLICY = "<WITHHELD_by_policy>"
+"""Stands for an attribute with an entity that the tenant's policy drops."""
 
 
 class RedactionKeyError(ValueError):
@@ -52,54 +65,121 @@ def load_key(config: Config) -> bytes:
     return key
 
 
-class Redactor:
-    """Replaces what the detectors find. Safe to share between tasks; holds only its key."""
+@dataclass(frozen=True, slots=True)
+class _Piece:
+    """A hit and what stands for it; ``quotes`` around it keep code parseable."""
 
-    def __init__(self, key: bytes) -> None:
+    hit: Hit
+    digest: bytes
+    text: str
+    quotes: str = ""
+
+
+class Redactor:
+    """Replaces what the detectors find, by the tenant's policy. Safe to share between threads."""
+
+    def __init__(
+        self,
+        key: bytes,
+        privacy: PrivacyConfig | None = None,
+        names: NameFinder | None = None,
+    ) -> None:
         if len(key) < KEY_MIN_BYTES:
             raise RedactionKeyError(f"the redaction key needs at least {KEY_MIN_BYTES} bytes")
         self._key = key
+        self._privacy = privacy or PrivacyConfig()
+        self._names = names
+        self._policies: dict[str, PolicyConfig] = {}
 
-    def redact(self, text: str, tenant: str, trace_id: str, part: str) -> tuple[str, list[Finding]]:
-        """The masked text and what was found in it.
+    @classmethod
+    def of(cls, config: Config) -> "Redactor":
+        """The redactor of a stage. Raises if the key or the model of names cannot be used."""
+        names = NameFinder.of(config)
+        return cls(load_key(config), config.privacy, names)
+
+    def redact(
+        self, text: str, tenant: str, trace_id: str, part: str, *, may_keep: bool = True
+    ) -> tuple[str, list[Finding]]:
+        """The text as the tenant's ``score`` policy has it, and what was found in it.
 
         ``part`` is the path the findings carry (see ``Content``); their offsets are characters of
-        the returned text.
+        the returned text. Without ``may_keep`` every value is replaced: the store cannot do it
+        later where it gets no findings.
         """
-        hits = detect(text)
-        if not hits:
-            return text, []
-        pieces: list[str] = []
-        findings: list[Finding] = []
-        read = written = 0
-        for hit in hits:
-            digest = self._digest(tenant, trace_id, hit.value)
-            code = base64.b32encode(digest[:5])[:4].decode()
-            placeholder = f"<{'SECRET' if hit.secret else hit.entity}_{code}>"
-            before = text[read : hit.start]
-            start = written + len(before)
-            read, written = hit.end, start + len(placeholder)
-            pieces += (before, placeholder)
-            findings.append(
-                Finding(
-                    entity=hit.entity,
-                    secret=hit.secret,
-                    part=part,
-                    hash=digest[:8].hex(),
-                    start=start,
-                    end=written,
-                )
-            )
-        pieces.append(text[read:])
-        return "".join(pieces), findings
+        score = self._policy(tenant).score
 
-    def redact_attribute(self, text: str, tenant: str, trace_id: str) -> str:
-        """The masked text alone, or :data:`WITHHELD` if it could not be redacted."""
+        def action(entity: Entity) -> str:
+            wanted = score.get(entity, "placeholder")
+            return wanted if may_keep or wanted != "keep" else "placeholder"
+
+        masked, pieces = self._replaced(text, tenant, trace_id, action)
+        findings = [
+            Finding(
+                entity=piece.hit.entity,
+                secret=piece.hit.entity in SECRETS,
+                part=part,
+                hash=piece.digest[:8].hex(),
+                start=start,
+                end=start + len(piece.text),
+            )
+            for start, piece in pieces
+        ]
+        return masked, findings
+
+    def redact_attribute(self, text: str, tenant: str, trace_id: str, key: str = "") -> str:
+        """The text as both scopes of the policy have it: for what is stored as it travels.
+
+        The attribute's ``key`` may tell what the text alone does not (``user.phone``). The result
+        is :data:`WITHHELD` if it could not be redacted.
+        """
+        if key:
+            told = f"{key}: "
+            if self._is_plain(told + text):
+                return text
+            masked = self._attribute(told + text, tenant, trace_id)
+            if masked.startswith(told):
+                return masked[len(told) :]
+            if masked in (WITHHELD, WITHHELD_BY_POLICY):
+                return masked
+        return self._attribute(text, tenant, trace_id)
+
+    def _attribute(self, text: str, tenant: str, trace_id: str) -> str:
+        if self._is_plain(text):
+            return text
+        policy = self._policy(tenant)
+        dropped = False
+
+        def action(entity: Entity) -> str:
+            nonlocal dropped
+            score = policy.score.get(entity, "placeholder")
+            store = policy.store.get(entity, "keep")
+            dropped = dropped or store == "drop"
+            if "mask" in (score, store):
+                return "mask"
+            return "placeholder" if store == "hash" else score
+
         try:
-            return self.redact(text, tenant, trace_id, "")[0]
+            masked = self._replaced(text, tenant, trace_id, action)[0]
         except Exception as error:  # the privacy boundary: whatever went wrong, fail closed
             log.error("an attribute was withheld: redaction failed with %s", type(error).__name__)
             return WITHHELD
+        return WITHHELD_BY_POLICY if dropped else masked
+
+    def _is_plain(self, text: str) -> bool:
+        """Whether nothing is to be done, as for most names and ids; a failure is told later."""
+        try:
+            return self._names is None and not detect(text)
+        except Exception:  # the caller's own attempt fails alike, and withholds
+            return False
+
+    def redact_key(self, key: str, tenant: str, trace_id: str) -> str:
+        """An attribute's key, or the name of a field, in which a value may stand after a dot."""
+        masked = self._attribute(key, tenant, trace_id)
+        if "." not in masked:
+            return masked
+        spaced = _DOT_AFTER_WORD.sub(" ", masked)
+        again = self._attribute(spaced, tenant, trace_id)
+        return masked if again == spaced else again
 
     def pseudonym(self, identifier: str, tenant: str) -> str:
         """A user's or conversation's id as it is, or, if it is or holds personal data, a keyed
@@ -108,6 +188,52 @@ class Redactor:
             return identifier
         return f"id_{self._digest(tenant, '', identifier)[:12].hex()}"
 
+    def _policy(self, tenant: str) -> PolicyConfig:
+        known = self._policies.get(tenant)
+        if known is None:
+            known = self._policies[tenant] = self._privacy.policy_of(tenant)
+        return known
+
+    def _replaced(
+        self, text: str, tenant: str, trace_id: str, action: Callable[[Entity], str]
+    ) -> tuple[str, list[tuple[int, _Piece]]]:
+        """The new text, and its pieces with where each begins in it."""
+        hits = detect(text, self._names.find(text) if self._names else ())
+        if not hits:
+            return text, []
+        pieces = [self._piece(text, hit, tenant, trace_id, action(hit.entity)) for hit in hits]
+        placed = _placed(text, pieces)
+        if any(piece.quotes for piece in pieces) and breaks_json(text, placed[0]):
+            zeros = [
+                _Piece(p.hit, p.digest, zeroed(text[p.hit.start : p.hit.end])) if p.quotes else p
+                for p in pieces
+            ]
+            placed = _placed(text, zeros)
+        return placed
+
+    def _piece(self, text: str, hit: Hit, tenant: str, trace_id: str, action: str) -> _Piece:
+        digest = self._digest(tenant, trace_id, hit.value)
+        if action == "keep":
+            return _Piece(hit, digest, text[hit.start : hit.end])
+        hit = hit._replace(start=with_sign(text, hit.start, hit.end))
+        label = "SECRET" if hit.entity in SECRETS else hit.entity
+        code = "" if action == "mask" else "_" + base64.b32encode(digest[:5])[:4].decode()
+        return _Piece(hit, digest, f"<{label}{code}>", quotes_for(text, hit.start, hit.end))
+
     def _digest(self, tenant: str, trace_id: str, value: str) -> bytes:
         message = "\x00".join((tenant, trace_id, value)).encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, message, hashlib.sha256)
+
+
+def _placed(text: str, pieces: list[_Piece]) -> tuple[str, list[tuple[int, _Piece]]]:
+    parts: list[str] = []
+    placed: list[tuple[int, _Piece]] = []
+    read = written = 0
+    for piece in pieces:
+        before = text[read : piece.hit.start] + piece.quotes
+        placed.append((written + len(before), piece))
+        parts += (before, piece.text, piece.quotes)
+        written += len(before) + len(piece.text) + len(piece.quotes)
+        read = piece.hit.end
+    parts.append(text[read:])
+    return "".join(parts), placed

@@ -18,7 +18,8 @@ from processors.batches import all_taken, bury
 from processors.operations import external
 from processors.operations.dialects.log_events import event_name
 from processors.operations.normalize import normalize, normalize_log
-from processors.operations.redact import Redactor, load_key
+from processors.operations.redact import Redactor
+from processors.prices.table import BUNDLED, PriceTable
 from schemas.config import Config
 from schemas.dead_letters import PART_ERROR_CLASS
 from schemas.identity import trace_partition
@@ -56,7 +57,12 @@ def items_of(decoded: Decoded) -> Iterable[Placed]:
 
 
 def read_item(
-    placed: Placed, decoded: Decoded, tenant: str, timestamp_ms: int, redactor: Redactor
+    placed: Placed,
+    decoded: Decoded,
+    tenant: str,
+    timestamp_ms: int,
+    redactor: Redactor,
+    prices: PriceTable = BUNDLED,
 ) -> Found:
     """What one span or log record becomes; empty if it is none of ours.
 
@@ -70,21 +76,23 @@ def read_item(
         logged = normalize_log(*told)
         return [] if logged is None else [logged]
     repaired = (item.trace_id.hex(), item.span_id.hex()) in decoded.repaired
-    fragment = normalize(item, resource, scope, tenant, timestamp_ms, repaired, redactor)
+    fragment = normalize(item, resource, scope, tenant, timestamp_ms, repaired, redactor, prices)
     found: Found = [] if fragment is None else [fragment]
     found += external.of_span(item, resource, scope, tenant, timestamp_ms, redactor)
     return found
 
 
 class OperationsStage(StageBase):
-    """Decode, normalise, redact, price. Refuses to be built without a redaction key."""
+    """Decode, normalise, redact, price. Refuses to be built without a redaction key, or with a
+    price file that cannot be used."""
 
     def __init__(self, config: Config, outputs: Outputs, clock: Clock) -> None:
         topics = tuple(topic.name for topic in (*RAW_SPANS, *RAW_LOGS))
         super().__init__(name="operations", topics=topics)
         self._config = config
         self._outputs = outputs
-        self._redactor = Redactor(load_key(config))
+        self._redactor = Redactor.of(config)
+        self._prices = PriceTable.of(config)
 
     async def process(self, message: Message) -> None:
         """Normalise every item of one raw message. Raises PoisonError if it is no OTLP request."""
@@ -122,7 +130,8 @@ class OperationsStage(StageBase):
         for number, placed in enumerate(items_of(decoded), 1):
             if number % ITEMS_PER_TURN == 0:
                 await asyncio.sleep(0)
-            told = (placed, decoded, tenant, message.first_timestamp_ms(), self._redactor)
+            received_ms = message.first_timestamp_ms()
+            told = (placed, decoded, tenant, received_ms, self._redactor, self._prices)
             try:
                 if placed[2].ByteSize() > INLINE_BYTES:
                     found = await asyncio.to_thread(read_item, *told)

@@ -59,6 +59,7 @@ def operation_row(operation: Operation) -> Row:
                     "request_model", "response_model", "response_id", "parameters", "status",
                     "error_type", "price_version", "conversation_id", "user_id", "agent_name",
                     "tool_name", "prompt_name", "prompt_version", "content_state",
+                    "service_tier",
                 )
             },
             "rolls_up": call.rolls_up(),
@@ -68,6 +69,8 @@ def operation_row(operation: Operation) -> Row:
             "cache_write_tokens": _count(usage.cache_write_tokens),
             "output_tokens": _count(usage.output_tokens),
             "reasoning_tokens": _count(usage.reasoning_tokens),
+            "input_audio_tokens": _count(usage.input_audio_tokens),
+            "output_audio_tokens": _count(usage.output_audio_tokens),
             "reported_cost_usd": _cost(call.reported_cost_usd),
             "cost_usd": _cost(call.cost_usd),
             "flags": list(call.flags),
@@ -149,7 +152,7 @@ def evaluation_row(evaluation: Evaluation) -> Row:
                     "tenant", "trace_id", "span_id", "model_version", "revision", "score",
                     "threshold_version", "source", "input_hash", "evaluator_model", "truncated",
                     "cascade_stage", "service_name", "environment", "kind", "model",
-                    "reported_score", "reported_label", "response_id", "mode",
+                    "reported_score", "reported_label", "response_id", "mode", "measured",
                 )
             },
             **{

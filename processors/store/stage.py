@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from processors.batches import all_taken, bury, read_batch
+from processors.store.policy import StorePolicies
 from processors.store.rows import (
     Row,
     alert_row,
@@ -52,17 +53,35 @@ class _Destination:
     """A topic's records, and the tables with the row that each makes of one (None: none)."""
 
     kind: type[Record]
-    tables: Mapping[str, Callable[[Any], Row | None]]
+    tables: Mapping[str, Callable[[Any, StorePolicies], Row | None]]
+
+
+def _content_row(fragment: Fragment, policies: StorePolicies) -> Row | None:
+    stored = policies.stored(fragment)
+    return None if stored is None else content_row(stored)
+
+
+def _joined_content_row(operation: Operation, policies: StorePolicies) -> Row | None:
+    stored = policies.stored(operation)
+    return None if stored is None else joined_content_row(stored)
+
+
+def _operation_row(operation: Operation, policies: StorePolicies) -> Row:
+    return operation_row(policies.told(operation))
 
 
 _DESTINATIONS = {
-    FRAGMENTS.name: _Destination(Fragment, {"genai_content": content_row}),
+    FRAGMENTS.name: _Destination(Fragment, {"genai_content": _content_row}),
     OPERATIONS.name: _Destination(
-        Operation, {"genai_operations": operation_row, "genai_content": joined_content_row}
+        Operation, {"genai_operations": _operation_row, "genai_content": _joined_content_row}
     ),
-    EVALUATIONS.name: _Destination(Evaluation, {"genai_evaluations": evaluation_row}),
-    LEDGER.name: _Destination(LedgerRow, {"genai_ledger": ledger_row}),
-    ALERT_TRANSITIONS.name: _Destination(AlertTransition, {"genai_alert_events": alert_row}),
+    EVALUATIONS.name: _Destination(
+        Evaluation, {"genai_evaluations": lambda row, _: evaluation_row(row)}
+    ),
+    LEDGER.name: _Destination(LedgerRow, {"genai_ledger": lambda row, _: ledger_row(row)}),
+    ALERT_TRANSITIONS.name: _Destination(
+        AlertTransition, {"genai_alert_events": lambda row, _: alert_row(row)}
+    ),
 }
 
 
@@ -74,6 +93,7 @@ class StoreStage(StageBase):
         self._tenant = config.tenant
         self._outputs = outputs
         self._sink = sink
+        self._policies = StorePolicies(config.privacy)
 
     async def process(self, message: Message) -> None:
         """Store one message. Raises :class:`PoisonError`; never for a dead letter."""
@@ -97,10 +117,11 @@ class StoreStage(StageBase):
 
         Raises :class:`PoisonError` where a table refuses every row.
         """
-        filled = {
-            table: [(record, row) for record in records if (row := row_of(record))]
+        made = {
+            table: [(record, row) for record in records if (row := row_of(record, self._policies))]
             for table, row_of in destination.tables.items()
         }
+        filled = {table: rows for table, rows in made.items() if rows}
         answers = await all_taken(self._insert(table, rows) for table, rows in filled.items())
         for (table, rows), refused in zip(filled.items(), answers, strict=True):
             if refused and len(refused) == len(rows):
@@ -110,7 +131,7 @@ class StoreStage(StageBase):
         return list(distinct.values()), len(places)
 
     async def _insert(self, table: str, filled: Sequence[tuple[Record, Row]]) -> list[Record]:
-        """Insert rows, halving what is refused; the records that are refused alone."""
+        """Insert rows (at least one), halving what is refused; the records refused alone."""
         try:
             await self._sink.insert(table, [row for _, row in filled])
         except PoisonError:

@@ -64,6 +64,14 @@ _CONTENT_PREFIXES = (
     "db.query.result",
 )  # fmt: skip
 
+KEPT_LONG = frozenset({
+    "url.full", "http.url", "http.target", "url.path", "user_agent.original", "http.user_agent",
+    "code.file.path", "code.filepath", "code.function.name", "code.namespace",
+    "gen_ai.response.id", "gen_ai.conversation.id", "gen_ai.agent.id", "gen_ai.tool.call.id",
+    "service.instance.id", "exception.type",
+})  # fmt: skip
+"""Long strings of GenAI spans that are no content: kept, redacted."""
+
 _NAMES_UNDER_PREFIXES = frozenset({
     "gen_ai.prompt.name", "gen_ai.prompt.version", "gen_ai.prompt.id",
 })  # fmt: skip

@@ -9,7 +9,12 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span, Status
 
 from processors.operations.redact import Redactor
-from processors.traces.content_attributes import holds_content, is_genai, shortened
+from processors.traces.content_attributes import (
+    KEPT_LONG,
+    holds_content,
+    is_genai,
+    shortened,
+)
 from schemas.identity import NS_PER_MS, fragment_id, span_day
 from sql.tables import table
 from sql.times import day_number, ticks
@@ -86,39 +91,54 @@ class SpanRows:
         kept: dict[str, str] = {}
         for attribute in attributes:
             if not holds_content(attribute.key, genai):
-                key = self._text(attribute.key, trace_id, genai)
-                kept[key] = self._value(attribute.value, trace_id, genai)
+                key = self._key(attribute.key, trace_id)
+                key = shortened(key) if genai else key
+                may_hold_content = genai and attribute.key not in KEPT_LONG
+                kept[key] = self._value(attribute, trace_id, may_hold_content)
         return kept
 
-    def _value(self, value: AnyValue, trace_id: str, genai: bool) -> str:
-        kind = value.WhichOneof("value")
-        if kind == "string_value":
-            return self._text(value.string_value, trace_id, genai)
-        plain = self._plain(value, trace_id, genai)
+    def _value(self, attribute: KeyValue, trace_id: str, genai: bool) -> str:
+        plain = self._plain(attribute.value, trace_id, genai, attribute.key)
         text = plain if isinstance(plain, str) else _json(plain)
         return shortened(text) if genai else text
 
-    def _plain(self, value: AnyValue, trace_id: str, genai: bool) -> object:
-        """The value as JSON types, every string redacted, content keys of nested maps removed."""
+    def _plain(self, value: AnyValue, trace_id: str, genai: bool, key: str) -> object:
+        """The value as JSON types, everything redacted, content keys of nested maps removed."""
         kind = value.WhichOneof("value")
-        if kind == "string_value":
-            return self._redactor.redact_attribute(value.string_value, self._tenant, trace_id)
         if kind == "array_value":
-            return [self._plain(item, trace_id, genai) for item in value.array_value.values]
+            return [self._plain(item, trace_id, genai, key) for item in value.array_value.values]
         if kind == "kvlist_value":
             return {
-                self._redactor.redact_attribute(item.key, self._tenant, trace_id): self._plain(
-                    item.value, trace_id, genai
-                )
+                self._key(item.key, trace_id): self._plain(item.value, trace_id, genai, item.key)
                 for item in value.kvlist_value.values
                 if not holds_content(item.key, genai)
             }
-        return _scalar(value, kind)
+        if kind == "string_value":
+            return self._redacted(value.string_value, trace_id, key)
+        if kind == "bytes_value":
+            return self._bytes(value.bytes_value, trace_id, key)
+        scalar = _scalar(value, kind)
+        if isinstance(scalar, bool | float) or scalar == "":
+            return scalar
+        text = self._redacted(str(scalar), trace_id, key)  # a card's number as an integer
+        return scalar if text == str(scalar) else text
+
+    def _bytes(self, value: bytes, trace_id: str, key: str) -> str:
+        """Base64, as the exporter writes it; of text, redacted before."""
+        try:
+            text = value.decode()
+        except UnicodeDecodeError:
+            return base64.b64encode(value).decode()
+        return base64.b64encode(self._redacted(text, trace_id, key).encode()).decode()
+
+    def _key(self, key: str, trace_id: str) -> str:
+        return self._redactor.redact_key(key, self._tenant, trace_id)
+
+    def _redacted(self, text: str, trace_id: str, key: str = "") -> str:
+        return self._redactor.redact_attribute(text, self._tenant, trace_id, key) if text else text
 
     def _text(self, text: str, trace_id: str, genai: bool) -> str:
-        if not text:
-            return text
-        redacted = self._redactor.redact_attribute(text, self._tenant, trace_id)
+        redacted = self._redacted(text, trace_id)
         return shortened(redacted) if genai else redacted
 
 
@@ -141,8 +161,6 @@ def _is_genai_span(scope: InstrumentationScope, span: Span) -> bool:
 
 
 def _scalar(value: AnyValue, kind: str | None) -> object:
-    if kind == "bytes_value":
-        return base64.b64encode(value.bytes_value).decode()
     if kind == "double_value":
         return _number(value.double_value)
     return getattr(value, kind) if kind in ("bool_value", "int_value") else ""

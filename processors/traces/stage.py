@@ -10,7 +10,7 @@ import asyncio
 
 from ingest import telemetry
 from ingest.otlp import Decoded, OtlpError, decode_traces, spans
-from processors.operations.redact import Redactor, load_key
+from processors.operations.redact import Redactor
 from processors.store.rows import ledger_row
 from processors.traces.rows import SpanRows
 from schemas.config import Config
@@ -27,7 +27,7 @@ class TracesStage(StageBase):
         super().__init__("traces", tuple(topic.name for topic in RAW_SPANS))
         self._tenant = config.tenant
         self._incarnation = config.kafka.incarnation
-        self._redactor = Redactor(load_key(config))
+        self._redactor = Redactor.of(config)
         self._sink = sink
 
     async def process(self, message: Message) -> None:

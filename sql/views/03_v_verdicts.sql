@@ -13,7 +13,7 @@ SELECT
   e.explanation_end AS explanation_end, e.explanation_entities AS explanation_entities,
   e.explanation_decoded AS explanation_decoded, e.explanation_claims AS explanation_claims,
   e.input_hash AS input_hash, e.evaluator_model AS evaluator_model, e.windows AS windows,
-  e.truncated AS truncated, e.cascade_stage AS cascade_stage, e.latency_ns AS latency_ns,
+  e.measured AS measured, e.truncated AS truncated, e.cascade_stage AS cascade_stage, e.latency_ns AS latency_ns,
   e.scored_at AS scored_at, e.span_end AS span_end, e.service_name AS service_name,
   e.environment AS environment, e.kind AS kind, e.model AS model, e.revision AS revision,
   e.inserted_at AS inserted_at

@@ -6,6 +6,9 @@
 -- * flagged_evaluators: Evaluators whose verdict on the operation is not pass
 -- * flagged: True where any evaluator flagged it
 -- * model: Model that answered, else the one asked for
+-- * cost_usd: Cost at the price table asked for last, else at that of the call's arrival, USD;
+--   null = price unknown
+-- * price_version: Price table that cost_usd is from; empty where none knows a price
 -- * injection_score: Score of injection in [0, 1], higher is worse; null = nothing judged
 -- * injection_label: Label of injection: pass, warn or page; empty without a verdict
 -- * injection_state: State of injection, ok where it has a score; empty without a verdict
@@ -21,6 +24,8 @@
 -- * secrets_score: Score of secrets in [0, 1], higher is worse; null = nothing judged
 -- * secrets_label: Label of secrets: pass, warn or page; empty without a verdict
 -- * secrets_state: State of secrets, ok where it has a score; empty without a verdict
+-- * check_labels: Label by check: pass, warn or page; a check that had nothing to judge is absent
+-- * check_values: Measured value by check, in the unit of its safe interval
 CREATE OR REPLACE VIEW v_calls AS
 SELECT
   o.tenant AS tenant, o.day AS day, o.trace_id AS trace_id, o.span_id AS span_id,
@@ -35,7 +40,11 @@ SELECT
   o.finish_reasons AS finish_reasons, o.input_tokens AS input_tokens,
   o.cache_read_tokens AS cache_read_tokens, o.cache_write_tokens AS cache_write_tokens,
   o.output_tokens AS output_tokens, o.reasoning_tokens AS reasoning_tokens,
-  o.cost_usd AS cost_usd, o.price_version AS price_version,
+  o.input_audio_tokens AS input_audio_tokens, o.output_audio_tokens AS output_audio_tokens,
+  o.service_tier AS service_tier,
+  if(r.repriced, r.cost_usd, o.cost_usd) AS cost_usd,
+  if(r.repriced, r.price_version, o.price_version) AS price_version,
+  o.reported_cost_usd AS reported_cost_usd,
   o.conversation_id AS conversation_id, o.user_id AS user_id, o.agent_name AS agent_name,
   o.tool_name AS tool_name, o.prompt_name AS prompt_name, o.prompt_version AS prompt_version,
   o.content_state AS content_state, o.flags AS flags, o.redacted AS redacted,
@@ -45,6 +54,7 @@ SELECT
   v.hallucination.1 AS hallucination_score, v.hallucination.2 AS hallucination_label, v.hallucination.3 AS hallucination_state,
   v.pii.1 AS pii_score, v.pii.2 AS pii_label, v.pii.3 AS pii_state,
   v.secrets.1 AS secrets_score, v.secrets.2 AS secrets_label, v.secrets.3 AS secrets_state,
+  v.check_labels AS check_labels, v.check_values AS check_values,
   v.flagged_evaluators AS flagged_evaluators, notEmpty(v.flagged_evaluators) AS flagged,
   c.input_text AS input_text, c.output_text AS output_text, c.content_hash AS content_hash,
   o.revision AS revision, o.inserted_at AS inserted_at
@@ -58,13 +68,22 @@ LEFT ANY JOIN
     argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'hallucination') AS hallucination,
     argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'pii') AS pii,
     argMaxIf((score, label, state), (scored_at, model_version), evaluator = 'secrets') AS secrets,
-    arraySort(groupUniqArrayIf(evaluator, flagged)) AS flagged_evaluators
+    arraySort(groupUniqArrayIf(evaluator, flagged)) AS flagged_evaluators,
+    arraySort(x -> (x.1, x.2), groupArrayIf((toString(evaluator), (scored_at, model_version),
+      toString(label), assumeNotNull(measured)), measured IS NOT NULL AND state = 'ok'
+      AND evaluator NOT IN ('pii', 'secrets'))) AS checks,
+    -- Of a key that stands twice in a map the last one holds: the newest.
+    CAST((checks.1, checks.3), 'Map(String, String)') AS check_labels,
+    CAST((checks.1, checks.4), 'Map(String, Float64)') AS check_values
   FROM v_verdicts
   WHERE target = 'operation'
   GROUP BY tenant, day, trace_id, span_id
 ) AS v ON o.tenant = v.tenant AND o.day = v.day AND o.trace_id = v.trace_id AND o.span_id = v.span_id
 LEFT ANY JOIN v_content AS c
   ON o.tenant = c.tenant AND o.day = c.day AND o.trace_id = c.trace_id AND o.span_id = c.span_id
+LEFT ANY JOIN v_repriced AS r
+  ON o.tenant = r.tenant AND o.day = r.day AND o.trace_id = r.trace_id AND o.span_id = r.span_id
+  AND o.cost_basis = r.cost_basis
 WHERE o.duplicate_of = ''
 SETTINGS do_not_merge_across_partitions_select_final = 1, join_use_nulls = 0,
   query_plan_join_swap_table = 'false';

@@ -1,7 +1,9 @@
 -- Of a day's operations of a service, how many each evaluator judged. eligible = operations less
 -- those with nothing to judge (not_applicable, by reason); missing = no row in any state;
--- coverage = scored / eligible, null where nothing is eligible.
+-- coverage = scored / eligible, null where nothing is eligible. Checks by rules have a row only
+-- where there was something to judge: of theirs, eligible are the operations with a row.
 -- * operations: Operations of the service on that day
+-- * of_every_call: True where each operation should have a row, in some state
 -- * eligible: Operations less those with nothing to judge
 -- * scored: Operations with a score
 -- * not_applicable: Operations with nothing to judge
@@ -9,7 +11,7 @@
 -- * failed: Operations whose evaluation failed
 -- * timed_out: Operations whose evaluation took too long
 -- * sampled_out: Operations left out by sampling
--- * missing: Operations without a row in any state
+-- * missing: Operations without a row in any state; 0 where not each should have one
 -- * coverage: scored / eligible; null where nothing is eligible
 -- * flagged: Scored operations above a threshold
 -- * flagged_rate: flagged / scored; null without a score
@@ -17,11 +19,12 @@ CREATE OR REPLACE VIEW v_coverage AS
 SELECT
   o.tenant AS tenant, o.day AS day, o.service_name AS service_name, v.evaluator AS evaluator,
   o.operations AS operations,
-  o.operations - v.not_applicable AS eligible,
+  v.evaluator IN ('injection', 'toxicity', 'hallucination', 'pii', 'secrets') AS of_every_call,
+  if(of_every_call, o.operations, v.judged) - v.not_applicable AS eligible,
   v.scored AS scored, v.not_applicable AS not_applicable,
   v.not_applicable_by_reason AS not_applicable_by_reason,
   v.failed AS failed, v.timed_out AS timed_out, v.sampled_out AS sampled_out,
-  o.operations - v.judged AS missing,
+  if(of_every_call, o.operations - v.judged, 0) AS missing,
   if(eligible > 0, scored / eligible, NULL) AS coverage,
   v.flagged AS flagged,
   if(scored > 0, flagged / scored, NULL) AS flagged_rate

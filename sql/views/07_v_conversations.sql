@@ -23,10 +23,11 @@ SELECT
   arraySort(groupUniqArrayIf(model, model != '')) AS models,
   arraySort(groupUniqArrayIf(user_id, user_id != '')) AS users,
   countIf(status = 'error') AS errors,
-  sumIf(coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0) + coalesce(cache_write_tokens, 0),
-    NOT rolls_up) AS input_tokens_total,
-  sumIf(coalesce(output_tokens, 0) + coalesce(reasoning_tokens, 0), NOT rolls_up)
-    AS output_tokens_total,
+  sumIf(coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0)
+    + coalesce(cache_write_tokens, 0) + coalesce(input_audio_tokens, 0), NOT rolls_up)
+    AS input_tokens_total,
+  sumIf(coalesce(output_tokens, 0) + coalesce(reasoning_tokens, 0)
+    + coalesce(output_audio_tokens, 0), NOT rolls_up) AS output_tokens_total,
   countIf(cost_usd IS NOT NULL AND NOT rolls_up) AS priced_calls,
   sumIf(coalesce(cost_usd, 0), NOT rolls_up) AS cost_usd_total,
   countIf(flagged) AS flagged_calls,

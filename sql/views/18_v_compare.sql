@@ -79,7 +79,7 @@ FROM
                 CAST(o.time_to_first_token_ns / 1e6, 'Nullable(Float64)')),
               ('input_tokens', '', false, CAST(o.input_tokens, 'Nullable(Float64)')),
               ('output_tokens', '', false, CAST(o.output_tokens, 'Nullable(Float64)')),
-              ('cost_usd', '', false, CAST(o.cost_usd, 'Nullable(Float64)'))],
+              ('cost_usd', '', false, CAST(if(r.repriced, r.cost_usd, o.cost_usd), 'Nullable(Float64)'))],
             arrayMap(e -> ('flagged_rate', e.1, true, CAST(e.2, 'Nullable(Float64)')), v.rows)))
             AS measures
         FROM
@@ -88,6 +88,9 @@ FROM
           FROM genai_operations FINAL
           WHERE duplicate_of = '' AND NOT rolls_up AND day >= today() - 30
         ) AS o
+        LEFT ANY JOIN v_repriced AS r
+          ON o.tenant = r.tenant AND o.day = r.day AND o.trace_id = r.trace_id
+          AND o.span_id = r.span_id AND o.cost_basis = r.cost_basis
         LEFT ANY JOIN
         (
           SELECT tenant, trace_id, span_id,

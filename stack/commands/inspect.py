@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, errors, load_config
+from stack.commands.common import app, errors, load_config, one_line_errors
 
 STDIN = Path("-")
 
@@ -27,15 +27,18 @@ def decode(
     (duplicate_of), personal data and secrets are masked. What is left out is said on stderr; exit
     status 1 if a file could not be read.
     """
-    from processors.operations.redact import RedactionKeyError, Redactor, load_key
+    from processors.operations.redact import RedactionKeyError, Redactor
+    from processors.prices.table import PriceTable
     from stack.decode import DecodeError, assemble, read_bytes, read_file
 
     config = load_config()
+    with one_line_errors("decode", status=2):
+        prices = PriceTable.of(config)
     try:
-        redactor = Redactor(load_key(config))
+        redactor = Redactor.of(config)
     except RedactionKeyError:
         # Only for the eyes of whoever runs this: placeholders need not match those of a stack.
-        redactor = Redactor(b"streamgauge decode, not a secret")
+        redactor = Redactor(b"streamgauge decode, not a secret", config.privacy)
     requests = []
     failed = False
     for path in files:
@@ -47,7 +50,7 @@ def decode(
         except (DecodeError, OSError) as error:
             failed = True
             errors.print(f"decode: {error}", style="red", markup=False, highlight=False)
-    decoding = assemble(requests, redactor, config.tenant)
+    decoding = assemble(requests, redactor, config.tenant, prices)
     for operation in decoding.operations:
         sys.stdout.write(operation.model_dump_json() + "\n")
     for problem in decoding.problems:

@@ -41,12 +41,12 @@ def gateway() -> None:
     log_as_json()
     config = load_config()
     feedback: FeedbackStore | None = None
-    try:
-        feedback = FeedbackStore(config, "api")
-    except RedactionKeyError as error:
-        # Spans are redacted by the stages, but comments would be stored as they are.
-        logging.warning("POST /v1/feedback is off: %s", error)
     with one_line_errors("gateway refuses to start", status=2):
+        try:
+            feedback = FeedbackStore(config, "api")
+        except RedactionKeyError as error:
+            # Spans are redacted by the stages, but comments would be stored as they are.
+            logging.warning("POST /v1/feedback is off: %s", error)
         run_gateway(config, feedback)
 
 

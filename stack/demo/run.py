@@ -23,6 +23,7 @@ from rich.panel import Panel
 from rich.table import Table
 
 from schemas.config import Config, WebhookReceiver
+from schemas.evaluators import EVERY_CALL
 from sql.client import connect
 from stack.demo.sample_app import SENT_PREFIX
 from stack.demo.webhook import WebhookInbox
@@ -67,9 +68,9 @@ GROUP BY evaluator ORDER BY evaluator
 CURL_SQL = "SELECT evaluator, label, count() FROM v_verdicts GROUP BY ALL"
 CALLS_SQL = "SELECT count() FROM v_calls WHERE environment = 'demo'"
 VERDICT_ROWS_SQL = """
-SELECT count() FROM v_verdicts WHERE environment = 'demo' AND target = 'operation'
+SELECT count() FROM v_verdicts
+WHERE environment = 'demo' AND target = 'operation' AND evaluator IN {evaluators:Array(String)}
 """
-EVALUATORS = 5
 LABEL_STYLE = {"warn": "yellow", "page": "bold red", "pass": "green"}
 
 
@@ -203,7 +204,7 @@ class Demo:
             with contextlib.suppress(ClickHouseError):
                 calls, verdicts = await asyncio.to_thread(self._draw, client, inbox, live)
                 self.seen.sent = expected.done() and calls == expected.result() > 0
-                self.seen.verdicts = self.seen.sent and verdicts == calls * EVALUATORS
+                self.seen.verdicts = self.seen.sent and verdicts == calls * len(EVERY_CALL)
                 if self.seen.verdicts:
                     return
             await asyncio.sleep(POLL_S)
@@ -213,7 +214,8 @@ class Demo:
         """Show what is stored now; returns the numbers of calls and of their verdicts."""
         table, rows = _verdict_table(client)
         calls = int(client.query(CALLS_SQL).result_rows[0][0])
-        verdicts = int(client.query(VERDICT_ROWS_SQL).result_rows[0][0])
+        asked = {"evaluators": [str(evaluator) for evaluator in EVERY_CALL]}
+        verdicts = int(client.query(VERDICT_ROWS_SQL, parameters=asked).result_rows[0][0])
         status = f"{calls} calls stored, {verdicts} verdicts, {len(inbox.alerts)} alerts delivered"
         if live is not None:
             live.update(Group(table, _count_table(client), status))

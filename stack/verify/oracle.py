@@ -1,9 +1,9 @@
 """The oracle: reads ClickHouse as an analyst would, and compares with the journal.
 
 For every span that got success: one row in ``otel_traces``; if it is a GenAI call, one in
-``v_calls`` with its content's hash and one ``operation`` row per active evaluator, in some state,
-in ``v_verdicts``; or a dead letter that names it. *Lost* is a missing one, *duplicate* one that is
-visible twice, *phantom* a row of a span that was never sent.
+``v_calls`` with its content's hash and one ``operation`` row per active evaluator of every call,
+in some state, in ``v_verdicts``; or a dead letter that names it. *Lost* is a missing one,
+*duplicate* one that is visible twice, *phantom* a row of a span that was never sent.
 """
 
 import time
@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
-from schemas.evaluators import Evaluator
+from schemas.evaluators import EVERY_CALL
 from stack.verify.journal import Journal
 
 Key = tuple[str, str]
 POLL_S = 1.0
-EVALUATORS = tuple(str(evaluator) for evaluator in Evaluator)
+EVALUATORS = tuple(str(evaluator) for evaluator in EVERY_CALL)
 
 SPANS_SQL = "SELECT TraceId, SpanId, '' FROM otel_traces WHERE ServiceName = {service:String}"
 CALLS_SQL = (

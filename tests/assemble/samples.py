@@ -1,6 +1,7 @@
 """Fragments to test with."""
 
 from collections.abc import Sequence
+from typing import Any
 
 from schemas.identity import fragment_id
 from schemas.records import Call, Content, Document, Fragment, Message, Part, Usage
@@ -42,6 +43,7 @@ def span(
     status: str = "unset",
     trace_id: str = TRACE,
     salt: str = "",
+    **said: Any,
 ) -> Fragment:
     content = Content() if content is None else content
     call = Call.model_validate(
@@ -53,6 +55,7 @@ def span(
             "end_ns": BASE_NS + round(end_s * SECOND_NS),
             "status": status,
             "content_state": "captured" if content.parts() else "not_captured",
+            **said,
         }
     )
     if usage is not None:
@@ -77,7 +80,9 @@ def span(
     return named(draft, salt)
 
 
-def log(number: int, content: Content, at_s: float = 0.5, trace_id: str = TRACE) -> Fragment:
+def log(
+    number: int, content: Content, at_s: float = 0.5, trace_id: str = TRACE, **said: str
+) -> Fragment:
     return named(
         Fragment(
             tenant=TENANT,
@@ -87,6 +92,7 @@ def log(number: int, content: Content, at_s: float = 0.5, trace_id: str = TRACE)
             signal="log",
             day="2026-01-01",
             time_ns=BASE_NS + round(at_s * SECOND_NS),
+            said=said,
             content=content,
         )
     )
@@ -104,11 +110,17 @@ def retrieval(number: int, texts: Sequence[str], *, end_s: float, parent: int = 
     )
 
 
-def tool(number: int, result: str, *, end_s: float, parent: int = 1) -> Fragment:
+def tool(number: int, result: str, *, end_s: float, parent: int = 1, name: str = "") -> Fragment:
     output = Message(role="tool", parts=(Part(type="tool_result", text=result),))
     content = Content(output=(output,))
     return span(
-        number, parent=parent, kind="execute_tool", end_s=end_s, usage=None, content=content
+        number,
+        parent=parent,
+        kind="execute_tool",
+        end_s=end_s,
+        usage=None,
+        content=content,
+        tool_name=name,
     )
 
 

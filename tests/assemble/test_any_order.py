@@ -31,7 +31,9 @@ def fragments_of_a_trace(draw: st.DrawFn) -> list[Fragment]:
             case "retrieval":
                 found.append(retrieval(number, ["doc"], end_s=draw(st.sampled_from([1, 2]))))
             case "tool":
-                found.append(tool(number, f"result {number}", end_s=draw(st.sampled_from([1, 2]))))
+                end_s, name = draw(st.sampled_from([1, 2])), draw(st.sampled_from(["", "f", "f"]))
+                result = f"result {number}"
+                found.append(tool(number, result, end_s=end_s, parent=parent or 1, name=name))
             case kind:
                 for salt in range(draw(st.sampled_from([1, 1, 1, 2]))):
                     found.append(
@@ -48,10 +50,17 @@ def fragments_of_a_trace(draw: st.DrawFn) -> list[Fragment]:
                             awaits_log=draw(st.booleans()),
                             duplicate_of=draw(st.sampled_from([None] * 4 + [7])),
                             salt=str(salt),
+                            response_id=draw(st.sampled_from(["", "r1", "r1"])),
+                            user_id=draw(st.sampled_from(["", "", "u1", "u2"])),
                         )
                     )
         found += [
-            log(number, draw(contents()), at_s=draw(st.sampled_from([0.1, 0.2])))
+            log(
+                number,
+                draw(contents()),
+                at_s=draw(st.sampled_from([0.1, 0.2])),
+                user_id=draw(st.sampled_from(["u3", "u4"])),
+            )
             for _ in range(draw(st.sampled_from([0, 0, 1, 2])))
         ]
     return found

@@ -5,7 +5,7 @@ import time
 import pytest
 
 from processors.evaluate.context import context_spans, evidence_sources, passages, prepare
-from schemas.evaluators import Evaluator, Reason, Target
+from schemas.evaluators import EVERY_CALL, Evaluator, Reason, Target
 from schemas.records import Content, Message, Part
 from tests.evaluate.samples import SPAN, operation, text
 
@@ -88,7 +88,7 @@ def test_evidence_is_gathered_once_with_its_place() -> None:
 )
 def test_without_content_every_evaluator_says_why(state: str, reason: Reason) -> None:
     prepared = prepare(operation(call={"content_state": state}), LIMIT, 16)
-    assert prepared.absent == dict.fromkeys(Evaluator, reason)
+    assert prepared.absent == dict.fromkeys(EVERY_CALL, reason)
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_without_evidence_hallucination_says_why(state: str, reason: Reason) -> 
 
 def test_agents_are_rolled_up() -> None:
     op = operation(user="Hi", answer="It is so.", call={"kind": "invoke_agent"})
-    assert prepare(op, LIMIT, 16).absent == dict.fromkeys(Evaluator, Reason.ROLL_UP)
+    assert prepare(op, LIMIT, 16).absent == dict.fromkeys(EVERY_CALL, Reason.ROLL_UP)
 
 
 def test_knowledge_counts_fragments_and_evidence_spans() -> None:

@@ -1,4 +1,4 @@
-"""Captured requests of real instrumentors, and their normalised fragments as golden files.
+"""Captured requests of real instrumentors, and the operations they make as golden files.
 
 Regenerate after a wanted change, then read the difference field by field:
 ``python -m tests.operations.captures``.
@@ -13,18 +13,18 @@ from processors.operations.normalize import normalize, normalize_log
 from processors.operations.redact import Redactor
 from schemas.protocols import PoisonError
 from schemas.records import Fragment
+from stack.decode import Decoding, assemble, read_file
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 GOLDEN = Path(__file__).parent / "golden"
-DIALECTS = ("otel_genai", "openinference", "traceloop")
 KEY = b"key of the tests, 32 bytes long."
 TENANT = "default"
 
 
 def names() -> list[str]:
-    """Names of the captures of the dialects with a file, without their suffix."""
+    """Names of the captures, without their suffix."""
     found = sorted(path.name.removesuffix(".json") for path in CAPTURES.glob("*.json"))
-    return [n for n in found if n.startswith(DIALECTS) and not n.endswith(".logs")]
+    return [name for name in found if not name.endswith(".logs")]
 
 
 def logged_names() -> list[str]:
@@ -65,11 +65,24 @@ def fragments(name: str) -> tuple[list[Fragment], list[str]]:
     return found, filtered
 
 
+def decoded(name: str) -> Decoding:
+    """Operations of a capture's spans and log records together."""
+    paths = [CAPTURES / f"{name}.json", CAPTURES / f"{name}.logs.json"]
+    requests = [request for path in paths if path.exists() for request in read_file(path)]
+    return assemble(requests, Redactor(KEY), TENANT)
+
+
 def golden(name: str) -> dict[str, Any]:
     """What the golden file of a capture holds: fields that differ from their defaults."""
-    found, filtered = fragments(name)
-    dumped = [json.loads(f.model_dump_json(exclude_defaults=True)) for f in found]
-    return {"fragments": dumped, "filtered": filtered}
+    found = decoded(name)
+    return {
+        "operations": [json.loads(o.model_dump_json(exclude_defaults=True))
+                       for o in found.operations],
+        "evaluations": [json.loads(e.model_dump_json(exclude_defaults=True))
+                        for e in found.evaluations],
+        "problems": found.problems,
+        "filtered": fragments(name)[1],
+    }  # fmt: skip
 
 
 def text(document: dict[str, Any]) -> str:

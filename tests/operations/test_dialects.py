@@ -8,16 +8,21 @@ from tests.operations import captures
 
 CONVERSATION = "What is the weather in Paris? 🌧"
 ANSWER = "It is 14 °C and raining in Paris."
+WITHOUT_CONVERSATION = (
+    "mcp-",
+    "synthetic_",
+    "traceloop_vectordb-",
+    "otel_genai_latest_nocontent-",
+    "otel_genai_latest_upload_ref-",
+    "otel_genai_latest-opentelemetry-instrumentation-genai-openai-agents-",
+    "otel_genai_latest-opentelemetry-instrumentation-genai-smolagents-",
+)
 
 
 @pytest.mark.parametrize("name", captures.names())
 def test_golden(name: str) -> None:
     committed = json.loads((captures.GOLDEN / f"{name}.json").read_text(encoding="utf-8"))
     assert captures.golden(name) == committed, "if wanted: python -m tests.operations.captures"
-
-
-def test_every_capture_of_a_dialect_is_there() -> None:
-    assert len(captures.names()) == 22
 
 
 @pytest.mark.parametrize("name", captures.names())
@@ -35,9 +40,11 @@ def test_usage_is_disjoint(name: str) -> None:
         billed_in += usage.cache_write_tokens or 0
         billed_out = (usage.output_tokens or 0) + (usage.reasoning_tokens or 0)
         is_claude = fragment.call.provider == "anthropic"
-        over_counted = fragment.call.dialect == "openllmetry" and is_claude
-        assert billed_in == (63 if is_claude else 42)
-        assert billed_out in ((17, 18) if over_counted else (17,))
+        dialect = fragment.call.dialect
+        lost_cache = dialect == "openlit" and not usage.cache_read_tokens  # its streams say 0
+        assert billed_in == (31 if is_claude and lost_cache else 63 if is_claude else 42)
+        over = {"openllmetry": 18 if is_claude else 17, "google_adk": 22}.get(dialect, 17)
+        assert billed_out in (17, over)
 
 
 @pytest.mark.parametrize("name", captures.names())
@@ -56,12 +63,11 @@ def test_no_media_bytes(name: str) -> None:
 
 @pytest.mark.parametrize(
     "name",
-    [n for n in captures.names() if not n.startswith("otel_genai") and "vectordb" not in n]
-    + [n for n in captures.names() if "latest-" in n and "agents" not in n],
+    [n for n in captures.names() if not n.startswith(WITHOUT_CONVERSATION)],
 )
 def test_the_conversation_is_read(name: str) -> None:
-    found = captures.fragments(name)[0]
-    texts = {text for fragment in found for _, text in fragment.content.parts()}
+    found = captures.decoded(name).operations
+    texts = {text for operation in found for _, text in operation.content.parts()}
     assert {CONVERSATION, ANSWER} & texts
 
 

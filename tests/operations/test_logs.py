@@ -11,12 +11,22 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from processors.operations.normalize import normalize_log
 from processors.runtime.memory import START_NS, MemoryOutputs
 from schemas.evaluators import Evaluator, Label, Reason, State
 from schemas.identity import EPOCH_DAY
 from schemas.records import Evaluation, Message
 from tests.operations import captures
-from tests.operations.spans import SPAN_ID, TRACE_ID, any_value, chat, make_span, pairs, request
+from tests.operations.spans import (
+    REDACTOR,
+    SPAN_ID,
+    TRACE_ID,
+    any_value,
+    chat,
+    make_span,
+    pairs,
+    request,
+)
 from tests.operations.test_stage import books, fragments, run
 
 SERVICE = {"service.name": "shop", "deployment.environment.name": "prod"}
@@ -230,3 +240,19 @@ async def test_large_logs_do_not_hold_up_the_loop() -> None:
     outputs, _ = await task
     assert books(outputs) == [(1, 1, 0, 0)]
     assert turns > 1
+
+
+def test_awss_records_are_named_by_the_scope_and_hold_both_sides() -> None:
+    body = {
+        "input": {"messages": [{"role": "unknown", "content": "What?"}]},
+        "output": {"messages": [{"role": "assistant", "content": "Rain."}]},
+    }
+    record = make_log(
+        "opentelemetry.instrumentation.openai.v1", body, attributes=pairs({"session.id": "s-1"})
+    )
+    fragment = normalize_log(
+        record, Resource(), InstrumentationScope(), "default", START_NS // 1_000_000, REDACTOR
+    )
+    assert fragment is not None
+    assert fragment.said == {"conversation_id": "s-1"}
+    assert fragment.content.parts() == [("input/0/0", "What?"), ("output/0/0", "Rain.")]

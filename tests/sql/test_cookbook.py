@@ -9,10 +9,14 @@ import pytest
 from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse import ClickHouseSink
+from processors.prices.table import PriceTable
 from processors.runtime.clock import SystemClock
 from schemas.config import Config
+from schemas.prices import PriceFile
+from sql.client import connect
 from sql.dictionary import GROUPS, QUERIES, Query, queries, views
 from sql.tables import table, tables
+from stack.reprice import Range, reprice
 from tests.sql.line import run_line
 from tests.sql.records import feedback
 
@@ -24,6 +28,11 @@ LIMIT 1 BY flagged, trace_id LIMIT 12
 """
 RATES = ("rate", "share", "agree", "precise", "found", "coverage_rate", "captured", "usage_known")
 """Columns that are shares, wherever they stand."""
+OWN_PRICES = PriceFile.model_validate(
+    {"prices": [{"model": "*", "usd_per_million": {"input": 1, "output": 2}}]}
+)
+NOW = datetime.now(UTC)
+LAST_DAY = Range(NOW - timedelta(days=1), NOW + timedelta(days=1))
 PASSING = {"seconds_since_insert", "seconds_open", "inserted_at", "example"}
 """Columns that time or the order of rows changes."""
 
@@ -52,6 +61,9 @@ def filled(migrated: Config, client: Client) -> None:
         for number, (trace_id, span_id, _) in enumerate(client.query(LABELLED_SQL).result_rows)
     ]
     assert len(labels) == 12
+    reader = connect(migrated.clickhouse)
+    assert reprice(reader, client, PriceTable(OWN_PRICES), LAST_DAY).changed
+    reader.close()
     client.insert("genai_feedback", labels, column_names=table("genai_feedback").columns)
 
 
@@ -63,7 +75,12 @@ def parameters(filled: None, client: Client) -> dict[str, Any]:
         "SELECT trace_id, conversation_id FROM v_calls "
         "WHERE flagged AND conversation_id != '' ORDER BY start_time LIMIT 1"
     ).result_rows
+    ((day, provider, model, usd),) = client.query(
+        "SELECT day, provider, model, sum(cost_usd) FROM v_cost WHERE priced_calls > 0 "
+        "GROUP BY ALL ORDER BY ALL LIMIT 1"
+    ).result_rows
     return {
+        "invoice": f"[('{day}','{provider}','{model}',{usd}),('{day}','{provider}','-',1)]",
         "from": now - timedelta(days=1),
         "to": now + timedelta(minutes=1),
         "trace_id": trace_id,

@@ -14,7 +14,7 @@ from processors.clickhouse import ClickHouseSink
 from processors.runtime.clock import SystemClock
 from processors.store.rows import evaluation_row, operation_row
 from schemas.config import Config
-from schemas.evaluators import Evaluator
+from schemas.evaluators import EVERY_CALL
 from sql.client import connect
 from sql.dictionary import VIEWS, statements
 from sql.migrate import MigrationError, migrate
@@ -253,9 +253,9 @@ def test_otel_views_have_the_exporters_columns(client: Client) -> None:
 
 def test_calls_show_every_evaluator(client: Client) -> None:
     columns = {row[0] for row in client.query("DESCRIBE TABLE v_calls").result_rows}
-    assert {f"{name}_{field}" for name in Evaluator for field in ("score", "label", "state")} <= (
-        columns
-    )
+    fields = ("score", "label", "state")
+    assert {f"{name}_{field}" for name in EVERY_CALL for field in fields} <= columns
+    assert {"check_labels", "check_values"} <= columns
 
 
 def test_every_view_reads_tables_with_final() -> None:

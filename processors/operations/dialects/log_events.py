@@ -3,7 +3,7 @@
 1.28 to 1.36 put one message in each record (``gen_ai.user.message``, ``gen_ai.choice``, ...), from
 1.37 one record tells a whole call (``gen_ai.client.inference.operation.details``). Contrib
 libraries, Bedrock's botocore, OpenLLMetry's events mode, Semantic Kernel, Agent Framework, ADK and
-OpenLIT write them; a record belongs to the span whose ids it carries.
+OpenLIT write them; a record belongs to the span whose ids it carries. ``adot.py`` has AWS's way.
 """
 
 from typing import Any
@@ -14,8 +14,14 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from processors.operations.attributes import SpanView, plain, structured
-from processors.operations.dialects.otel_genai import MESSAGE_EVENTS, read_message_attributes
-from processors.operations.dialects.reading import Reading
+from processors.operations.dialects import adot
+from processors.operations.dialects.otel_genai import (
+    KEYS,
+    MESSAGE_EVENTS,
+    read_message_attributes,
+    read_references,
+)
+from processors.operations.dialects.reading import SCALARS, Reading
 from processors.operations.messages import read_message
 from schemas.records import Message
 
@@ -51,11 +57,26 @@ def order_ns(view: SpanView) -> int:
     return view.start_ns + (view.count(_INDEX_KEY) or 0)
 
 
-def read_log(name: str, record: LogRecord, view: SpanView) -> Reading:
-    """Content of a record whose event is one of :data:`CONTENT_EVENTS`."""
+def is_content(record: LogRecord) -> bool:
+    """Whether the record holds content of a GenAI call."""
+    return event_name(record) in CONTENT_EVENTS or adot.is_content(record)
+
+
+def read_log(record: LogRecord, view: SpanView) -> Reading:
+    """Content of a record that :func:`is_content`, and the call's fields that it names.
+
+    Those are a whole call's: a record of one message says who sent it, no more.
+    """
+    name = event_name(record)
     reading = Reading(kind="")
+    if name not in CONTENT_EVENTS:
+        adot.read(record, reading)
+        reading.hints["conversation_id"] = view.text(*KEYS["conversation_id"])
+        return reading
     if name == DETAILS_EVENT:
         read_message_attributes(view, reading)
+        read_references(view, reading)
+        reading.hints = {field: view.text(*KEYS.get(field, ())) for field in SCALARS}
         return reading
     body = plain(record.body)
     found = structured(body)

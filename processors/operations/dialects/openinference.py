@@ -16,8 +16,17 @@ from processors.operations.attributes import (
     json_text,
     structured,
 )
+from processors.operations.dialects import otel_genai
 from processors.operations.dialects.otel_genai import WRAPPING_SCOPES
-from processors.operations.dialects.reading import Dialect, Keys, Reading, json_field, tool_messages
+from processors.operations.dialects.reading import (
+    Dialect,
+    Keys,
+    Reading,
+    Signals,
+    extended,
+    json_field,
+    tool_messages,
+)
 from processors.operations.messages import (
     ROLES,
     read_documents,
@@ -29,7 +38,7 @@ from schemas.records import Document, Message, Part
 
 MASKED = "__REDACTED__"
 
-KEYS: Keys = {
+_OWN: Keys = {
     "provider": ("llm.provider", "llm.system"),
     "request_model": ("llm.request.model_name", "embedding.model_name", "reranker.model_name"),
     "response_model": ("llm.response.model_name", "llm.model_name"),
@@ -47,10 +56,16 @@ KEYS: Keys = {
     "cache_write_tokens": ("llm.token_count.prompt_details.cache_write",),
     "output_tokens": ("llm.token_count.completion",),
     "reasoning_tokens": ("llm.token_count.completion_details.reasoning",),
+    "total_tokens": ("llm.token_count.total",),
+    "input_audio_tokens": ("llm.token_count.prompt_details.audio",),
+    "output_audio_tokens": ("llm.token_count.completion_details.audio",),
+    "tags": ("tag.tags",),
     "finish_reasons": ("llm.finish_reason",),
     "reported_cost_usd": ("llm.cost.total",),
     "first_token_events": ("First Token Stream Event",),
 }
+KEYS: Keys = extended(_OWN, otel_genai.KEYS)
+"""A span may carry the conventions' keys beside its own."""
 
 KINDS = {
     "LLM": "chat",
@@ -86,19 +101,15 @@ _INVOCATION = {
 _RESPONSE_ID = re.compile(r'^\{\s*"id"\s*:\s*"([^"\\]{1,128})"')
 
 
-def recognises(span: SpanView) -> bool:
-    """A span kind of OpenInference, or a scope of its instrumentors."""
-    return "openinference.span.kind" in span.keys or span.scope_name.startswith("openinference.")
-
-
 def read(span: SpanView) -> Reading:
     """Content by the kind of span."""
     said = span.text("openinference.span.kind").upper()
+    if said == "LLM" and _is_preparation(span):
+        said = "CHAIN"
     reading = Reading(kind=KINDS.get(said, "chain"), wraps=span.scope_name in WRAPPING_SCOPES)
     metadata = json_field(span, "metadata")
     for name, keys in _METADATA.items():
-        if not span.text(*KEYS[name]):
-            reading.scalars[name] = next((as_text(metadata[k]) for k in keys if k in metadata), "")
+        reading.hints[name] = next((as_text(metadata[k]) for k in keys if k in metadata), "")
     if said == "LLM":
         _read_llm(span, reading)
     elif said == "EMBEDDING":
@@ -117,12 +128,19 @@ def read(span: SpanView) -> Reading:
         reading.input, reading.output = tool_messages(
             span.text("tool.name"),
             span.text("tool.id"),
-            _value(span, "input.value"),
+            _tool_input(_value(span, "input.value")),
             _tool_output(_value(span, "output.value")),
         )
     else:
         _read_input_output(span, reading)
     return reading
+
+
+def _is_preparation(span: SpanView) -> bool:
+    """Whether a span of LlamaIndex's model class calls no provider: it only builds a request."""
+    return span.scope_name.endswith("llama_index") and not span.has_prefix(
+        "llm.input_messages.", "llm.prompts.", "llm.token_count.", "llm.prompt_template."
+    )
 
 
 def _value(span: SpanView, *keys: str) -> str:
@@ -235,9 +253,20 @@ def _tool_call(call: Any) -> Part:
     )
 
 
+def _tool_input(text: str) -> str:
+    """The arguments out of LlamaIndex's ``{"args": .., "kwargs": ..}``."""
+    found = structured(text)
+    if isinstance(found, dict) and found and found.keys() <= {"args", "kwargs"}:
+        return json_text(found.get("kwargs") or found.get("args"))
+    return text
+
+
 def _tool_output(text: str) -> str:
-    """The result itself where LangChain wraps it in a serialised message."""
-    inner = branch(structured(text), "data", "content")
+    """The result itself out of LangChain's serialised message or LlamaIndex's blocks."""
+    found = structured(text)
+    if isinstance(found, dict) and isinstance(found.get("blocks"), list):
+        return "\n".join(part.text for part in read_parts(found["blocks"]))
+    inner = branch(found, "data", "content")
     return json_text(inner) if inner is not None else text
 
 
@@ -254,7 +283,7 @@ def _documents(span: SpanView, prefix: str) -> tuple[Document, ...]:
 DIALECT = Dialect(
     name="openinference",
     checked_against="openinference-semantic-conventions 0.1.42",
+    signals=Signals(scopes=("openinference.",), keys=("openinference.span.kind",)),
     keys=KEYS,
-    recognises=recognises,
     read=read,
 )

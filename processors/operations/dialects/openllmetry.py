@@ -1,5 +1,5 @@
 """OpenLLMetry / Traceloop: flattened prompts (to 0.52), message attributes (from 0.53), the SDK's
-decorator spans, LangChain tasks, and searches of vector databases.
+decorator spans and LangChain tasks.
 
 Streams of the Anthropic instrumentor over-count output by one (0.62) or report zeros (0.40): zeros
 are taken as unknown. With its events mode content is in log records (``log_events.py``).
@@ -20,6 +20,7 @@ from processors.operations.dialects.reading import (
     Dialect,
     Keys,
     Reading,
+    Signals,
     fold_kind,
     request_parameters,
     tool_messages,
@@ -47,7 +48,7 @@ KEYS: Keys = {
     "user_id": (*otel_genai.KEYS["user_id"], "llm.user", f"{_ASSOCIATED}user_id"),
     "prompt_name": ("traceloop.prompt.key",),
     "prompt_version": ("traceloop.prompt.version", "traceloop.prompt.version_name"),
-    "reasoning_tokens": (*otel_genai.KEYS["reasoning_tokens"], "llm.usage.reasoning_tokens"),
+    "tags": (f"{_ASSOCIATED}tags",),
 }
 
 SPAN_KINDS = {
@@ -65,7 +66,7 @@ REQUEST_KINDS = {
 }
 
 _SCOPE = "opentelemetry.instrumentation."
-LLM_SCOPES = frozenset(
+LLM_SCOPES = tuple(
     _SCOPE + name
     for name in (
         "openai.v0", "openai.v1", "anthropic", "langchain", "cohere", "bedrock", "groq",
@@ -74,12 +75,6 @@ LLM_SCOPES = frozenset(
         "agno", "writer", "openai_agents",
     )
 )  # fmt: skip
-VECTOR_SCOPES = frozenset(
-    _SCOPE + name
-    for name in ("chromadb", "qdrant", "pinecone", "milvus", "weaviate", "marqo", "lancedb")
-)
-_SEARCHES = ("query", "search", "hybrid_search", "query_points", "retrieve", "get")
-_HIT_EVENTS = ("db.query.result", "db.search.result")
 _FLAT_PARAMETERS = {
     "frequency_penalty": "llm.frequency_penalty",
     "presence_penalty": "llm.presence_penalty",
@@ -89,27 +84,16 @@ _FLAT_PARAMETERS = {
 _STREAMING = ("gen_ai.is_streaming", "llm.is_streaming")
 
 
-def recognises(span: SpanView) -> bool:
-    """A decorator span, a flattened prompt, an instrumentor's call, or a vector search."""
-    if span.get("traceloop.span.kind", "traceloop.entity.name", "llm.request.type") is not None:
-        return True
-    if span.has_prefix("gen_ai.prompt.0.", "gen_ai.completion.0."):
-        return True
-    if span.scope_name in LLM_SCOPES:
-        return otel_genai.recognises(span)
-    return span.scope_name in VECTOR_SCOPES and _is_search(span)
-
-
-def _is_search(span: SpanView) -> bool:
-    operation = span.text("db.operation") or span.span.name.rpartition(".")[2]
-    return operation in _SEARCHES or bool(span.events(*_HIT_EVENTS))
+def accepts(span: SpanView) -> bool:
+    """Of the instrumentors' scopes, spans of a call."""
+    return span.scope_name not in LLM_SCOPES or span.has_prefix("gen_ai.", "llm.", "traceloop.")
 
 
 def read(span: SpanView) -> Reading:
     """Content by generation and kind."""
     reading = Reading(
         kind=_kind(span),
-        parameters=request_parameters(span, ("gen_ai.request.",)),
+        parameters=request_parameters(span),
         wraps=span.scope_name in otel_genai.WRAPPING_SCOPES,
     )
     for name, key in _FLAT_PARAMETERS.items():
@@ -120,10 +104,9 @@ def read(span: SpanView) -> Reading:
     otel_genai.read_message_attributes(span, reading)
     if not reading.input and not reading.output:
         _read_flat(span, reading)
-    if span.scope_name in VECTOR_SCOPES:
-        _read_search(span, reading)
-    elif not reading.input and not reading.output:
+    if not reading.input and not reading.output:
         _read_entity(span, reading)
+    otel_genai.read_references(span, reading)
     return reading
 
 
@@ -136,8 +119,6 @@ def _kind(span: SpanView) -> str:
         # The Anthropic instrumentor calls its messages "completion"; its span says chat.
         is_chat = span.span.name.endswith(".chat")
         return "chat" if is_chat else REQUEST_KINDS.get(said, fold_kind(said))
-    if span.scope_name in VECTOR_SCOPES:
-        return "retrieval"
     return "chat" if span.get("gen_ai.request.model") else "chain"
 
 
@@ -252,23 +233,21 @@ def _call_id(span: SpanView) -> str:
     return as_text(named.get("tool_call_id")) if isinstance(named, dict) else ""
 
 
-# --- vector databases ----------------------------------------------------------------------------
-
-
-def _read_search(span: SpanView, reading: Reading) -> None:
-    reading.scalars["provider"] = span.text("db.system").lower()
-    hits = []
-    for event in span.events(*_HIT_EVENTS):
-        hit = {key[len(event.name) + 1 :]: value for key, value in event.attributes.items()}
-        hits.append(hit)
-    reading.documents = read_documents(hits)
-
-
 DIALECT = Dialect(
     name="openllmetry",
     checked_against="opentelemetry-instrumentation-* 0.40.14, 0.49.6, 0.62.4",
+    signals=Signals(
+        scopes=LLM_SCOPES,
+        keys=(
+            "traceloop.span.kind",
+            "traceloop.entity.name",
+            "llm.request.type",
+            "gen_ai.prompt.0.",
+            "gen_ai.completion.0.",
+        ),
+    ),
     keys=KEYS,
-    recognises=recognises,
+    accepts=accepts,
     read=read,
     logs_content=True,
 )

@@ -1,28 +1,30 @@
 """OpenTelemetry GenAI semantic conventions, 1.26 to 1.41 and the unreleased genai repository.
 
 From 1.37 content is in message attributes; 1.28 to 1.36 put it in log records (``log_events.py``);
-1.26 and 1.27, and Azure's inference client, put it in span events. Any emitter of these keys
-is read here, the Anthropic SDK's own spans included.
+1.26 and 1.27, and Azure's inference client, put it in span events. Emitters that write these keys
+their own way build on this file.
 """
 
 from typing import Any
 
-from processors.operations.attributes import SpanView, json_text, structured
+from processors.operations.attributes import SpanView, as_text, json_text, structured
 from processors.operations.dialects.reading import (
+    REFERENCE,
     Dialect,
     Keys,
     Reading,
+    Signals,
     fold_kind,
     request_parameters,
     tool_messages,
 )
 from processors.operations.messages import (
+    plain_result,
     read_documents,
     read_message,
     read_messages,
-    read_parts,
+    read_system,
     read_tools,
-    text_part,
 )
 from schemas.records import Message, Part
 
@@ -41,19 +43,35 @@ KEYS: Keys = {
     "cache_read_tokens": (
         "gen_ai.usage.cache_read.input_tokens",
         "gen_ai.usage.cache_read_input_tokens",
+        "gen_ai.usage.cached_tokens",
         "gen_ai.usage.details.cache_read_tokens",
+        "gen_ai.usage.details.cached_tokens",
     ),
     "cache_write_tokens": (
         "gen_ai.usage.cache_write.input_tokens",
         "gen_ai.usage.cache_creation.input_tokens",
         "gen_ai.usage.cache_creation_input_tokens",
         "gen_ai.usage.cache_write_input_tokens",
+        "gen_ai.usage.details.cache_write_tokens",
     ),
     "output_tokens": ("gen_ai.usage.output_tokens", "gen_ai.usage.completion_tokens"),
     "reasoning_tokens": (
         "gen_ai.usage.reasoning.output_tokens",
         "gen_ai.usage.reasoning_tokens",
         "gen_ai.usage.details.reasoning_tokens",
+        "gen_ai.usage.details.thoughts_tokens",
+        "llm.usage.reasoning_tokens",
+    ),
+    "total_tokens": ("gen_ai.usage.total_tokens", "llm.usage.total_tokens"),
+    "input_audio_tokens": (
+        "gen_ai.usage.audio.input_tokens",
+        "gen_ai.usage.input_audio_tokens",
+        "gen_ai.usage.details.input_audio_tokens",
+    ),
+    "output_audio_tokens": (
+        "gen_ai.usage.audio.output_tokens",
+        "gen_ai.usage.output_audio_tokens",
+        "gen_ai.usage.details.output_audio_tokens",
     ),
     "finish_reasons": (
         "gen_ai.response.finish_reasons",
@@ -64,11 +82,16 @@ KEYS: Keys = {
     "time_to_first_token_s": (
         "gen_ai.response.time_to_first_chunk",
         "gen_ai.client.operation.time_to_first_chunk",
+        "gen_ai.server.time_to_first_token",
     ),
 }
 
-REFERENCES = ("gen_ai.input.messages_ref", "gen_ai.output.messages_ref")
-"""Set where content was uploaded elsewhere."""
+_REFERENCES = {
+    "system": "gen_ai.system_instructions_ref",
+    "input": "gen_ai.input.messages_ref",
+    "output": "gen_ai.output.messages_ref",
+}
+"""Where content is that was uploaded elsewhere, by the side that it stands for."""
 
 MESSAGE_EVENTS = {
     "gen_ai.system.message": "system",
@@ -86,18 +109,15 @@ WRAPPING_SCOPES = (
 )
 
 
-def recognises(span: SpanView) -> bool:
-    """Any span that names a provider, a system or an operation of the conventions."""
-    return span.get("gen_ai.provider.name", "gen_ai.system", "gen_ai.operation.name") is not None
-
-
 def read_kind(span: SpanView) -> str:
     """The operation name; where none is said, the kind that the span's other keys tell."""
-    said = fold_kind(span.text("gen_ai.operation.name", "langsmith.span.kind"))
+    said = fold_kind(span.text("gen_ai.operation.name"))
     if said:
         return said
     if span.get("gen_ai.tool.name", "gen_ai.tool.call.arguments") is not None:
         return "execute_tool"
+    if span.get("gen_ai.retrieval.documents", "gen_ai.retrieval.query.text") is not None:
+        return "retrieval"
     return "chat" if span.get("gen_ai.request.model", "gen_ai.response.model") else "chain"
 
 
@@ -105,18 +125,33 @@ def read(span: SpanView) -> Reading:
     """Content by the kind of operation."""
     reading = Reading(
         kind=read_kind(span),
-        parameters=request_parameters(span, ("gen_ai.request.",)),
-        content_is_external=any(key in span.keys for key in REFERENCES),
+        parameters=request_parameters(span),
         wraps=span.scope_name in WRAPPING_SCOPES,
     )
     read_message_attributes(span, reading)
     if reading.kind == "execute_tool":
-        _read_tool(span, reading)
+        read_tool(span, reading)
     elif reading.kind == "retrieval":
         _read_retrieval(span, reading)
     if not reading.input and not reading.output:
         _read_events(span, reading)
+    read_references(span, reading)
     return reading
+
+
+def read_references(span: SpanView, reading: Reading) -> None:
+    """Sides that were uploaded elsewhere: a part with the address stands for each."""
+    for side, key in _REFERENCES.items():
+        address = as_text(span.get(key))
+        if not address or getattr(reading, side):
+            continue
+        reading.content_is_external = True
+        part = Part(type="other", name=REFERENCE, uri=address)
+        if side == "system":
+            reading.system = (part,)
+        else:
+            role = "user" if side == "input" else "assistant"
+            setattr(reading, side, (Message(role=role, parts=(part,)),))
 
 
 def read_message_attributes(span: SpanView, reading: Reading) -> None:
@@ -127,35 +162,21 @@ def read_message_attributes(span: SpanView, reading: Reading) -> None:
     reading.tools = read_tools(span.get("gen_ai.tool.definitions"))
 
 
-def read_system(value: Any) -> tuple[Part, ...]:
-    """System instructions: a list of parts, of messages, or plain text."""
-    found = structured(value)
-    if found is None:
-        return (text_part(json_text(value)),) if value else ()
-    blocks = found if isinstance(found, list) else [found]
-    parts: list[Part] = []
-    for block in blocks:
-        is_message = isinstance(block, dict) and ("parts" in block or "role" in block)
-        parts += read_message(block, "system").parts if is_message else read_parts(block)
-    return tuple(parts)
-
-
-def _read_tool(span: SpanView, reading: Reading) -> None:
+def read_tool(span: SpanView, reading: Reading) -> None:
+    """Call and result of a tool's own span."""
     arguments, result = tool_messages(
         span.text("gen_ai.tool.name"),
         span.text("gen_ai.tool.call.id"),
         json_text(span.get("gen_ai.tool.call.arguments")),
-        json_text(span.get("gen_ai.tool.call.result")),
+        plain_result(span.get("gen_ai.tool.call.result")),
     )
     reading.input, reading.output = arguments or reading.input, result or reading.output
 
 
 def _read_retrieval(span: SpanView, reading: Reading) -> None:
-    query = span.get("gen_ai.retrieval.query.text", "db.vector.query.content")
+    query = span.get("gen_ai.retrieval.query.text")
     reading.input = read_messages(query, "user") or reading.input
-    reading.documents = read_documents(
-        span.get("gen_ai.retrieval.documents", "db.vector.query.response.documents")
-    )
+    reading.documents = read_documents(span.get("gen_ai.retrieval.documents"))
 
 
 def _read_events(span: SpanView, reading: Reading) -> None:
@@ -183,9 +204,9 @@ def _all_messages(values: list[Any], role: str) -> tuple[Message, ...]:
 
 DIALECT = Dialect(
     name="otel_genai",
-    checked_against="semantic-conventions 1.41, semantic-conventions-genai 2026-11",
+    checked_against="semantic-conventions 1.26 to 1.41 and genai 2026-11; contrib 2.4b0, 1.3b0",
+    signals=Signals(keys=("gen_ai.provider.name", "gen_ai.system", "gen_ai.operation.name")),
     keys=KEYS,
-    recognises=recognises,
     read=read,
     logs_content=True,
 )

@@ -1,12 +1,11 @@
 """What a dialect file provides, and the reading of scalar fields that all of them share.
 
-To add a dialect: copy the smallest file beside this one, give it a :class:`Dialect` with its alias
-table (field -> attribute keys, first present wins) and its content functions, add it to
-``DIALECTS`` in ``registry.py`` at the place of its signal, and put a capture of it under tests.
+``docs/dialects.md`` says how to add one.
 """
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from functools import cache
 from typing import Any
 
 from processors.operations.attributes import (
@@ -14,73 +13,158 @@ from processors.operations.attributes import (
     SpanView,
     as_decimal,
     as_text,
+    mapping,
     structured,
 )
 from processors.operations.messages import finish_reasons, split_system
-from processors.operations.usage import read_usage
-from schemas.records import Call, Content, ContentState, Document, Message, Part
+from processors.operations.usage import Counts, disjoint
+from processors.operations.vendors import FRAMEWORKS, fold_provider, provider_of_model
+from schemas.records import (
+    LLM_KINDS,
+    Call,
+    Content,
+    ContentState,
+    Document,
+    Message,
+    Part,
+    Usage,
+)
 
 Keys = dict[str, tuple[str, ...]]
 """Attribute keys by field, most trusted first."""
+Present = dict[str, list[str]]
+"""Those of them that a span has."""
 
 KINDS = {
     "completion": "text_completion", "embedding": "embeddings", "retriever": "retrieval",
     "vector_db_retrieve": "retrieval", "tool": "execute_tool", "agent": "invoke_agent",
     "workflow": "invoke_workflow", "execute_task": "chain", "agent_step": "chain",
     "execute_event_loop_cycle": "chain", "task": "chain", "parser": "chain", "prompt": "chain",
+    "llm": "chat", "chat_model": "chat", "chat.completions": "chat", "framework": "chain",
+    "text.completions": "text_completion", "responses": "chat", "reranker": "rerank",
+    "guardrail": "chain", "evaluator": "chain", "memory": "chain", "event": "chain",
+    "span": "chain", "generation": "chat", "rerank_documents": "rerank", "query": "retrieval",
+    "search": "retrieval", "acompletion": "chat", "aembedding": "embeddings",
 }  # fmt: skip
 """Operation names that are not the conventions', folded; ``chain`` is any other unit of work."""
 
-PROVIDERS = {
-    "vertex_ai": "gcp.vertex_ai", "vertexai": "gcp.vertex_ai", "gemini": "gcp.gemini",
-    "google": "gcp.gen_ai", "az.ai.openai": "azure.ai.openai", "azure": "azure.ai.openai",
-    "az.ai.inference": "azure.ai.inference", "xai": "x_ai", "aws": "aws.bedrock",
-    "bedrock": "aws.bedrock", "mistralai": "mistral_ai", "openai.chat": "openai",
-    "openai.responses": "openai", "anthropic.messages": "anthropic",
-}  # fmt: skip
-"""Providers by the names of older conventions and of other dialects."""
+MODEL_KINDS = LLM_KINDS | {"embeddings", "rerank"}
+"""Kinds that a provider's model answers."""
 
 SCALARS = ("provider", "request_model", "response_model", "response_id", "conversation_id",
            "user_id", "agent_name", "tool_name", "prompt_name", "prompt_version")  # fmt: skip
+
+TOKENS = ("input_tokens", "output_tokens", "total_tokens", "cache_read_tokens",
+          "cache_write_tokens", "reasoning_tokens", "input_audio_tokens",
+          "output_audio_tokens")  # fmt: skip
 
 PARAMETERS = ("temperature", "top_p", "top_k", "max_tokens", "frequency_penalty",
               "presence_penalty", "seed", "stop_sequences", "choice.count", "stream",
               "encoding_formats", "reasoning.level")  # fmt: skip
 """Request parameters kept, by their name after ``gen_ai.request.``."""
 
+REFERENCE = "reference"
+"""Name of a part that stands for content kept elsewhere, at its ``uri``."""
+TAGS_MAX = 64
+TAG_MAX_CHARS = 256
+
 _STATUSES: dict[int, str] = {1: "ok", 2: "error"}
 SECOND_NS = 1_000_000_000
+MILLISECOND_NS = 1_000_000
 
 
 @dataclass(slots=True)
 class Reading:
-    """One span understood: scalars, content, and what it says about being counted."""
+    """One span understood: scalars, content, and what it says about being counted.
+
+    ``scalars`` win over the alias table, ``hints`` fill in where it finds nothing; ``counts``
+    likewise fill in tokens.
+    """
 
     kind: str
     scalars: dict[str, str] = field(default_factory=dict)
+    hints: dict[str, str] = field(default_factory=dict)
     parameters: dict[str, str] = field(default_factory=dict)
+    counts: Counts = field(default_factory=lambda: Counts({}))
     system: tuple[Part, ...] = ()
     input: tuple[Message, ...] = ()
     output: tuple[Message, ...] = ()
     documents: tuple[Document, ...] = ()
     tools: tuple[str, ...] = ()
     finish_reasons: tuple[str, ...] = ()
+    started_ns: int | None = None
+    time_to_first_token_ns: int | None = None
+    reported_cost_usd: Any = None
+    failed: bool = False
     content_is_external: bool = False
     wraps: bool = False
+    duplicate_of: str = ""
 
 
 @dataclass(frozen=True, slots=True)
+class Signals:
+    """What shows a dialect: names of its scopes and attribute keys; one that ends in a dot is a
+    prefix. Any one of them is enough."""
+
+    scopes: tuple[str, ...] = ()
+    keys: tuple[str, ...] = ()
+
+
+def any_span(_: SpanView) -> bool:
+    """Accepts every span that shows a signal."""
+    return True
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Dialect:
-    """One way of writing GenAI spans. ``recognises`` is asked only of spans no earlier dialect
-    took; both functions must accept any span. ``logs_content`` says that its emitters may put
-    content into log records instead."""
+    """One way of writing GenAI spans.
+
+    Of the dialects whose ``signals`` a span shows, the first in the registry's order that
+    ``accepts`` it reads it; ``accepts`` and ``read`` take any span. ``logs_content`` says that its
+    emitters may put content into log records instead. ``checked_against`` begins with ``from
+    reference`` where no capture was at hand.
+    """
 
     name: str
     checked_against: str
+    signals: Signals
     keys: Keys
-    recognises: Callable[[SpanView], bool]
     read: Callable[[SpanView], Reading]
+    accepts: Callable[[SpanView], bool] = any_span
     logs_content: bool = False
+
+
+class Aliases:
+    """An alias table by attribute key, so that a span's fields are found in one pass over its keys
+    instead of one look-up for each alias of each field, most of which no span has."""
+
+    def __init__(self, keys: Keys) -> None:
+        self._places: dict[str, list[tuple[str, int]]] = {}
+        for name, listed in keys.items():
+            for rank, key in enumerate(listed):
+                self._places.setdefault(key, []).append((name, rank))
+
+    def present(self, span: SpanView) -> dict[str, list[str]]:
+        """The span's keys by field, most trusted first."""
+        ranked: dict[str, list[tuple[int, str]]] = {}
+        places = self._places
+        for key in span.keys:
+            for name, rank in places.get(key, ()):
+                ranked.setdefault(name, []).append((rank, key))
+        return {
+            name: [key for _, key in sorted(listed)] if len(listed) > 1 else [listed[0][1]]
+            for name, listed in ranked.items()
+        }
+
+
+@cache
+def _aliases(dialect: "Dialect") -> Aliases:
+    return Aliases(dialect.keys)
+
+
+def extended(base: Keys, further: Keys) -> Keys:
+    """An alias table with further keys after those of another."""
+    return {name: base.get(name, ()) + further.get(name, ()) for name in {**base, **further}}
 
 
 def fold_kind(kind: str) -> str:
@@ -89,33 +173,45 @@ def fold_kind(kind: str) -> str:
     return KINDS.get(kind, kind)
 
 
-def fold_provider(name: str) -> str:
-    """The provider's name in the conventions' current vocabulary."""
-    name = name.lower()
-    return PROVIDERS.get(name, name)
+_PARAMETER_KEYS = {
+    prefix: {prefix + name: name for name in PARAMETERS}
+    for prefix in ("gen_ai.openai.request.", "gen_ai.request.")
+}
 
 
-def read_scalars(span: SpanView, keys: Keys) -> dict[str, str]:
-    """Every scalar field of the alias table."""
-    return {name: span.text(*keys.get(name, ())) for name in SCALARS}
-
-
-def request_parameters(span: SpanView, prefixes: tuple[str, ...]) -> dict[str, str]:
-    """Parameters under the first prefix that has them."""
+def request_parameters(span: SpanView) -> dict[str, str]:
+    """Parameters by their name, the conventions' current key before the older one."""
     found: dict[str, str] = {}
-    for name in PARAMETERS:
-        value = span.text(*(prefix + name for prefix in prefixes))
-        if value:
-            found[name] = value
-    return found
+    for keys in _PARAMETER_KEYS.values():
+        for key in span.keys.keys() & keys.keys():
+            if value := span.text(key):
+                found[keys[key]] = value
+    return {name: found[name] for name in PARAMETERS if name in found} if found else found
 
 
-def time_to_first_token_ns(span: SpanView, keys: Keys) -> int | None:
-    """From attributes in seconds, or from the event of the first token."""
-    seconds = span.number(*keys.get("time_to_first_token_s", ()))
-    if seconds is not None and 0 <= seconds * SECOND_NS <= INT64_MAX:
-        return round(seconds * SECOND_NS)
-    events = span.events(*keys.get("first_token_events", ()))
+def read_tags(value: Any) -> tuple[str, ...]:
+    """Tags of a list, JSON text of one, or text with commas."""
+    listed = structured(value)
+    if isinstance(listed, dict):
+        return ()
+    if listed is None:
+        listed = as_text(value).split(",") if value else []
+    tags = (as_text(item).strip()[:TAG_MAX_CHARS] for item in listed[:TAGS_MAX])
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+def time_to_first_token_ns(
+    span: SpanView, keys: Present, first_token_events: tuple[str, ...]
+) -> int | None:
+    """From attributes in seconds or milliseconds, or from the event of the first token."""
+    for name, unit_ns in (
+        ("time_to_first_token_s", SECOND_NS),
+        ("time_to_first_token_ms", MILLISECOND_NS),
+    ):
+        amount = span.number(*keys.get(name, ()))
+        if amount is not None and 0 < amount * unit_ns <= INT64_MAX:
+            return round(amount * unit_ns)
+    events = span.events(*first_token_events) if first_token_events else []
     if events and span.start_ns <= events[0].time_ns <= INT64_MAX:
         return events[0].time_ns - span.start_ns
     return None
@@ -127,18 +223,43 @@ def error_type(span: SpanView) -> str:
     if not said and span.span.status.code == 2:
         exceptions = span.events("exception")
         said = as_text(exceptions[-1].attributes.get("exception.type")) if exceptions else ""
-    return said
+    return said or (span.text("error.code") if span.span.status.code == 2 else "")
+
+
+def read_scalars(span: SpanView, keys: Present, reading: Reading) -> dict[str, Any]:
+    """Every scalar field: the dialect's own reading, else the alias table, else its hints."""
+    scalars = {name: span.text(*keys[name]) if name in keys else "" for name in SCALARS}
+    for name, hint in reading.hints.items():
+        scalars[name] = scalars[name] or hint
+    scalars |= {name: value for name, value in reading.scalars.items() if value}
+    scalars["provider"] = provider = fold_provider(scalars["provider"])
+    if reading.kind in MODEL_KINDS and (not provider or provider in FRAMEWORKS):
+        models = (scalars["request_model"], scalars["response_model"])
+        told = (provider_of_model(model) for model in models if model)
+        scalars["provider"] = next(filter(None, told), provider)
+    return scalars
+
+
+def read_usage(span: SpanView, keys: Present, reading: Reading) -> Usage:
+    """Usage from the alias table's token keys and the dialect's own counts."""
+    counts: dict[str, int | None] = dict(reading.counts.values)
+    for name in TOKENS:
+        if name in keys and (count := span.count(*keys[name])) is not None:
+            counts[name] = count
+    return disjoint(counts, reading.counts.excludes_cache)
 
 
 def read_call(span: SpanView, dialect: Dialect, reading: Reading) -> Call:
     """The call of a span, before redaction and price."""
-    keys = dialect.keys
+    keys = _aliases(dialect).present(span)
     reasons = reading.finish_reasons or finish_reasons(span.get(*keys.get("finish_reasons", ())))
     if not reasons:
         reasons = tuple(m.finish_reason for m in reading.output if m.finish_reason)
-    scalars: dict[str, Any] = read_scalars(span, keys)
-    scalars |= {name: value for name, value in reading.scalars.items() if value}
-    scalars["provider"] = fold_provider(scalars["provider"])
+    cost = span.get(*keys.get("reported_cost_usd", ()))
+    ttft_ns = reading.time_to_first_token_ns
+    if ttft_ns is None:
+        ttft_ns = time_to_first_token_ns(span, keys, dialect.keys.get("first_token_events", ()))
+    status = _STATUSES.get(span.span.status.code, "unset")
     return Call(
         service_name=span.resource_text("service.name"),
         service_version=span.resource_text("service.version"),
@@ -150,16 +271,17 @@ def read_call(span: SpanView, dialect: Dialect, reading: Reading) -> Call:
         dialect=dialect.name,
         kind=reading.kind,
         parameters=reading.parameters,
-        start_ns=span.start_ns,
+        start_ns=span.start_ns if reading.started_ns is None else reading.started_ns,
         end_ns=span.end_ns,
-        time_to_first_token_ns=time_to_first_token_ns(span, keys),
-        status=_STATUSES.get(span.span.status.code, "unset"),  # type: ignore[arg-type]
+        time_to_first_token_ns=ttft_ns,
+        status="error" if reading.failed else status,  # type: ignore[arg-type]
         error_type=error_type(span),
         finish_reasons=reasons,
-        usage=read_usage(span, keys),
-        reported_cost_usd=as_decimal(span.get(*keys.get("reported_cost_usd", ()))),
+        usage=read_usage(span, keys, reading),
+        reported_cost_usd=as_decimal(cost if cost is not None else reading.reported_cost_usd),
+        tags=read_tags(span.get(*keys.get("tags", ()))),
         content_state=content_state(reading),
-        **scalars,
+        **read_scalars(span, keys, reading),
     )
 
 
@@ -181,8 +303,10 @@ def read_content(reading: Reading) -> Content:
 
 def content_state(reading: Reading) -> ContentState:
     """Whether the span carries its content, says where it is, or neither."""
-    messages = (*reading.input, *reading.output)
-    if reading.system or reading.documents or any(message.parts for message in messages):
+    parts = [*reading.system]
+    for message in (*reading.input, *reading.output):
+        parts += message.parts
+    if reading.documents or any(part.name != REFERENCE or part.text for part in parts):
         return "captured"
     return "external" if reading.content_is_external else "not_captured"
 
@@ -199,7 +323,6 @@ def tool_messages(
     )
 
 
-def json_field(span: SpanView, key: str) -> dict[str, object]:
+def json_field(span: SpanView, key: str) -> dict[str, Any]:
     """An attribute that holds a JSON object, or an empty mapping."""
-    found = structured(span.get(key))
-    return found if isinstance(found, dict) else {}
+    return mapping(span.get(key))

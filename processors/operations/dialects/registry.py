@@ -1,23 +1,108 @@
-"""Which dialect reads a span: the first in order that recognises it.
+"""Which dialect reads a span: the first in order whose signal it shows and that accepts it.
 
-The order is that of the signals' strength: a span may carry two dialects. Spans without any GenAI
-key are not ours.
+The order is that of the signals' strength: a span may show two dialects. One table of all signals
+is made at start, so that the time to recognise a span does not grow with the number of dialects.
+Spans without any sign of a model are not ours.
 """
 
 from processors.operations.attributes import SpanView
-from processors.operations.dialects import emitters, openinference, openllmetry, otel_genai
+from processors.operations.dialects import (
+    agent_framework,
+    anthropic_sdk,
+    azure_ai_inference,
+    bedrock,
+    google_adk,
+    haystack,
+    langfuse,
+    langsmith,
+    litellm,
+    logfire,
+    mcp,
+    mlflow,
+    openinference,
+    openlit,
+    openllmetry,
+    otel_genai,
+    other,
+    pydantic_ai,
+    semantic_kernel,
+    spring_ai,
+    strands,
+    vector_store,
+    vercel_ai,
+    vercel_ai_legacy,
+)
 from processors.operations.dialects.reading import Dialect
 
-DIALECTS: tuple[Dialect, ...] = (
+KNOWN: tuple[Dialect, ...] = (
     openinference.DIALECT,
-    *emitters.BEFORE_OPENLLMETRY,
+    langfuse.DIALECT,
+    langsmith.DIALECT,
+    mlflow.DIALECT,
+    vercel_ai_legacy.DIALECT,
+    vercel_ai.DIALECT,
+    pydantic_ai.DIALECT,
+    logfire.DIALECT,
+    google_adk.DIALECT,
+    strands.DIALECT,
+    litellm.DIALECT,
+    spring_ai.DIALECT,
+    vector_store.DIALECT,
     openllmetry.DIALECT,
-    *emitters.AFTER_OPENLLMETRY,
+    openlit.DIALECT,
+    agent_framework.DIALECT,
+    semantic_kernel.DIALECT,
+    azure_ai_inference.DIALECT,
+    bedrock.DIALECT,
+    haystack.DIALECT,
+    anthropic_sdk.DIALECT,
+    mcp.DIALECT,
     otel_genai.DIALECT,
-    emitters.OTHER,
 )
+DIALECTS: tuple[Dialect, ...] = (*KNOWN, other.dialect(KNOWN))
+
+_LAST = len(DIALECTS) - 1
+
+
+def _places(kind: str) -> tuple[dict[str, list[int]], dict[str, list[tuple[str, int]]]]:
+    """Places of exact signals, and of prefixes by their first segment."""
+    exact: dict[str, list[int]] = {}
+    prefixes: dict[str, list[tuple[str, int]]] = {}
+    for place, dialect in enumerate(KNOWN):
+        for signal in getattr(dialect.signals, kind):
+            if signal.endswith("."):
+                prefixes.setdefault(signal.partition(".")[0], []).append((signal, place))
+            else:
+                exact.setdefault(signal, []).append(place)
+    return exact, prefixes
+
+
+_SCOPES, _SCOPE_PREFIXES = _places("scopes")
+_KEYS, _KEY_PREFIXES = _places("keys")
+
+
+def _shown(span: SpanView) -> set[int]:
+    """Places of all dialects of which the span shows a signal."""
+    found: set[int] = set()
+    scope = span.scope_name
+    found.update(_SCOPES.get(scope, ()))
+    for prefix, place in _SCOPE_PREFIXES.get(scope.partition(".")[0], ()):
+        if scope.startswith(prefix):
+            found.add(place)
+    for key in span.keys:
+        if places := _KEYS.get(key):
+            found.update(places)
+        listed = _KEY_PREFIXES.get(key.partition(".")[0])
+        if listed:
+            for prefix, place in listed:
+                if key.startswith(prefix):
+                    found.add(place)
+    return found
 
 
 def dialect_of(span: SpanView) -> Dialect | None:
     """The dialect of a span, or None if it is not a GenAI span."""
-    return next((dialect for dialect in DIALECTS if dialect.recognises(span)), None)
+    for place in sorted(_shown(span)):
+        if DIALECTS[place].accepts(span):
+            return DIALECTS[place]
+    return DIALECTS[_LAST] if DIALECTS[_LAST].accepts(span) else None

@@ -1,0 +1,72 @@
+"""Words that say what the number or text after them is, in the languages the detectors know.
+
+The one list. A number without a form of its own (nine digits may be anything) is taken for
+personal data only where such a word stands before it.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import lru_cache
+
+CONTEXT_CHARS = 48
+"""How far before a value its word may stand: "Meine Steueridentifikationsnummer lautet ..."."""
+_LETTERS = re.compile(r"[^\W\d_]+")
+
+
+@dataclass(frozen=True)
+class Words:
+    """Single words, and phrases or words of scripts without spaces, all in small letters."""
+
+    single: frozenset[str]
+    parts: tuple[str, ...]
+
+    @classmethod
+    def of(cls, single: str, parts: str) -> "Words":
+        """From lists divided by blanks and by ``|``."""
+        return cls(frozenset(single.split()), tuple(part.strip() for part in parts.split("|")))
+
+
+PHONE_WORDS = Words.of(
+    """phone phones phonenumber telephone mobilephone workphone homephone cellphone tel call
+    calls mobile cell fax dial ring sms whatsapp telefon telefonnummer telefono teléfono
+    telefone téléphone tél telefoon handy mobil mobilnummer mobilnr mobiltelefon mobilni rufen
+    anrufen ruf appelez appeler portable llámame llámeme llama llamar móvil movil celular
+    cellulare chiama chiamami chiamare ligue ligar telemóvel bel bellen mobiel ringa zadzwoń
+    zadzwon komórka komórkowy volejte puhelin soita puh телефон тел номер позвоните позвони
+    звоните τηλέφωνο τηλ κινητό""",
+    "text me|reach me|reach us|numéro est le|電話|携帯|电话|手机|致电|전화|휴대폰"
+    "|फ़ोन|फोन|मोबाइल|هاتف|جوال|اتصل|טלפון|נייד|điện thoại|โทร",
+)
+ID_WORDS = Words.of(
+    """ssn nationalid sin tfn nhs nino nin pps ppsn tin dni nif nie curp rut run cuit cuil cpf
+    cf nir sécu secu steuer steuerid steueridnr steueridentifikationsnummer idnr svnr pesel
+    bsn burgerservicenummer rijksregisternummer niss insz personnummer personnr personennummer
+    henkilötunnus hetu fødselsnummer fnr cpr cprnummer cnp rč oib jmbg egn isikukood ahv
+    ahvnummer avs kimlik tckn aadhaar aadhar pan nric rrn amka егн инн снилс αμκα""",
+    "social security|social insurance|tax file|national insurance|national id"
+    "|national_id|id number|id_number|identity number|identity card|tax id|tax_id|codice fiscale"
+    "|sécurité sociale|securite sociale|numéro national|rodné číslo|asmens kodas|citizen id"
+    "|आधार|身份证|身分證|居民身份|주민|マイナンバー|תעודת זהות|ประชาชน|هوية|c.f.",
+)
+NOT_PERSONAL = Words.of(
+    """order orders ord invoice ticket sku part parcel ref reference isbn issn tracking serial
+    batch build version customer case po article model item pedido factura commande bestellung
+    rechnung kundennummer auftrag artikel заказ заказа""",
+    "注文|订单|주문",
+)
+"""Before a number that looks personal these say that it is none."""
+
+
+def word_before(words: Words, text: str, start: int) -> bool:
+    """Whether such a word stands shortly before ``start`` on the same line."""
+    before = text[max(0, start - CONTEXT_CHARS) : start]
+    return _told(words, before[before.rfind("\n") + 1 :])
+
+
+@lru_cache(maxsize=4096)
+def _told(words: Words, before: str) -> bool:
+    lowered = before.lower()
+    found = _LETTERS.findall(lowered)
+    if not found:  # columns of numbers
+        return False
+    return any(word in words.single for word in found) or any(p in lowered for p in words.parts)

@@ -1,0 +1,121 @@
+"""YAML files that people write, read strictly: every mistake is named by file, line and key.
+
+An unknown key is an error, with the nearest known one as a suggestion: a misspelt key that is
+quietly ignored becomes a wrong figure somewhere else.
+"""
+
+import difflib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+Place = tuple[str | int, ...]
+ModelT = TypeVar("ModelT", bound=BaseModel)
+
+
+class StrictYamlError(ValueError):
+    """A file cannot be used; the text names file, line and key."""
+
+
+class Strict(BaseModel):
+    """Base of what such a file holds."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def load_strict(path: Path, model: type[ModelT], setting: str) -> ModelT:
+    """The file as ``model``. ``setting`` is the configuration key that named the file.
+
+    Raises :class:`StrictYamlError` for the first mistake in the file's order.
+    """
+    try:
+        text = path.read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        reason = getattr(error, "strerror", None) or "is not UTF-8"
+        raise StrictYamlError(f"{path}: {reason} ({setting})") from None
+    try:
+        node = yaml.compose(text, Loader=yaml.SafeLoader)
+        value = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f":{mark.line + 1}" if mark else ""
+        problem = getattr(error, "problem", None) or "cannot be read"
+        raise StrictYamlError(f"{path}{place}: not YAML: {problem}") from None
+    lines = dict(_lines(node, ())) if node is not None else {}
+    if repeated := next(_repeated(node, ()), None):
+        raise StrictYamlError(f"{path}:{repeated[1]}: {_dotted(repeated[0])}: stands twice")
+    try:
+        return model.model_validate(value)
+    except ValidationError as error:
+        found = [_mistake(item, lines, model) for item in error.errors(include_url=False)]
+    line, said = min(found)
+    raise StrictYamlError(f"{path}:{line}: {said}")
+
+
+def _mistake(item: Any, lines: dict[Place, int], model: type[BaseModel]) -> tuple[int, str]:
+    """Line and text of one error of pydantic's."""
+    steps = {step for place in lines for step in place}
+    # Steps that are not in the file name members of a union.
+    place: Place = (*(step for step in item["loc"][:-1] if step in steps), *item["loc"][-1:])
+    message = item["msg"].removeprefix("Value error, ")
+    if item["type"] == "missing":
+        message = "is missing"
+    elif item["type"] == "extra_forbidden":
+        near = difflib.get_close_matches(str(place[-1]), _known(model, place[:-1]), n=1)
+        message = "unknown key" + (f"; did you mean {near[0]}?" if near else "")
+    inside = place
+    while inside and inside not in lines:
+        inside = inside[:-1]
+    return lines.get(inside, 1), f"{_dotted(place) or 'file'}: {message}"
+
+
+def _known(model: type[BaseModel], place: Place) -> list[str]:
+    """Keys that the model at a place of the file has."""
+    kind: type[BaseModel] | None = model
+    for step in place:
+        if isinstance(step, str) and kind is not None:
+            fields = {field.alias or name: field for name, field in kind.model_fields.items()}
+            kind = _inner(fields[step].annotation) if step in fields else kind
+    return [field.alias or name for name, field in kind.model_fields.items()] if kind else []
+
+
+def _inner(kind: Any) -> type[BaseModel] | None:
+    """The model that a container or optional type holds, or None."""
+    if isinstance(kind, type) and issubclass(kind, BaseModel):
+        return kind
+    found = (_inner(argument) for argument in getattr(kind, "__args__", ()))
+    return next((one for one in found if one is not None), None)
+
+
+def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:
+    """The line of every place: of a key where it stands, of an item where it begins."""
+    yield place, node.start_mark.line + 1
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            inner = (*place, key.value)
+            yield from _lines(value, inner)
+            yield inner, key.start_mark.line + 1
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _lines(item, (*place, index))
+
+
+def _repeated(node: yaml.Node | None, place: Place) -> Iterator[tuple[Place, int]]:
+    """Keys that a mapping has twice: YAML would keep the last and say nothing."""
+    if isinstance(node, yaml.MappingNode):
+        seen: set[str] = set()
+        for key, value in node.value:
+            if key.value in seen:
+                yield (*place, key.value), key.start_mark.line + 1
+            seen.add(key.value)
+            yield from _repeated(value, (*place, key.value))
+    elif isinstance(node, yaml.SequenceNode):
+        for index, item in enumerate(node.value):
+            yield from _repeated(item, (*place, index))
+
+
+def _dotted(place: Place) -> str:
+    return ".".join(str(step) for step in place)

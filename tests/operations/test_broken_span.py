@@ -1,0 +1,63 @@
+"""A broken span among good ones: the good ones are as if it were not there."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from ingest.otlp import decode_traces
+from processors.operations.redact import Redactor
+from schemas.records import Operation
+from stack.decode import assemble
+from tests.operations import captures
+
+NAME = "otel_genai_latest-opentelemetry-instrumentation-genai-openai-1.3b0"
+BREAKS: dict[str, tuple[dict[str, Any], str]] = {
+    "a text for a count": ({"stringValue": "forty-two"}, "unreadable:gen_ai.usage.input_tokens"),
+    "an array for a count": (
+        {"arrayValue": {"values": [{"intValue": "42"}]}},
+        "unreadable:gen_ai.usage.input_tokens",
+    ),
+    "a negative count": ({"intValue": "-42"}, "unreadable:gen_ai.usage.input_tokens"),
+    "not a number": ({"doubleValue": "NaN"}, "unreadable:gen_ai.usage.input_tokens"),
+}
+
+
+def operations(document: dict[str, Any]) -> dict[str, Operation]:
+    """Operations of an export by span."""
+    request = decode_traces(json.dumps(document).encode(), "json")
+    found = assemble([request], Redactor(captures.KEY), captures.TENANT)
+    return {operation.span_id: operation for operation in found.operations}
+
+
+@pytest.mark.parametrize("said", BREAKS)
+def test_good_ones_are_unaffected_and_the_broken_one_says_which_field(said: str) -> None:
+    path: Path = captures.CAPTURES / f"{NAME}.json"
+    document = json.loads(path.read_bytes())
+    expected = operations(document)
+    spans = [
+        span
+        for resource in document["resourceSpans"]
+        for scope in resource["scopeSpans"]
+        for span in scope["spans"]
+    ]
+    broken = next(
+        span
+        for span in spans
+        if any(a["key"] == "gen_ai.usage.input_tokens" for a in span["attributes"])
+    )
+    value, flag = BREAKS[said]
+    for attribute in broken["attributes"]:
+        if attribute["key"] == "gen_ai.usage.input_tokens":
+            attribute["value"] = value
+    found = operations(document)
+    assert found.keys() == expected.keys()
+    for span_id, operation in found.items():
+        if span_id != broken["spanId"]:
+            assert operation == expected[span_id]
+    stored, was = found[broken["spanId"]], expected[broken["spanId"]]
+    assert flag in stored.call.flags
+    assert stored.call.usage.input_tokens is None
+    assert stored.call.usage.output_tokens == was.call.usage.output_tokens
+    assert (stored.content, stored.call.response_model) == (was.content, was.call.response_model)
