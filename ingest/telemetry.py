@@ -38,6 +38,11 @@ REJECTED = "streamgauge.rejected"
 OUTCOME = "streamgauge.outcome"
 PROTOCOL = "streamgauge.protocol"
 ERROR = "error.type"
+MODEL = "streamgauge.model"
+DEVICE = "streamgauge.device"
+TEXTS = "streamgauge.texts"
+TOKENS = "streamgauge.tokens"
+PADDED_TOKENS = "streamgauge.padded_tokens"
 
 
 class Span(Protocol):
@@ -153,6 +158,18 @@ def message_span(stage: str, message: Message) -> Span:
         made.set(PARTITION, str(message.partition))
         made.set(OFFSET, message.offset)
         made.set(BYTES, len(message.value or b""))
+    return made
+
+
+def batch_span(model: str, device: str, texts: int, tokens: int, padded_tokens: int) -> Span:
+    """The span of one batch on a model."""
+    made = span("inference.batch")
+    if made is not OFF:
+        made.set(MODEL, model)
+        made.set(DEVICE, device)
+        made.set(TEXTS, texts)
+        made.set(TOKENS, tokens)
+        made.set(PADDED_TOKENS, padded_tokens)
     return made
 
 

@@ -222,6 +222,11 @@ class EvaluateConfig(Section):
     batch_deadline_ms: int = Field(default=20, description="longest wait of a text for its batch")
     max_pairs: int = Field(default=16, description="claim and evidence pairs of one operation")
     max_windows: int = Field(default=64, description="windows of one text; beyond it truncated")
+    max_operation_chars: int = Field(
+        default=256 << 10,
+        ge=1,
+        description="characters of one operation; beyond it its longest texts are truncated",
+    )
     cache_entries: int = Field(default=20_000, description="scores of identical texts kept")
     intervals_file: Path = Field(
         default=SHIPPED,

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from ingest import telemetry
 from processors.evaluate.graphs import F32, Model, run_first_pass, run_pairs, run_texts
 from processors.evaluate.support_features import FEATURE_NAMES, support_features
 from schemas.metrics import EVALUATE_BATCH_TOKENS
@@ -141,8 +142,10 @@ def _attempt_pairs(model: Model, pairs: Sequence[Pair]) -> F32:
     """Scores of one batch; NaN for every row when the run fails."""
     width = len(FEATURE_NAMES) if pairs[0].features else 0
     features = np.asarray([pair.features for pair in pairs], np.float32).reshape(len(pairs), width)
+    rows = [pair.ids for pair in pairs]
     try:
-        return run_pairs(model, [p.ids for p in pairs], [p.types for p in pairs], features)
+        with _batch_span(model, rows):
+            return run_pairs(model, rows, [pair.types for pair in pairs], features)
     # The edge of native code: whatever it raises becomes the state of these pairs.
     except Exception as error:
         LOG.warning("a batch of %d pairs failed: %s", len(pairs), type(error).__name__)
@@ -218,8 +221,9 @@ def plan_batches(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
 
 def score_batch(model: Model, rows: Sequence[Sequence[int]]) -> list[WindowScores | None]:
     """Scores of each row, None for a row the model cannot judge (exception, NaN). Blocking."""
-    EVALUATE_BATCH_TOKENS.observe(len(rows) * max(map(len, rows)))
-    found = _attempt(model, rows)
+    EVALUATE_BATCH_TOKENS.observe(_padded_tokens(rows))
+    with _batch_span(model, rows):
+        found = _attempt(model, rows)
     failed = [index for index, scores in enumerate(found) if scores is None]
     if failed and len(rows) > 1:
         for index in failed:
@@ -227,6 +231,17 @@ def score_batch(model: Model, rows: Sequence[Sequence[int]]) -> list[WindowScore
     if lost := sum(scores is None for scores in found):
         LOG.error("the model could not judge %d of %d windows", lost, len(rows))
     return found
+
+
+def _padded_tokens(rows: Sequence[Sequence[int]]) -> int:
+    return len(rows) * max(map(len, rows))
+
+
+def _batch_span(model: Model, rows: Sequence[Sequence[int]]) -> telemetry.Span:
+    tokens = sum(map(len, rows))
+    return telemetry.batch_span(
+        model.manifest.name, model.device, len(rows), tokens, _padded_tokens(rows)
+    )
 
 
 def _attempt(model: Model, rows: Sequence[Sequence[int]]) -> list[WindowScores | None]:

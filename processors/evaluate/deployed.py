@@ -1,14 +1,16 @@
 """The models at work: the active one of each task and its shadows, reloaded when they change.
 
 An engine belongs to a model folder and is shared by its tasks. A change that cannot be loaded is
-logged and leaves the models as they are: only at the start does a bad one stop the worker. Engines
-that are no longer deployed are closed once no operation uses them.
+logged and leaves the models as they are: only at the start does a bad one stop the worker. An
+engine is closed once it is neither deployed nor in any state of the deployments that an operation
+still uses.
 """
 
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator, Iterable
+from collections import Counter
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 
@@ -80,27 +82,34 @@ def _rules(intervals: Intervals) -> dict[Evaluator, Versions]:
 
 
 class DeployedModels:
-    """The models of one worker."""
+    """The models of one worker; ``progressed`` is called whenever one of them got on."""
 
-    def __init__(self, config: EvaluateConfig) -> None:
+    def __init__(
+        self, config: EvaluateConfig, progressed: Callable[[], None] = lambda: None
+    ) -> None:
         self._config = config
+        self._progressed = progressed
         self._checks = Checks(load_intervals(config.intervals_file), config.canaries)
         self._seen: tuple[int, int] | None = None
         self._current = _Generation([], {})
+        self._holders: Counter[Engine] = Counter()
+        """In how many generations that are current or used each engine is."""
         self._watcher: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load all models. ManifestError, DeviceError: the worker must not run."""
         await asyncio.to_thread(language.load)
         self._seen = self._stamp()
-        self._current = await self._load({})
+        self._replace(await self._load({}))
         self._watcher = asyncio.create_task(self._watch())
 
     async def close(self) -> None:
         """Stop all engines; what they are still scoring fails."""
         if self._watcher is not None:
             self._watcher.cancel()
-        for engine in self._current.engines.values():
+        engines = list(self._holders)
+        self._holders.clear()
+        for engine in engines:
             await engine.close()
 
     @asynccontextmanager
@@ -117,8 +126,7 @@ class DeployedModels:
             yield generation.deployed
         finally:
             generation.users -= 1
-            if generation.replaced and not generation.users:
-                await self._close_unused(generation)
+            await self._close_unused(generation)
 
     async def _watch(self) -> None:
         while True:
@@ -127,14 +135,21 @@ class DeployedModels:
                 continue
             self._seen = stamp
             try:
-                loaded = await self._load(self._current.engines)
+                before = self._replace(await self._load(self._current.engines))
+                await self._close_unused(before)
             except ManifestError as error:
                 LOG.error("deployments unchanged: %s", error)
-                continue
-            before, self._current = self._current, loaded
-            before.replaced = True
-            if not before.users:
-                await self._close_unused(before)
+            # Whatever it is (no memory left on the device, a fault of ours): the models that there
+            # are go on, and the next change must still be taken up.
+            except Exception:
+                LOG.exception("this change of the deployments was not taken up")
+
+    def _replace(self, loaded: _Generation) -> _Generation:
+        """Make it the current generation; the one before."""
+        before, self._current = self._current, loaded
+        self._holders.update(loaded.engines.values())
+        before.replaced = True
+        return before
 
     def _stamp(self) -> tuple[int, int] | None:
         """Changes whenever the file does."""
@@ -160,7 +175,7 @@ class DeployedModels:
             if folder not in loaded:
                 settings = self._config.model_copy(update={"model": folder})
                 model = await asyncio.to_thread(load_model, settings)
-                loaded[folder] = fresh[folder] = Engine(model, settings)
+                loaded[folder] = fresh[folder] = Engine(model, settings, self._progressed)
         deployed = [self._deployed(group, loaded) for group in _grouped(wanted)]
         for engine in fresh.values():
             engine.start()
@@ -186,9 +201,15 @@ class DeployedModels:
         return Deployed(Judge(engine, self._checks), first.mode, versions, first.sample)
 
     async def _close_unused(self, generation: _Generation) -> None:
-        for folder, engine in generation.engines.items():
-            if self._current.engines.get(folder) is not engine:
-                await engine.close()
+        """Of a generation that has ended, close the engines that no other one holds."""
+        if not generation.replaced or generation.users:
+            return
+        engines = list(generation.engines.values())
+        generation.engines = {}  # ends once, whoever is last
+        self._holders.subtract(engines)
+        for engine in [engine for engine in engines if self._holders[engine] <= 0]:
+            del self._holders[engine]
+            await engine.close()
 
 
 def _grouped(wanted: Iterable[Deployment]) -> list[list[Deployment]]:

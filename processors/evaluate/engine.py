@@ -1,20 +1,20 @@
 """The scoring engine that a worker's operations share: texts in, scores out, off the event loop.
 
 One thread tokenises and one runs the model, so that both overlap; the event loop only moves
-references. What waits is taken in generations, sorted by length and cut into token-budget batches:
-within a generation nothing starves, between generations it is first come, first served. Identical
-texts of a tenant are scored once. Memory is bounded: :meth:`Engine.score` waits while the texts
+references. Calls (operations) take turns, text by text, so that a huge one holds up nobody. What
+is tokenised is taken in generations, sorted by length and cut into token-budget batches: within a
+generation nothing starves, between generations it is first come, first served. Identical texts of a
+tenant are scored once. Memory is bounded: :meth:`Engine.score` waits while the texts
 being scored exceed a number of characters.
 """
 
 import asyncio
+import itertools
 from collections import OrderedDict, deque
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-
-import numpy as np
 
 from processors.evaluate.batching import (
     Tokenised,
@@ -28,8 +28,10 @@ from processors.evaluate.batching import (
     tokenise,
     tokenise_pairs,
 )
-from processors.evaluate.graphs import F32, Model, run_support
-from processors.evaluate.support_features import FEATURE_NAMES, support_features
+from processors.evaluate.fairness import Turns
+from processors.evaluate.graphs import Model
+from processors.evaluate.scores import TextScores, aggregate
+from processors.evaluate.support import SupportPair, score_support
 from schemas.config import EvaluateConfig
 from schemas.identity import text_hash
 from schemas.metrics import EVALUATE_CACHE
@@ -44,39 +46,6 @@ cost 7%, on the texts of ``bench.evaluate``); fewer make a text wait less when t
 """
 _READY_GENERATIONS = 2
 """Tokenising stops this far ahead of the model: windows are larger than the text they came from."""
-
-
-@dataclass(frozen=True, slots=True)
-class TaskScore:
-    """One task's score of a text and the characters of its worst window."""
-
-    score: float
-    start: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class TextScores:
-    """What the model said of one text; ``tasks`` is empty when it could not judge it."""
-
-    tasks: dict[str, TaskScore] = field(default_factory=dict)
-    embedding: F32 | None = None
-    windows: int = 0
-    truncated: bool = False
-    failed: bool = False
-    cleared: bool = False
-    """Whether the first pass alone decided, on every window."""
-
-
-@dataclass(frozen=True, slots=True)
-class SupportPair:
-    """A claim and a piece of evidence; for a ``two_texts`` task with the scores (embeddings) of
-    both texts."""
-
-    claim: str
-    evidence: str
-    claim_scores: TextScores | None = None
-    evidence_scores: TextScores | None = None
 
 
 class EngineError(RuntimeError):
@@ -106,16 +75,23 @@ class _Ready:
 
 
 class Engine:
-    """Scores texts with one model. Use from one event loop; :meth:`close` when done."""
+    """Scores texts with one model. Use from one event loop; :meth:`close` when done.
 
-    def __init__(self, model: Model, config: EvaluateConfig) -> None:
+    ``progressed`` is called on that loop whenever a batch was tokenised or scored.
+    """
+
+    def __init__(
+        self, model: Model, config: EvaluateConfig, progressed: Callable[[], None] = lambda: None
+    ) -> None:
         self.model = model
+        self._progressed = progressed
         self._config = config
         self._version = model.version
         self._cache: OrderedDict[tuple[str, str, str], TextScores] = OrderedDict()
         self._pair_cache: OrderedDict[tuple[str, str, str], float] = OrderedDict()
         self._inflight: dict[tuple[str, str, str], _Job] = {}
-        self._arrived: deque[_Job] = deque()
+        self._arrived: Turns[_Job] = Turns()
+        self._calls = itertools.count()
         self._ready: deque[_Ready] = deque()
         self._ready_tokens = 0
         self._room_used = 0
@@ -132,6 +108,11 @@ class Engine:
     def text_limit_chars(self) -> int:
         """Characters of a text beyond which nothing is judged: callers may cut there."""
         return text_limit_chars(self.model, self._config.max_windows)
+
+    @property
+    def operation_limit_chars(self) -> int:
+        """Characters of all texts of an operation together beyond which callers must cut."""
+        return self._config.max_operation_chars
 
     def start(self) -> None:
         """Start the two loops on the running event loop."""
@@ -162,7 +143,8 @@ class Engine:
             if self._broken:
                 raise self._broken
             due = asyncio.get_running_loop().time() + self._config.batch_deadline_ms / 1000
-            found = [self._submit(tenant, text, due) for text in texts]
+            call = next(self._calls)
+            found = [self._submit(call, tenant, text, due) for text in texts]
             waiting = {item for item in found if isinstance(item, asyncio.Future)}
             if waiting:
                 # wait() leaves the futures alone when this call is cancelled: others share them.
@@ -175,7 +157,9 @@ class Engine:
             return []
         loop = asyncio.get_running_loop()
         if not self.joins_pairs:
-            return await loop.run_in_executor(self._tokeniser, _support, self.model, list(pairs))
+            return await loop.run_in_executor(
+                self._tokeniser, score_support, self.model, list(pairs)
+            )
         keys = [(tenant, text_hash(pair.claim, pair.evidence), self._version) for pair in pairs]
         found = {key: self._pair_cache[key] for key in keys if key in self._pair_cache}
         EVALUATE_CACHE.labels("hit").inc(len(found))
@@ -216,6 +200,7 @@ class Engine:
                 self._device, score_pairs, self.model, flat, self._config.batch_tokens
             )
         )
+        self._progressed()
         best: list[float | None] = []
         for pairs in windows:
             known = [score for score in (next(scored) for _ in pairs) if score is not None]
@@ -223,7 +208,7 @@ class Engine:
         return best
 
     def _submit(
-        self, tenant: str, text: str, due: float
+        self, call: int, tenant: str, text: str, due: float
     ) -> "TextScores | asyncio.Future[TextScores]":
         """The cached scores, or the future of a job (a new one, or one already on its way)."""
         key = (tenant, text_hash(text), self._version)
@@ -237,7 +222,7 @@ class Engine:
         EVALUATE_CACHE.labels("miss").inc()
         job = _Job(key, text, asyncio.get_running_loop().create_future(), due)
         self._inflight[key] = job
-        self._arrived.append(job)
+        self._arrived.append(call, job)
         self._arrival.set()
         return job.done
 
@@ -276,6 +261,7 @@ class Engine:
             tokenised, cleared = await loop.run_in_executor(
                 self._tokeniser, _first_look, self.model, texts, self._config.max_windows
             )
+            self._progressed()
             seen = iter(cleared)
             for job, found in zip(jobs, tokenised, strict=True):
                 job.tokenised = found
@@ -333,6 +319,7 @@ class Engine:
 
     def _settle(self, items: Sequence[_Ready], scores: Sequence[WindowScores | None]) -> None:
         """Note a batch's scores; texts whose windows are all scored are done."""
+        self._progressed()
         for item, found in zip(items, scores, strict=True):
             job = item.job
             job.scores[item.index] = found
@@ -341,7 +328,7 @@ class Engine:
                 self._finish(job)
 
     def _finish(self, job: _Job) -> None:
-        scores = _aggregate(self.model, job)
+        scores = aggregate(self.model, job.tokenised, job.scores)
         del self._inflight[job.key]
         if self._config.cache_entries and not scores.failed:
             self._cache[job.key] = scores
@@ -365,30 +352,6 @@ class Engine:
                 job.done.set_exception(error)
 
 
-def _aggregate(model: Model, job: _Job) -> TextScores:
-    """Scores of a text from those of its windows; one lost window fails the text."""
-    tokenised = job.tokenised
-    windows = [scores for scores in job.scores if scores is not None]
-    if tokenised is None or not windows or len(windows) < len(job.scores):
-        return TextScores(failed=True, windows=len(job.scores))
-    tasks: dict[str, TaskScore] = {}
-    for name in windows[0].scores:
-        values = [window.scores[name] for window in windows]
-        worst = max(range(len(values)), key=values.__getitem__)
-        mean = model.manifest.tasks[name].aggregation == "mean"
-        score = sum(values) / len(values) if mean else values[worst]
-        place = tokenised.windows[worst]
-        tasks[name] = TaskScore(score, place.start, place.end)
-    # Claims and evidence chunks fit one window; of a longer text its beginning speaks.
-    return TextScores(
-        tasks,
-        windows[0].embedding,
-        len(windows),
-        tokenised.truncated,
-        cleared=all(window.cleared for window in windows),
-    )
-
-
 def _first_look(
     model: Model, texts: Sequence[str], max_windows: int
 ) -> tuple[list[Tokenised], list[WindowScores | None]]:
@@ -396,44 +359,3 @@ def _first_look(
     tokenised = tokenise(model, texts, max_windows)
     rows = [window.ids for found in tokenised for window in found.windows]
     return tokenised, clear(model, rows)
-
-
-def _support(model: Model, pairs: list[SupportPair]) -> list[float | None]:
-    """Features and one run of the head, row by row if that fails. Blocking."""
-    claims: list[F32] = []
-    evidence: list[F32] = []
-    usable: list[int] = []
-    for index, pair in enumerate(pairs):
-        left, right = _embedding(pair.claim_scores), _embedding(pair.evidence_scores)
-        if left is not None and right is not None:
-            claims.append(left)
-            evidence.append(right)
-            usable.append(index)
-    found: list[float | None] = [None] * len(pairs)
-    if not usable:
-        return found
-    features = np.empty((len(usable), len(FEATURE_NAMES)), np.float32)
-    for row, index in enumerate(usable):
-        features[row] = support_features(pairs[index].claim, pairs[index].evidence)
-    left, right = np.stack(claims), np.stack(evidence)
-    scores = _run_support(model, left, right, features)
-    for row, index in enumerate(usable):
-        score = scores[row]
-        if not 0 <= score <= 1:
-            one = slice(row, row + 1)
-            score = _run_support(model, left[one], right[one], features[one])[0]
-        found[index] = float(score) if 0 <= score <= 1 else None
-    return found
-
-
-def _embedding(scores: TextScores | None) -> F32 | None:
-    return None if scores is None else scores.embedding
-
-
-def _run_support(model: Model, claims: F32, evidence: F32, features: F32) -> F32:
-    """The head's scores; NaN for every row when the run fails."""
-    try:
-        return run_support(model, claims, evidence, features)
-    # The edge of native code: whatever it raises becomes the state of these pairs.
-    except Exception:
-        return np.full(len(claims), np.nan, np.float32)

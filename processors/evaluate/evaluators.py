@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 
 from processors.evaluate.claims import Chunk, ClaimText
 from processors.evaluate.context import Prepared, ReadPassage, target_of
-from processors.evaluate.engine import TextScores
+from processors.evaluate.scores import TextScores
 from schemas.evaluators import Evaluator, Label, Reason, State, Target
 from schemas.identity import text_hash
 from schemas.intervals import Interval

@@ -1,12 +1,13 @@
 """One operation to verdicts: all its texts go to the engine at once, then rules read the scores."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from processors.evaluate.checks.run import Checks
 from processors.evaluate.claims import SupportPlan, joined_text
 from processors.evaluate.context import Prepared, ReadPassage
-from processors.evaluate.engine import Engine, SupportPair, TextScores
+from processors.evaluate.engine import Engine
 from processors.evaluate.evaluators import (
     Verdict,
     judge_claims,
@@ -14,7 +15,10 @@ from processors.evaluate.evaluators import (
     judge_texts,
     nothing_to_judge,
 )
+from processors.evaluate.fairness import cut_level
 from processors.evaluate.normalise import Reading
+from processors.evaluate.scores import TextScores
+from processors.evaluate.support import SupportPair
 from schemas.evaluators import CHECK_EVALUATORS, Evaluator
 from schemas.intervals import load_intervals
 from schemas.records import Operation
@@ -56,8 +60,7 @@ class Judge:
         if Evaluator.HALLUCINATION in active and not self.engine.joins_pairs:
             for claim, chunks in prepared.support.pairs:
                 texts.update(dict.fromkeys((claim.text, *(chunk.text for chunk in chunks))))
-        scored = await self.engine.score(operation.tenant, list(texts))
-        scores = dict(zip(texts, scored, strict=True))
+        scores = await self._scored(operation.tenant, texts)
         tasks = self.engine.model.manifest.tasks
         for evaluator in active:
             hash_ = prepared.hashes[evaluator]
@@ -87,6 +90,18 @@ class Judge:
         if not due or operation.content.chars() <= INLINE_CHARS:
             return self._checks.verdicts(*told)
         return await asyncio.to_thread(self._checks.verdicts, *told)
+
+    async def _scored(self, tenant: str, texts: Iterable[str]) -> dict[str, TextScores]:
+        """Scores by text; where all together are too long, the longest are cut and say so."""
+        texts = list(texts)
+        longest = self.engine.text_limit_chars
+        lengths = [min(len(text), longest) for text in texts]
+        level = cut_level(lengths, self.engine.operation_limit_chars)
+        scored = await self.engine.score(tenant, [text[:level] for text in texts])
+        return {
+            text: replace(found, truncated=True) if len(text) > level else found
+            for text, found in zip(texts, scored, strict=True)
+        }
 
     async def _support(
         self, tenant: str, plan: SupportPlan, scores: dict[str, TextScores]

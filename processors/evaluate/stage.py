@@ -14,6 +14,7 @@ from processors.batches import all_taken, read_batch
 from processors.evaluate.context import Prepared, prepare
 from processors.evaluate.deployed import Deployed, DeployedModels
 from processors.evaluate.evaluators import Verdict
+from processors.runtime.life import note_life
 from schemas.config import Config
 from schemas.evaluators import Evaluator, Reason
 from schemas.identity import evaluation_revision, text_hash, trace_partition
@@ -95,7 +96,7 @@ class EvaluateStage(StageBase):
         self._outputs = outputs
         self._clock = clock
         self._memory = JudgedMemory()
-        self._models = DeployedModels(config.evaluate)
+        self._models = DeployedModels(config.evaluate, self._progressed)
 
     async def start(self) -> None:
         """Load the models (seconds). ManifestError, DeviceError: the worker must not run."""
@@ -104,6 +105,10 @@ class EvaluateStage(StageBase):
     async def stop(self) -> None:
         """Stop the engines' threads."""
         await self._models.close()
+
+    def _progressed(self) -> None:
+        """A slow model with much to judge is not stuck: each of its batches is a sign of life."""
+        note_life(self._clock.monotonic())
 
     def forget(self, topic: str, partition: int) -> None:
         """The partition went to another worker, which will judge what it is told again."""

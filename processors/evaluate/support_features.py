@@ -93,6 +93,28 @@ def _negations(tokens: list[str]) -> int:
     return sum(t.replace("’", "'") in _NEGATION for t in tokens)
 
 
+def _best_sentence(
+    content: list[str], sentences: list[list[str]], known: list[str]
+) -> tuple[list[str], float]:
+    """The sentence the claim is most likely about (negation and opposites are judged against it)
+    and its share of the claim's content; all that is known, and -1, if there is none."""
+    best, best_cover = known, -1.0
+    for sentence in sentences:
+        cover = _share(content, {_stem(t) for t in sentence})
+        if sentence and cover > best_cover:
+            best, best_cover = sentence, cover
+    return best, best_cover
+
+
+def _names(raw: list[str]) -> list[str]:
+    """Stems of capitalised words; the first word is capitalised anyway, and counts only alone."""
+    return [
+        _stem(t.lower())
+        for i, t in enumerate(raw)
+        if t[0].isupper() and t.lower() not in _STOP and (i or len(raw) == 1)
+    ]
+
+
 def support_features(claim: str, evidence: str) -> list[float]:
     """FEATURE_NAMES of a claim against one evidence chunk; finite floats, linear time, any str."""
     claim, evidence = claim[:MAX_CHARS], evidence[:MAX_CHARS]
@@ -104,23 +126,12 @@ def support_features(claim: str, evidence: str) -> list[float]:
     vocabulary = set(known_stems)
     content = _content(tokens)
 
-    # The sentence the claim is most likely about: negation and opposites are judged against it.
-    best, best_cover = known, -1.0
-    for sentence in sentences:
-        cover = _share(content, {_stem(t) for t in sentence})
-        if sentence and cover > best_cover:
-            best, best_cover = sentence, cover
+    best, best_cover = _best_sentence(content, sentences, known)
     best_stems = {_stem(t) for t in best}
-
     pairs = set(pairwise(known_stems))
     claim_pairs = list(pairwise(stems))
     numbers = [s for s in stems if any(c.isdigit() for c in s)]
-    # The first word is capitalised anyway, so it is a name only if it is not a common word.
-    names = [
-        _stem(t.lower())
-        for i, t in enumerate(raw)
-        if t[0].isupper() and t.lower() not in _STOP and (i or len(raw) == 1)
-    ]
+    names = _names(raw)
     # A missing word whose two neighbours frame another word in the evidence was swapped.
     frames = set(zip(known_stems, known_stems[2:], strict=False))
     swapped = sum(

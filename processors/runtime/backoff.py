@@ -1,17 +1,16 @@
 """Waiting between attempts: exponential, capped, jittered, for ever.
 
 A retry is a sign of life: the watchdog must not restart a worker because ClickHouse or the broker
-has been away for long, so the time of the last wait in this process is kept.
+has been away for long.
 """
 
 import random
 
+from processors.runtime.life import note_life
 from schemas.protocols import Clock
 
 FIRST_WAIT_S = 0.05
 LONGEST_WAIT_S = 15.0
-
-_last_retry_monotonic_s = float("-inf")
 
 
 class Backoff:
@@ -28,13 +27,7 @@ class Backoff:
 
     async def wait(self) -> None:
         """Wait between half and all of the current step, then double it up to the cap."""
-        global _last_retry_monotonic_s  # noqa: PLW0603 - one process runs one stage
-        _last_retry_monotonic_s = self._clock.monotonic()
+        note_life(self._clock.monotonic())
         self.attempts += 1
         await self._clock.sleep(self._next_s * random.uniform(0.5, 1.0))  # noqa: S311 - jitter
         self._next_s = min(self._next_s * 2, self._longest_s)
-
-
-def last_retry_s() -> float:
-    """Monotonic seconds of the last retry anywhere in this process; minus infinity if none."""
-    return _last_retry_monotonic_s

@@ -14,10 +14,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ingest import telemetry
-from processors.runtime.backoff import Backoff, last_retry_s
+from processors.runtime.backoff import Backoff
 from processors.runtime.dead_letter_limits import DeadLetterLimits
 from processors.runtime.errors import FatalStageError, SkippedMessageError
 from processors.runtime.failpoints import failpoint
+from processors.runtime.life import last_life_s
 from processors.runtime.recall import RecallReader
 from schemas import metrics
 from schemas.config import Config
@@ -174,12 +175,13 @@ class Pipeline:
     def stalled_s(self) -> float:
         """Seconds without a sign of life while messages are in flight; 0 when idle.
 
-        Offers, completions, acknowledgements and retries are signs of life. A grace is shorter
-        than any sensible limit: one message in flight that waits for it is not stuck.
+        Offers, completions, acknowledgements, retries and what a stage itself reports of a
+        message's work (``note_life``) are signs of life. A grace is shorter than any sensible
+        limit: one message in flight that waits for it is not stuck.
         """
         if not self._inflight_messages:
             return 0.0
-        return self._clock.monotonic() - max(self._progress_s, last_retry_s())
+        return self._clock.monotonic() - max(self._progress_s, last_life_s())
 
     def next_offsets(self) -> dict[TopicPartition, int]:
         """Next offset expected in each assigned partition that is known yet."""

@@ -1,8 +1,9 @@
 """Ends a worker that has work and does nothing, so that its supervisor starts a fresh one.
 
 Consumers have died silently (fetchers that stop after a rebalance, lost recoveries). Two signs:
-messages in flight without an offer, completion, acknowledgement or retry for ``stuck_s``; or the
-broker holding messages past our position, and the position not moving for ``stuck_s``.
+messages in flight without a sign of life (an offer, completion, acknowledgement or retry, a batch
+that was scored) for ``stuck_s``; or the broker holding messages past our position, and the position
+not moving for ``stuck_s``.
 """
 
 import logging

@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 
 from processors.evaluate import deployed
 from processors.evaluate.deployed import DeployedModels
+from processors.evaluate.engine import EngineError
 from processors.evaluate.stage import EvaluateStage
 from processors.runtime.clock import SystemClock
 from processors.runtime.memory import MemoryOutputs
@@ -140,6 +141,62 @@ async def test_changes_are_taken_up_while_running(
         deploy(settings, entry("gone", "shadow"))
         deploy(settings)
         await until(["active"])
+    finally:
+        await models.close()
+
+
+async def taken_up(models: DeployedModels, modes: list[str], sample: float = 1.0) -> None:
+    """Waits until the models are in these modes, a shadow with that share."""
+    async with asyncio.timeout(20):
+        while True:
+            async with models.use() as found:
+                shares = [model.sample for model in found if model.mode == "shadow"]
+                if [model.mode for model in found] == modes and set(shares) <= {sample}:
+                    return
+            await asyncio.sleep(0.01)
+
+
+async def test_an_engine_is_open_for_every_generation_that_uses_it(
+    settings: EvaluateConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployed, "LOOK_EVERY_S", 0.02)
+    models = DeployedModels(settings)
+    deploy(settings, entry("other", "shadow"))
+    await models.start()
+    try:
+        first, second = models.use(), models.use()
+        engine = (await first.__aenter__())[1].judge.engine
+        deploy(settings, entry("other", "shadow", sample=0.5))
+        await taken_up(models, ["active", "shadow"], 0.5)
+        assert (await second.__aenter__())[1].judge.engine is engine
+        deploy(settings)
+        await taken_up(models, ["active"])
+        await first.__aexit__(None, None, None)
+        assert not (await engine.score("t", ["open for the second"]))[0].failed
+        await second.__aexit__(None, None, None)
+        with pytest.raises(EngineError):
+            await engine.score("t", ["closed behind its last user"])
+        assert await verdicts(settings)
+    finally:
+        await models.close()
+
+
+async def test_an_unexpected_fault_does_not_end_the_taking_up(
+    settings: EvaluateConfig, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(deployed, "LOOK_EVERY_S", 0.02)
+    models = DeployedModels(settings)
+    await models.start()
+    try:
+        with monkeypatch.context() as patched:
+            patched.setattr(deployed, "load_model", lambda _: 1 // 0)
+            deploy(settings, entry("other", "shadow"))
+            async with asyncio.timeout(20):
+                while "ZeroDivisionError" not in caplog.text:
+                    await asyncio.sleep(0.01)
+        await taken_up(models, ["active"])
+        deploy(settings, entry("other", "shadow"))
+        await taken_up(models, ["active", "shadow"])
     finally:
         await models.close()
 

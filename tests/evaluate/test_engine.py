@@ -14,8 +14,9 @@ from tokenizers.models import WordLevel
 
 from processors.evaluate import engine as engine_module
 from processors.evaluate.batching import plan_batches, score_batch, tokenise
-from processors.evaluate.engine import Engine, EngineError, SupportPair
+from processors.evaluate.engine import Engine, EngineError
 from processors.evaluate.models import load_model
+from processors.evaluate.support import SupportPair
 from schemas.config import EvaluateConfig
 from schemas.metrics import REGISTRY
 from tests.evaluate.samples import TINY

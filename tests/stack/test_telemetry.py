@@ -202,6 +202,13 @@ def check_spans(receiver: Receiver) -> None:
         for one in messages
         if one[telemetry.TOPIC] == OTLP_SPANS_GATEWAY.name
     )
+    batches = receiver.of("inference.batch")
+    assert {(one[telemetry.MODEL], one[telemetry.DEVICE]) for one in batches} == {("tiny", "cpu")}
+    for one in batches:
+        texts, tokens, padded = (
+            one[name] for name in (telemetry.TEXTS, telemetry.TOKENS, telemetry.PADDED_TOKENS)
+        )
+        assert 1 <= texts <= tokens <= padded  # type: ignore[operator]
     tables = {one["db.collection.name"] for one in receiver.of("clickhouse.insert")}
     assert tables >= {"otel_spans", "genai_ledger", "genai_operations", "genai_dead_letters"}
 
