@@ -93,8 +93,9 @@ def _settings(prefix: str, variable: str, fields: dict[str, FieldInfo]) -> Itera
         what = (field.description or "") + (" (JSON in the environment)" if _items(field) else "")
         yield _row(f"`{prefix}{name}`", *known, _type(field), _default(name, field), what.strip())
     for name, field in fields.items():
-        if item := _items(field):
-            yield f"\nEach item of `{prefix}{name}`: {_sentence(item)}\n"
+        for number, item in enumerate(_items(field)):
+            each = "Or" if number else f"Each item of `{prefix}{name}`"
+            yield f"\n{each}: {_sentence(item)}\n"
             yield from _settings("", "", item.model_fields)
 
 
@@ -153,10 +154,16 @@ def _section(field: FieldInfo) -> type[Section] | None:
     return kind if isinstance(kind, type) and issubclass(kind, Section) else None
 
 
-def _items(field: FieldInfo) -> type[Section] | None:
-    """The section a list's items are, if the field is such a list."""
-    kinds = [k for k in get_args(field.annotation) if isinstance(k, type)]
-    return next((kind for kind in kinds if issubclass(kind, Section)), None)
+def _items(field: FieldInfo) -> list[type[Section]]:
+    """The sections that the field's items can be, if it is a list or map of such."""
+    return list(_sections(get_args(field.annotation)))
+
+
+def _sections(annotations: tuple[object, ...]) -> Iterator[type[Section]]:
+    for kind in annotations:
+        if isinstance(kind, type) and issubclass(kind, Section):
+            yield kind
+        yield from _sections(get_args(kind))
 
 
 def _type(field: FieldInfo) -> str:
@@ -168,7 +175,8 @@ def _type(field: FieldInfo) -> str:
 def _type_name(annotation: object) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        return "64-bit integer as a string"
+        of_sections = list(_sections(arguments[:1]))
+        return "map" if of_sections else "64-bit integer as a string"
     if origin is Literal:
         return _choice([str(value) for value in arguments])
     if origin in (Union, UnionType):

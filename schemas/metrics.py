@@ -116,6 +116,18 @@ ALERT_TRANSITIONS = Counter(
     ["rule", "status"],
     registry=REGISTRY,
 )
+RULE_EVALUATIONS = Counter(
+    "streamgauge_rule_evaluations",
+    "Evaluations of query rules by outcome (done, failed)",
+    ["rule", "outcome"],
+    registry=REGISTRY,
+)
+RULE_LAST_EVALUATION = Gauge(
+    "streamgauge_rule_last_evaluation_timestamp_seconds",
+    "Newest time that a query rule was evaluated for",
+    ["rule"],
+    registry=REGISTRY,
+)
 NOTIFICATIONS = Counter(
     "streamgauge_notifications",
     "Delivery attempts by receiver and outcome",

@@ -184,6 +184,10 @@ class Stage(Protocol):
         """Rebuild state from one message of the history; must have no outputs and not raise."""
         ...
 
+    def adopt(self, topic: str, partition: int) -> None:
+        """The partition is this worker's and its history was recalled; timers may start."""
+        ...
+
     async def process(self, message: Message) -> None:
         """Handle one message; see the class."""
         ...
@@ -217,6 +221,9 @@ class StageBase:
 
     def recall(self, message: Message) -> None:
         """No state to rebuild."""
+
+    def adopt(self, topic: str, partition: int) -> None:
+        """No timers of a partition's own."""
 
     def forget(self, topic: str, partition: int) -> None:
         """No state to drop."""

@@ -12,6 +12,7 @@ from stack.commands import (
     models,
     operators,
     query,
+    rules,
     run,
 )
 from stack.commands.common import app
@@ -25,6 +26,7 @@ __all__ = [
     "models",
     "operators",
     "query",
+    "rules",
     "run",
 ]
 

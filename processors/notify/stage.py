@@ -1,11 +1,12 @@
 """The ``notify`` stage: delivers alert transitions to every configured receiver.
 
-A message is done when every receiver took every transition of it, so the committed offset is the
-record of delivery. Receivers do not wait for each other, and a receiver gets the transitions of
-one alert in order: resolved never before firing. A transition that a receiver refuses for good
-becomes a dead letter of its own. A crash between a receiver's 2xx and the commit delivers again,
-under the same ``webhook-id``; ids known to be delivered, here or by the worker before, are not
-sent again.
+A message is done when every receiver took every transition that its matchers let through, so the
+committed offset is the record of delivery. Receivers do not wait for each other, and a receiver
+gets the transitions of one alert in order: resolved never before firing. A transition that a
+receiver refuses for good becomes a dead letter of its own. A crash between a receiver's 2xx and
+the commit delivers again, under the same ``webhook-id``; ids known to be delivered, here or by the
+worker before, are not sent again. Alertmanagers forget what they do not hear of, so they hear of it
+again and again.
 
 On failure: a dead receiver holds this stage's offsets back and nothing else; a value that is no
 batch raises ``PoisonError``; a bad key file or URL stops the worker at start.
@@ -15,10 +16,23 @@ import asyncio
 import logging
 from collections import OrderedDict
 from collections.abc import Awaitable
+from dataclasses import dataclass
 
 from processors.batches import all_taken, read_batch, readable_records
+from processors.notify.alertmanager import AlertmanagerSender
+from processors.notify.pagerduty import PagerDutySender
+from processors.notify.repetition import Repetition
+from processors.notify.slack import SlackSender
 from processors.notify.webhook import WebhookSender
-from schemas.config import Config
+from schemas.config import (
+    AlertmanagerReceiver,
+    Config,
+    PagerDutyReceiver,
+    Receiver,
+    SlackReceiver,
+    WebhookReceiver,
+)
+from schemas.matchers import Matcher, parse
 from schemas.metrics import DEAD_LETTERS
 from schemas.protocols import (
     Clock,
@@ -40,14 +54,31 @@ from schemas.topics import ALERT_TRANSITIONS
 
 logger = logging.getLogger(__name__)
 
-HISTORY_WINDOW_S = 3600.0
-HISTORY_MAX_BYTES = 4 << 20
+HISTORY_WINDOW_S = 7 * 86_400.0
+"""As long as transitions are kept: an alert that is repeated may have been open for days."""
+HISTORY_MAX_BYTES = 16 << 20
 DELIVERED_IDS_MAX = 50_000
 """Transition ids per receiver remembered as delivered; older ones may be delivered twice."""
 
 
+Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A receiver and what it takes."""
+
+    sender: Sender
+    matchers: tuple[Matcher, ...]
+
+    def takes(self, transition: AlertTransition) -> bool:
+        """Whether every matcher holds; ``tenant`` is matched like a label."""
+        labels = {**transition.labels, "tenant": transition.tenant}
+        return all(matcher.holds(labels) for matcher in self.matchers)
+
+
 class NotifyStage(StageBase):
-    """Transitions in, webhook posts out."""
+    """Transitions in, posts to receivers out."""
 
     def __init__(self, config: Config, outputs: Outputs, clock: Clock) -> None:
         super().__init__(
@@ -63,7 +94,9 @@ class NotifyStage(StageBase):
         self._config = config.notify
         self._outputs = outputs
         self._clock = clock
-        self._senders: tuple[WebhookSender, ...] = ()
+        self._routes: tuple[Route, ...] = ()
+        self._repetition = Repetition(clock)
+        self._repeating: list[asyncio.Task[None]] = []
         self._delivered: OrderedDict[tuple[str, str], None] = OrderedDict()
         self._tasks: set[asyncio.Task[None]] = set()
         self._tails: dict[tuple[str, str], asyncio.Task[None]] = {}
@@ -71,12 +104,18 @@ class NotifyStage(StageBase):
         self._stopped = False
 
     async def start(self) -> None:
-        """Open the receivers. Raises ``SecretError`` or ``WebhookError`` naming the field."""
-        self._senders = tuple(
-            WebhookSender(receiver, self._clock) for receiver in self._config.receivers
+        """Open the receivers. Raises ``ReceiverError`` or a secret file's error, with the field."""
+        self._routes = tuple(
+            Route(self._sender(receiver), tuple(map(parse, receiver.matchers)))
+            for receiver in self._config.receivers
         )
-        if not self._senders:
+        if not self._routes:
             logger.warning("no alert receivers are configured (notify.receivers)")
+        self._repeating = [
+            asyncio.create_task(self._repetition.run(route.sender, route.takes))
+            for route in self._routes
+            if isinstance(route.sender, AlertmanagerSender)
+        ]
 
     def recall(self, message: Message) -> None:
         """What lies before the committed offset was delivered to every receiver."""
@@ -84,19 +123,25 @@ class NotifyStage(StageBase):
             transitions, _ = readable_records(AlertTransition, message.value)
         except BatchError:
             return  # it was dead-lettered by whoever processed it
+        self._repetition.note(message.partition, transitions)
         for receiver in self._config.receivers:
             for transition in transitions:
                 self._note_delivered(receiver.name, transition)
 
     async def process(self, message: Message) -> None:
         """Deliver the message's transitions; ends when every receiver took or refused each."""
+        for repeating in self._repeating:
+            if repeating.done():
+                repeating.result()
         transitions, letters = read_batch(
             AlertTransition, message, self.name, self._outputs, self._tenant
         )
+        self._repetition.note(message.partition, transitions)
         waits = [
-            self._queue(sender, transition, message)
-            for sender in self._senders
+            self._queue(route.sender, transition, message)
+            for route in self._routes
             for transition in transitions
+            if route.takes(transition)
         ]
         try:
             await all_taken([*letters, *waits])
@@ -105,15 +150,30 @@ class NotifyStage(StageBase):
                 raise RetryableError("the stage was stopped") from None
             raise
 
+    def forget(self, topic: str, partition: int) -> None:
+        """Another worker repeats the partition's alerts."""
+        self._repetition.forget(partition)
+
     async def stop(self) -> None:
         """Give up attempts in flight; their messages were not acknowledged and come again."""
         self._stopped = True
-        for task in self._tasks:
+        for task in (*self._tasks, *self._repeating):
             task.cancel()
-        await asyncio.gather(*(sender.close() for sender in self._senders))
+        await asyncio.gather(*(route.sender.close() for route in self._routes))
+
+    def _sender(self, receiver: Receiver) -> Sender:
+        match receiver:
+            case AlertmanagerReceiver():
+                return AlertmanagerSender(receiver, self._clock)
+            case PagerDutyReceiver():
+                return PagerDutySender(receiver, self._clock)
+            case SlackReceiver():
+                return SlackSender(receiver, self._clock)
+            case WebhookReceiver():
+                return WebhookSender(receiver, self._clock)
 
     def _queue(
-        self, sender: WebhookSender, transition: AlertTransition, message: Message
+        self, sender: Sender, transition: AlertTransition, message: Message
     ) -> Awaitable[None]:
         """Put one delivery behind the same alert's earlier ones, before the first ``await``."""
         alert = (sender.name, transition.fingerprint)
@@ -126,7 +186,7 @@ class NotifyStage(StageBase):
 
     async def _deliver(
         self,
-        sender: WebhookSender,
+        sender: Sender,
         transition: AlertTransition,
         message: Message,
         before: asyncio.Task[None] | None,

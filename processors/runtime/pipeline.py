@@ -207,17 +207,24 @@ class Pipeline:
         if known is not None:
             return known
         assignment = self._assignments[key] = _Assignment()
+        await self._recall_history(assignment, key, before, anchor_ms)
+        if not assignment.revoked:
+            self._stage.adopt(*key)
+        return assignment
+
+    async def _recall_history(
+        self, assignment: _Assignment, key: TopicPartition, before: int, anchor_ms: int
+    ) -> None:
         topic, partition = key
         history = self._stage.history
         if self._recall is None or (history.owners and topic not in history.owners):
-            return assignment
+            return
         for other in history.topics:
             if other == topic:
                 await self._remember(assignment, other, partition, before, anchor_ms)
             elif other not in self._stage.topics and (other, partition) not in self._recalled:
                 self._recalled.add((other, partition))
                 await self._remember(assignment, other, partition, None, anchor_ms)
-        return assignment
 
     async def _in_sequence(self, assignment: _Assignment, message: Message) -> bool:
         """Whether the message comes next; False if it was offered before in this assignment.

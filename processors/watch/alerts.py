@@ -20,7 +20,7 @@ from dataclasses import dataclass, field
 from processors.watch.rules import rendered, template_values
 from schemas.identity import NS_PER_MS, fingerprint, transition_id
 from schemas.records import AlertSignal, AlertTransition
-from schemas.rules import Rule
+from schemas.rules import SignalRule
 
 SEEN_SIGNALS_MAX = 20_000
 RESOLVED_MAX = 5_000
@@ -59,7 +59,7 @@ class Alert:
 class PartitionAlerts:
     """Alerts of the rules that hash to one partition. ``rules`` is by name."""
 
-    rules: Mapping[str, Rule]
+    rules: Mapping[str, SignalRule]
     recalled_at: float | None = None
     """Monotonic seconds of the last history message read; None before any."""
     _alerts: OrderedDict[str, Alert] = field(default_factory=OrderedDict)

@@ -1,8 +1,9 @@
-"""The ``watch`` stage: verdicts become signals, signals become alert transitions.
+"""The ``watch`` stage: verdicts become signals, signals and queries become alert transitions.
 
 Two topics, one stage. Verdicts (any partition) raise signals onto the partition that their rule
 hashes to; the worker that owns that partition of the signals keeps its alerts. A first signal is
 done only when its alert's firing transition is acknowledged. A timer tells when alerts resolve.
+The same owner evaluates the query rules that hash to the partition, beside all this.
 
 On assignment the partition's open alerts and counted ids are rebuilt from both alert topics; no
 database is needed. On failure: a value that is no batch raises ``PoisonError``; a failed timer
@@ -16,6 +17,7 @@ from math import inf
 
 from processors.batches import all_taken, read_batch, readable_records
 from processors.watch.alerts import Alert, PartitionAlerts
+from processors.watch.query_rules import QueryRules, ViewReader
 from processors.watch.rules import hits, load_checked_rules, signal_of
 from schemas.config import Config
 from schemas.identity import rule_partition
@@ -35,7 +37,7 @@ from schemas.records import (
     BatchError,
     Evaluation,
 )
-from schemas.rules import Rule
+from schemas.rules import QueryRule, SignalRule
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
 
 logger = logging.getLogger(__name__)
@@ -65,18 +67,22 @@ class WatchStage(StageBase):
                 owners=(ALERT_SIGNALS.name,),
             ),
         )
+        self._config = config
         self._tenant = config.tenant
-        self._rules_file = config.watch.rules_file
         self._partitions_count = config.kafka.partitions
         self._outputs = outputs
         self._clock = clock
-        self._rules: dict[str, Rule] = {}
+        self._rules: dict[str, SignalRule] = {}
+        self._views = ViewReader(config)
+        self._queries = self._query_rules([])
         self._partitions: dict[int, PartitionAlerts] = {}
         self._timer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load the rules. Raises ``RuleError`` naming file, rule and field."""
-        self._rules = {rule.alert: rule for rule in load_checked_rules(self._rules_file)}
+        rules = load_checked_rules(self._config.watch.rules_file)
+        self._rules = {rule.alert: rule for rule in rules if isinstance(rule, SignalRule)}
+        self._queries = self._query_rules([r for r in rules if isinstance(r, QueryRule)])
         self._timer = asyncio.create_task(self._resolve_in_time())
 
     def recall(self, message: Message) -> None:
@@ -86,17 +92,24 @@ class WatchStage(StageBase):
         try:
             if message.topic == ALERT_TRANSITIONS.name:
                 for transition in readable_records(AlertTransition, message.value)[0]:
-                    alerts.recall_transition(transition, message.timestamp_ms)
+                    if not self._queries.recall(message.partition, transition):
+                        alerts.recall_transition(transition, message.timestamp_ms)
             else:
                 for signal in readable_records(AlertSignal, message.value)[0]:
                     alerts.recall_signal(signal, message.timestamp_ms)
         except BatchError:
             return  # it was dead-lettered by whoever processed it
 
+    def adopt(self, topic: str, partition: int) -> None:
+        """The partition's query rules are this worker's to evaluate."""
+        if topic == ALERT_SIGNALS.name:
+            self._queries.adopt(partition)
+
     async def process(self, message: Message) -> None:
         """Raise signals from verdicts, or open and extend alerts by signals."""
         if self._timer is not None and self._timer.done():
             self._timer.result()
+        self._queries.raise_if_failed()
         if message.topic == EVALUATIONS.name:
             rows, letters = read_batch(Evaluation, message, self.name, self._outputs, self._tenant)
             waits = [wait for row in rows for wait in self._raise(row)]
@@ -114,12 +127,18 @@ class WatchStage(StageBase):
         """Another worker owns the partition's rules now; its alerts resolve there."""
         if topic == ALERT_SIGNALS.name:
             self._partitions.pop(partition, None)
+            self._queries.forget(partition)
 
     async def stop(self) -> None:
-        """Stop the timer; open alerts are rebuilt by whoever comes next."""
+        """Stop the timers; open alerts are rebuilt by whoever comes next."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        self._queries.stop()
+        self._views.close()
+
+    def _query_rules(self, rules: list[QueryRule]) -> QueryRules:
+        return QueryRules(self._config, rules, self._clock, self._emit, self._views.ask)
 
     def _alerts(self, partition: int) -> PartitionAlerts:
         return self._partitions.setdefault(partition, PartitionAlerts(self._rules))

@@ -21,10 +21,11 @@ SELECT
 FROM genai_evaluations AS e FINAL
 LEFT ANY JOIN
 (
-  SELECT tenant, trace_id, span_id, duplicate_of
+  SELECT tenant, day, trace_id, span_id, duplicate_of
   FROM genai_operations FINAL
   WHERE duplicate_of != ''
-) AS d ON e.tenant = d.tenant AND e.trace_id = d.trace_id AND e.span_id = d.span_id
+) AS d ON e.tenant = d.tenant AND e.day = d.day AND e.trace_id = d.trace_id
+  AND e.span_id = d.span_id
 LEFT ANY JOIN
 (
   SELECT tenant, evaluator, model_version, groupArray((mode, from_time, to_time)) AS periods

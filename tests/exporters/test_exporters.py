@@ -28,6 +28,7 @@ from ingest.otlp import decode_traces, spans
 from ingest.signals import TRACES
 from ingest.split import TRUNCATED_ATTRIBUTE
 from processors.operations.stage import OperationsStage
+from processors.runtime.admin import create_topics
 from processors.runtime.memory import FakeClock, MemoryOutputs, MemorySource, run_stage
 from schemas.config import Config
 from schemas.records import Fragment
@@ -121,9 +122,8 @@ async def test_what_is_written_becomes_operations(broker: Broker) -> None:
     assert all("What is the weather?" in fragment.model_dump_json() for fragment in fragments)
 
 
-def test_the_default_topics_are_the_stages_own(broker: Broker) -> None:
-    for topic in (OTLP_SPANS.name, OTLP_LOGS.name):
-        asyncio.run(create_topic(broker.bootstrap, topic))
+def test_the_default_topics_are_the_stages_own(broker: Broker, config: Config) -> None:
+    asyncio.run(create_topics(config))
     name = uuid4().hex
     provider = tracing(KafkaSpanExporter(broker.bootstrap))
     call_model(provider, name)
@@ -375,7 +375,7 @@ def test_counts_are_an_opentelemetry_metric(broker: Broker, topic: str) -> None:
 def test_settings_that_cannot_work_are_refused_at_once() -> None:
     with pytest.raises(ValueError, match="must not be empty"):
         KafkaSpanExporter("")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(ValueError, match=r"kafka\.ssl_cafile: cannot read /nowhere/ca\.pem"):
         KafkaSpanExporter(KafkaConfig(security_protocol="SSL", ssl_cafile=Path("/nowhere/ca.pem")))
 
 

@@ -17,7 +17,7 @@ class WebhookServer:
     def __init__(self, *answers: Answer) -> None:
         self.answers = list(answers)
         self.requests: list[tuple[Mapping[str, str], bytes]] = []
-        self.url = ""
+        self.base = self.url = ""
         self._runner: web.AppRunner | None = None
         self._hung = asyncio.Event()
         self._arrived = asyncio.Condition()
@@ -31,11 +31,13 @@ class WebhookServer:
         app = web.Application()
         app.router.add_post("/hook", self._handle)
         app.router.add_post("/moved", self._handle)
+        app.router.add_post("/api/v2/alerts", self._handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
         site = web.TCPSite(self._runner, "127.0.0.1", 0)
         await site.start()
-        self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}/hook"
+        self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.url = f"{self.base}/hook"
         return self
 
     async def __aexit__(self, *_: object) -> None:

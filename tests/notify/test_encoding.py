@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from processors.notify.alertmanager import rfc3339, webhook_body
+from processors.notify.encoding import rfc3339, webhook_body
+from processors.notify.posting import LONGEST_RETRY_AFTER_S, retry_after_s
 from processors.notify.signature import SecretError, load_keys, signature_headers
-from processors.notify.webhook import LONGEST_RETRY_AFTER_S, retry_after_s
 from schemas.records import AlertTransition
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from processors.notify import webhook
+from processors.notify import posting
+from processors.notify.posting import ReceiverError
 from processors.notify.signature import SecretError
 from processors.notify.stage import NotifyStage
-from processors.notify.webhook import WebhookError
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
 from schemas.config import Config, NotifyConfig, WebhookReceiver
 from schemas.protocols import Clock, Message, PoisonError, RetryableError
@@ -116,7 +116,7 @@ async def test_retry_after_is_honoured() -> None:
         before = clock.monotonic()
         await stage.process(message(transition()))
         assert clock.monotonic() - before >= 40
-    assert max(clock.waits) <= webhook.LONGEST_WAIT_S
+    assert max(clock.waits) <= posting.LONGEST_WAIT_S
 
 
 async def test_waits_grow_to_a_cap() -> None:
@@ -127,7 +127,7 @@ async def test_waits_grow_to_a_cap() -> None:
     ):
         await stage.process(message(transition()))
     assert 0.5 <= clock.waits[0] <= 1
-    assert 15 <= clock.waits[-1] <= webhook.LONGEST_WAIT_S
+    assert 15 <= clock.waits[-1] <= posting.LONGEST_WAIT_S
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 413])
@@ -210,7 +210,7 @@ async def test_no_receivers_is_said_once_and_acknowledged(
 
 async def test_bad_configuration_and_bytes_are_named(tmp_path: Path) -> None:
     for bad, error, text in (
-        ({"url": "ftp://x"}, WebhookError, r"notify\.receivers\.pager\.url"),
+        ({"url": "ftp://x"}, ReceiverError, r"notify\.receivers\.pager\.url"),
         ({"secret_file": tmp_path / "absent"}, SecretError, "absent"),
     ):
         given = WebhookReceiver.model_validate({"name": "pager", "url": "http://x/", **bad})

@@ -19,6 +19,7 @@ class ScriptedStage:
     started: list[tuple[int, int]] = field(default_factory=list)
     finished: list[tuple[int, int]] = field(default_factory=list)
     recalled: list[tuple[str, int, int]] = field(default_factory=list)
+    adopted: list[tuple[str, int]] = field(default_factory=list)
     forgotten: list[tuple[str, int]] = field(default_factory=list)
     poison: set[int] = field(default_factory=set)
     broken: set[int] = field(default_factory=set)
@@ -48,6 +49,9 @@ class ScriptedStage:
         if message.offset in self.broken:
             raise ZeroDivisionError
         self.finished.append((message.partition, message.offset))
+
+    def adopt(self, topic: str, partition: int) -> None:
+        self.adopted.append((topic, partition))
 
     def forget(self, topic: str, partition: int) -> None:
         self.forgotten.append((topic, partition))

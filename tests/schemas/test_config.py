@@ -58,7 +58,7 @@ def test_receivers_come_from_the_environment_too(
         ("kafka: {partition: 8}\n", ("kafka", "partition")),
         (
             "notify: {receivers: [{name: a, url: b, secret: c}]}\n",
-            ("notify", "receivers", 0, "secret"),
+            ("notify", "receivers", 0, "webhook", "secret"),
         ),
     ],
 )

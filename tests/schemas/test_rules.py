@@ -53,11 +53,11 @@ def test_repeated_alerts_are_named(tmp_path: Path) -> None:
         ("groups: []\nrule: 1", "rule\n  Extra inputs are not permitted"),
         (
             f"groups: [{{name: a, rules: [{RULE.replace('}}', '}, for: 5m}')}]}}]",
-            "groups.0.rules.0.for\n  Extra inputs are not permitted",
+            "groups.0.rules.0.signals.for\n  Extra inputs are not permitted",
         ),
         (
             f"groups: [{{name: a, rules: [{RULE.replace('injection', 'sarcasm')}]}}]",
-            "groups.0.rules.0.evaluation.evaluator\n",
+            "groups.0.rules.0.signals.evaluation.evaluator\n",
         ),
         ("", "valid dictionary"),
         ("groups: [", "while parsing"),

@@ -76,8 +76,8 @@ async def post(stack: Stack, body: bytes) -> None:
 
 
 async def rows(client: Client, sql: str, at_least: int) -> list[tuple[object, ...]]:
-    """The query's rows once there are enough of them; what there is after 40 s."""
-    deadline = time.monotonic() + 40
+    """The query's rows once there are enough of them; what there is after 90 s."""
+    deadline = time.monotonic() + 90
     while True:
         found = list((await asyncio.to_thread(client.query, sql)).result_rows)
         if len(found) >= at_least or time.monotonic() > deadline:

@@ -1,5 +1,6 @@
 """Which verdicts raise a signal, and what a rule file may say."""
 
+import re
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from processors.watch.rules import hits, load_checked_rules, rendered, signal_of
 from schemas.evaluators import Evaluator, Label, State, Target
 from schemas.identity import signal_id
-from schemas.rules import RuleError
+from schemas.rules import QueryRule, RuleError
 from tests.watch.samples import RULES, rules_file, verdict
 
 
@@ -88,3 +89,41 @@ def test_a_label_that_grouping_sets_is_named_at_load(tmp_path: Path) -> None:
 def test_values_are_never_templates() -> None:
     values = {"service_name": "{count}", "count": "3", "trace_ids": "", "value": ""}
     assert rendered({"a": "{service_name}/{{x}}"}, values) == {"a": "{count}/{x}"}
+
+
+QUERY = """
+groups:
+  - name: quality
+    rules:
+      - alert: ErrorRate
+        expr: SELECT service_name, 1 AS value WHERE now() > {at:DateTime}
+        interval: 30s
+        for: 1h30m
+        labels: {severity: ticket}
+        annotations: {summary: "{service_name} of {region}: {value}"}
+"""
+
+
+def test_a_query_rule_is_read_with_prometheus_durations(tmp_path: Path) -> None:
+    (rule,) = load_checked_rules(rules_file(tmp_path, QUERY))
+    assert isinstance(rule, QueryRule)
+    assert (rule.interval_s, rule.for_s, rule.keep_firing_for_s) == (30, 5400, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "fault"),
+    [
+        ("for: 1h30m", "for: 90", "rules.0.query.for"),
+        ("for: 1h30m", "for: soon", "a duration is digits and units"),
+        ("interval: 30s", "interval: 0s", "greater than or equal to 1"),
+        ("interval: 30s", "intervall: 30s", "rules.0.query.intervall"),
+        ("{at:DateTime}", "today()", "expr must read {at:DateTime}"),
+        ("for: 1h30m", "evaluation: {evaluator: injection}", "rule ErrorRate: exactly one of"),
+        ("{region}", "{region.x}", "unknown placeholder"),
+        ("severity: ticket", "alertname: other", r"labels.alertname"),
+    ],
+)
+def test_a_wrong_query_rule_is_named(tmp_path: Path, old: str, new: str, fault: str) -> None:
+    assert old in QUERY
+    with pytest.raises(RuleError, match=re.escape(fault)):
+        load_checked_rules(rules_file(tmp_path, QUERY.replace(old, new, 1)))

@@ -1,0 +1,301 @@
+"""The shipped query rules: each fires on its own trouble, and none on a healthy day.
+
+Each tenant of one database has the same traffic (a day, a busy last quarter of an hour) with one
+trouble; the rules are asked once, and what holds must be exactly what the trouble calls for.
+"""
+
+import asyncio
+import re
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from processors.clickhouse import ClickHouseSink
+from processors.runtime.clock import SystemClock
+from processors.store.rows import dead_letter_row, evaluation_row, ledger_row, operation_row
+from processors.watch.query_rules import ViewReader
+from processors.watch.rules import load_checked_rules
+from schemas.config import ClickHouseConfig, Config
+from schemas.dead_letters import encode_headers
+from schemas.evaluators import Evaluator, Label, State, Target
+from schemas.identity import evaluation_revision, span_day
+from schemas.protocols import DeadLetter, Message
+from schemas.records import Evaluation, LedgerRow, Operation
+from schemas.rules import QueryRule
+from schemas.topics import DEAD_LETTERS
+from sql.client import connect
+from sql.migrate import migrate
+from stack.clickhouse.process import ClickHouse
+from tests.sql.records import call, evaluation, operation
+
+ROOT = Path(__file__).parents[2]
+RUNBOOKS = ROOT / "docs" / "runbooks"
+RULES = load_checked_rules(ROOT / "deploy" / "rules.yaml")
+QUERIES = [rule for rule in RULES if isinstance(rule, QueryRule)]
+SECOND_NS = 1_000_000_000
+MINUTE_NS = 60 * SECOND_NS
+AT_NS = time.time_ns() // SECOND_NS * SECOND_NS
+DAY_BEFORE = [75 * MINUTE_NS + number * 4 * MINUTE_NS for number in range(340)]
+HALF_AN_HOUR_AGO = [15 * MINUTE_NS + number * 40 * SECOND_NS for number in range(30)]
+LATELY = [(number + 1) * 14 * SECOND_NS for number in range(60)]
+JUDGED = (
+    (Evaluator.INJECTION, Target.OPERATION),
+    (Evaluator.TOXICITY, Target.OPERATION),
+    (Evaluator.TOXICITY, Target.OUTPUT),
+    (Evaluator.HALLUCINATION, Target.OPERATION),
+    (Evaluator.PII, Target.OUTPUT),
+    (Evaluator.SECRETS, Target.OUTPUT),
+)
+
+
+@dataclass
+class Call:
+    """One call as a trouble may bend it."""
+
+    number: int
+    age_ns: int
+    call: dict[str, Any] = field(default_factory=dict)
+    verdicts: dict[tuple[Evaluator, Target], dict[str, Any]] = field(
+        default_factory=lambda: {key: {} for key in JUDGED}
+    )
+
+    @property
+    def lately(self) -> bool:
+        """Of the last hour."""
+        return self.age_ns < 60 * MINUTE_NS
+
+
+Trouble = Callable[[list[Call]], list[Call]]
+
+
+def each(change: Callable[[Call], None], every: int = 1, lately: bool = True) -> Trouble:
+    """Bend every n-th call of the last hour (or of all)."""
+
+    def bend(calls: list[Call]) -> list[Call]:
+        chosen = [call for call in calls if call.lately or not lately]
+        for chosen_call in chosen[::every]:
+            change(chosen_call)
+        return calls
+
+    return bend
+
+
+def flagged(evaluator: Evaluator, target: Target, label: Label = Label.PAGE) -> Any:
+    def change(one: Call) -> None:
+        one.verdicts[evaluator, target] = {"score": 0.99, "label": label}
+
+    return change
+
+
+def failing(one: Call) -> None:
+    one.call["status"] = "error"
+
+
+def slow(one: Call) -> None:
+    one.call["duration_ns"] = 12 * SECOND_NS
+
+
+def dear(one: Call) -> None:
+    one.call["cost_usd"] = "0.05"
+
+
+def without_content(one: Call) -> None:
+    one.call["content_state"] = "not_captured"
+
+
+def unjudged(one: Call) -> None:
+    one.verdicts.clear()
+
+
+def broken_evaluator(one: Call) -> None:
+    one.verdicts[Evaluator.TOXICITY, Target.OPERATION] = {"state": State.FAILED}
+
+
+def silent(calls: list[Call]) -> list[Call]:
+    """Nothing for half an hour, after an hour as busy as ever."""
+    kept = [one for one in calls if one.age_ns > 60 * MINUTE_NS]
+    for number, one in enumerate(kept[:40]):
+        one.age_ns = (31 + number) * MINUTE_NS
+    return kept
+
+
+TROUBLES: dict[str, tuple[Trouble, set[str]]] = {
+    "healthy": (lambda calls: calls, set()),
+    "burst": (each(flagged(Evaluator.INJECTION, Target.OPERATION), 3), {"InjectionBurst"}),
+    "secret": (each(flagged(Evaluator.SECRETS, Target.OUTPUT), 40), {"SecretInAnswer"}),
+    "pii": (
+        each(flagged(Evaluator.PII, Target.OUTPUT, Label.WARN), 5),
+        {"PersonalDataInAnswers"},
+    ),
+    "toxic": (each(flagged(Evaluator.TOXICITY, Target.OUTPUT), 30), {"ToxicAnswers"}),
+    "toxic at warn": (
+        each(flagged(Evaluator.TOXICITY, Target.OUTPUT, Label.WARN), 30),
+        set(),
+    ),
+    "unsupported": (
+        each(flagged(Evaluator.HALLUCINATION, Target.OPERATION), 4),
+        {"UnsupportedAnswers"},
+    ),
+    "unsupported as ever": (
+        each(flagged(Evaluator.HALLUCINATION, Target.OPERATION), 4, lately=False),
+        set(),
+    ),
+    "some errors": (each(failing, 12), {"CallsFail"}),
+    "many errors": (each(failing, 3), {"CallsFail", "ErrorBudgetBurns"}),
+    "slow": (each(slow), {"CallsSlow"}),
+    "slow as ever": (each(slow, lately=False), set()),
+    "dear": (each(dear), {"CostSpike"}),
+    "silent": (silent, {"ServiceSilent"}),
+    "no verdicts": (each(unjudged), {"VerdictsMissing"}),
+    "evaluator": (each(broken_evaluator, 4), {"EvaluatorsFail"}),
+    "no content": (each(without_content), {"ContentMissing"}),
+    "few calls": (lambda calls: [one for one in calls if failing(one) is None][:15], set()),
+}
+
+
+def rows_of(tenant: str, trouble: Trouble) -> tuple[list[Operation], list[Evaluation]]:
+    ages = enumerate(LATELY + HALF_AN_HOUR_AGO + DAY_BEFORE)
+    operations: list[Operation] = []
+    verdicts: list[Evaluation] = []
+    for one in trouble([Call(number, age_ns) for number, age_ns in ages]):
+        end_ns = AT_NS - one.age_ns
+        start_ns = end_ns - one.call.pop("duration_ns", 2 * SECOND_NS)
+        day = span_day(start_ns, AT_NS // 1_000_000)
+        said = call(start_ns=start_ns, end_ns=end_ns, **one.call)
+        operations.append(operation(one.number, 1, tenant=tenant, day=day, call=said))
+        for (evaluator, target), changes in one.verdicts.items():
+            state = changes.get("state", State.OK)
+            revision = evaluation_revision(state, 1, AT_NS)
+            usual = {"tenant": tenant, "day": day, "span_end_ns": end_ns, "revision": revision}
+            verdicts.append(
+                evaluation(
+                    one.number, 1, evaluator=evaluator, target=target, **{**usual, **changes}
+                )
+            )
+    return operations, verdicts
+
+
+def books(tenant: str, stage: str, age_ns: int, items_out: int = 5) -> LedgerRow:
+    return LedgerRow(
+        tenant=tenant, stage=stage, topic="otlp_spans", partition=0, offset=age_ns,
+        timestamp_ms=(AT_NS - age_ns) // 1_000_000,
+        items_in=5, items_out=items_out, filtered=0, dead=0,
+    )  # fmt: skip
+
+
+def letter(tenant: str) -> Message:
+    origin = Message("otlp_spans", 0, 7, AT_NS // 1_000_000, None, b"x")
+    dead = DeadLetter(
+        origin=origin, stage="operations", reason="undecodable", error_class="OtlpError",
+        value=b"x", tenant=tenant,
+    )  # fmt: skip
+    headers = tuple(encode_headers(dead))
+    return Message(DEAD_LETTERS.name, 0, 1, AT_NS // 1_000_000, None, b"x", headers)
+
+
+LINE_TROUBLES = {"books": {"LedgerUnbalanced"}, "late": {"DataLate"}, "dead": {"DeadLetters"}}
+
+
+async def plant(config: Config) -> None:
+    sink = ClickHouseSink(config, SystemClock())
+    operations: list[Operation] = []
+    verdicts: list[Evaluation] = []
+    for tenant, (trouble, _) in TROUBLES.items():
+        more, judged = rows_of(tenant, trouble)
+        operations += more
+        verdicts += judged
+    ledger = [books("healthy", stage, 1000) for stage in ("traces", "operations")]
+    ledger += [books("books", "traces", 0), books("books", "operations", 0, items_out=3)]
+    ledger += [books("late", "traces", 0), books("late", "operations", 20 * MINUTE_NS)]
+    await asyncio.gather(
+        sink.insert("genai_operations", list(map(operation_row, operations))),
+        sink.insert("genai_evaluations", list(map(evaluation_row, verdicts))),
+        sink.insert("genai_ledger", list(map(ledger_row, ledger))),
+        sink.insert("genai_dead_letters", [dead_letter_row(letter("dead"), "dead")]),
+    )
+    await sink.close()
+
+
+@pytest.fixture(scope="module")
+def planted(clickhouse: ClickHouse) -> Config:
+    config = Config(
+        clickhouse=ClickHouseConfig(
+            url=clickhouse.url, token=clickhouse.token, database=f"test_{uuid.uuid4().hex[:12]}"
+        )
+    )
+    migrate(config)
+    asyncio.run(plant(config))
+    return config
+
+
+@pytest.fixture(scope="module")
+def client(planted: Config) -> Iterator[Client]:
+    client = connect(planted.clickhouse)
+    yield client
+    client.close()
+
+
+@pytest.fixture(scope="module")
+def held(planted: Config) -> dict[str, set[str]]:
+    """Alerts whose condition holds, by tenant."""
+    reader = ViewReader(planted)
+    found: dict[str, set[str]] = {}
+    for rule in QUERIES:
+        # The letter was inserted a moment after AT_NS.
+        at_ns = time.time_ns() if rule.alert == "DeadLetters" else AT_NS
+        for row in asyncio.run(reader.ask(rule, at_ns)):
+            found.setdefault(row.tenant, set()).add(rule.alert)
+    reader.close()
+    return found
+
+
+@pytest.mark.parametrize("tenant", [*TROUBLES, *LINE_TROUBLES])
+def test_each_trouble_raises_its_alerts_and_no_others(
+    tenant: str, held: dict[str, set[str]]
+) -> None:
+    expected = LINE_TROUBLES[tenant] if tenant in LINE_TROUBLES else TROUBLES[tenant][1]
+    assert held.get(tenant, set()) == expected
+
+
+def test_every_query_rule_has_its_trouble() -> None:
+    raised = [alerts for _, alerts in TROUBLES.values()] + list(LINE_TROUBLES.values())
+    assert {rule.alert for rule in QUERIES} == set().union(*raised)
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.alert)
+def test_every_alert_says_what_to_do(rule: Any) -> None:
+    said = rule.annotations
+    assert {"summary", "description", "first_steps", "runbook_url"} <= said.keys()
+    assert rule.labels["severity"] in {"page", "ticket"}
+    assert all(f"{number}. " in said["first_steps"] for number in (1, 2, 3))
+    page = (ROOT / said["runbook_url"]).read_text()
+    assert page.startswith(f"# {rule.alert}\n")
+    for heading in ("## What it means", "## First five minutes", "## Contain", "## Tune"):
+        assert heading in page, f"{rule.alert}: {heading}"
+
+
+def statements() -> list[tuple[str, str]]:
+    """(name, SQL) of every statement in the runbooks and in the rules' first steps."""
+    found = []
+    for page in sorted(RUNBOOKS.glob("*.md")):
+        blocks = re.findall(r"```sql\n(.*?)```", page.read_text(), re.DOTALL)
+        found += [(f"{page.stem}-{number}", text) for number, text in enumerate(blocks, 1)]
+    for rule in RULES:
+        steps = rule.annotations["first_steps"]
+        for number, text in enumerate(re.findall(r"(SELECT .*?)(?:\. \d\.|\.$|; |, and )", steps)):
+            found.append((f"{rule.alert}-steps-{number}", text))
+    return found
+
+
+@pytest.mark.parametrize(("name", "text"), statements(), ids=lambda value: value[:40])
+def test_every_statement_of_the_runbooks_runs(name: str, text: str, client: Client) -> None:
+    assert name
+    filled = text.replace("{trace_ids}", "'0af7651916cd43dd8448eb211c80319c'")
+    filled = re.sub(r"\{(service_name|evaluator|reason)\}", "shop", filled)
+    client.query(filled.rstrip().rstrip(";"), settings={"readonly": 2})

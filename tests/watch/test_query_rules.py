@@ -1,0 +1,214 @@
+"""Query rules against a real ClickHouse, on their schedule, through the stage."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+
+from processors.clickhouse import ClickHouseSink
+from processors.runtime.clock import SystemClock
+from processors.runtime.memory import MemoryOutputs
+from processors.store.rows import operation_row
+from processors.watch.query_rules import QueryError, ViewReader
+from processors.watch.rules import load_checked_rules
+from processors.watch.stage import WatchStage
+from schemas.config import ClickHouseConfig, Config, WatchConfig
+from schemas.identity import rule_partition, span_day
+from schemas.protocols import Message
+from schemas.records import AlertTransition, encode_batch, encode_record
+from schemas.rules import QueryRule
+from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS
+from sql.migrate import migrate
+from stack.clickhouse.process import ClickHouse
+from tests.sql.records import call, operation
+from tests.watch.samples import rules_file
+
+SHIPPED = Path(__file__).parents[2] / "deploy" / "rules.yaml"
+SECOND_NS = 1_000_000_000
+SOON_S = 30.0
+RULES = """
+groups:
+  - name: quality
+    rules:
+      - alert: CallsFail
+        expr: >-
+          SELECT tenant, service_name, countIf(status = 'error') / count() AS value,
+            groupArray(3)(trace_id) AS trace_ids
+          FROM v_calls
+          WHERE end_time <= {at:DateTime} AND end_time > {at:DateTime} - INTERVAL 1 HOUR
+          GROUP BY tenant, service_name HAVING value > 0.1
+        interval: 1s
+        for: 2s
+        eval_delay: 0s
+        annotations: {summary: "{service_name} fails: {value}"}
+"""
+
+
+@pytest.fixture
+def config(clickhouse: ClickHouse, tmp_path: Path) -> Config:
+    """A database of its own, without tables."""
+    return Config(
+        clickhouse=ClickHouseConfig(
+            url=clickhouse.url,
+            token=clickhouse.token,
+            database=f"test_{uuid.uuid4().hex[:12]}",
+            insert_linger_s=0.02,
+        ),
+        watch=WatchConfig(rules_file=rules_file(tmp_path, RULES)),
+    )
+
+
+async def store_calls(config: Config, status: str, count: int, first: int) -> None:
+    sink = ClickHouseSink(config, SystemClock())
+    end_ns = time.time_ns() - 5 * SECOND_NS
+    rows = [
+        operation_row(
+            operation(
+                first + number,
+                1,
+                day=span_day(end_ns, end_ns // 1_000_000),
+                call=call(status=status, start_ns=end_ns - SECOND_NS, end_ns=end_ns),
+            )
+        )
+        for number in range(count)
+    ]
+    await sink.insert("genai_operations", rows)
+    await sink.close()
+
+
+@asynccontextmanager
+async def watching(config: Config, outputs: MemoryOutputs) -> AsyncIterator[WatchStage]:
+    stage = WatchStage(config, outputs, SystemClock())
+    await stage.start()
+    try:
+        yield stage
+    finally:
+        await stage.stop()
+
+
+def owned(config: Config) -> int:
+    return rule_partition(config.tenant, "CallsFail", config.kafka.partitions)
+
+
+def told(outputs: MemoryOutputs) -> list[AlertTransition]:
+    return [t for t in outputs.records(ALERT_TRANSITIONS.name) if isinstance(t, AlertTransition)]
+
+
+async def until(outputs: MemoryOutputs, count: int) -> list[AlertTransition]:
+    async with asyncio.timeout(SOON_S):
+        while len(told(outputs)) < count:
+            await asyncio.sleep(0.05)
+    return told(outputs)
+
+
+async def test_a_condition_in_the_tables_fires_and_resolves(config: Config) -> None:
+    migrate(config)
+    await store_calls(config, "error", 3, first=1)
+    outputs = MemoryOutputs()
+    async with watching(config, outputs) as stage:
+        stage.adopt(ALERT_SIGNALS.name, owned(config))
+        (firing,) = await until(outputs, 1)
+        assert firing.status == "firing"
+        assert firing.labels == {"alertname": "CallsFail", "service_name": "shop"}
+        assert (firing.tenant, firing.value, len(firing.trace_ids)) == ("default", 1.0, 3)
+        assert firing.annotations == {"summary": "shop fails: 1"}
+        assert {p for p, _ in outputs.placed(ALERT_TRANSITIONS.name)} == {owned(config)}
+        await store_calls(config, "ok", 60, first=100)
+        resolved = (await until(outputs, 2))[1]
+        assert resolved.status == "resolved"
+        assert resolved.starts_at_ns == firing.starts_at_ns < (resolved.ends_at_ns or 0)
+
+
+async def test_only_the_owner_evaluates_and_a_new_owner_knows_what_fires(config: Config) -> None:
+    migrate(config)
+    await store_calls(config, "error", 3, first=1)
+    outputs = MemoryOutputs()
+    async with watching(config, outputs) as stage:
+        stage.adopt(ALERT_SIGNALS.name, (owned(config) + 1) % config.kafka.partitions)
+        stage.adopt(ALERT_SIGNALS.name, owned(config))
+        (firing,) = await until(outputs, 1)
+        stage.forget(ALERT_SIGNALS.name, owned(config))
+    value = encode_batch([encode_record(firing)])
+    now_ms = time.time_ns() // 1_000_000
+    past = Message(ALERT_TRANSITIONS.name, owned(config), 0, now_ms, None, value)
+    async with watching(config, outputs) as stage:
+        stage.recall(past)
+        await asyncio.sleep(2.5)
+        assert len(told(outputs)) == 1, "not its partition yet"
+        stage.adopt(ALERT_SIGNALS.name, owned(config))
+        await store_calls(config, "ok", 60, first=100)
+        resolved = (await until(outputs, 2))[1]
+        assert (resolved.status, resolved.fingerprint) == ("resolved", firing.fingerprint)
+
+
+async def test_without_an_answer_nothing_is_concluded(
+    config: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processors.watch.query_rules.RETRY_S", 0.05)
+    outputs = MemoryOutputs()
+    async with watching(config, outputs) as stage:
+        stage.adopt(ALERT_SIGNALS.name, owned(config))
+        await asyncio.sleep(0.5)
+        assert not told(outputs)
+        migrate(config)
+        await store_calls(config, "error", 3, first=1)
+        assert (await until(outputs, 1))[0].status == "firing"
+
+
+@pytest.mark.parametrize(
+    ("expr", "fault"),
+    [
+        ("SELECT 1 AS n, {at:DateTime} AS t", "the query has no column 'value'"),
+        ("SELECT count(), 1 AS value, {at:DateTime} AS t", "column 'count()' is no label name"),
+        ("SELECT number, 1 AS value, {at:DateTime} AS t FROM numbers(5000)", "more than 1000 rows"),
+        ("SELECT throwIf({at:DateTime} > 0, 'a secret')", "ClickHouse error 395"),
+        ("CREATE TABLE x (t DateTime DEFAULT {at:DateTime}) ENGINE = Memory", "ClickHouse error"),
+    ],
+)
+async def test_an_unfit_query_is_told_without_what_it_read(
+    config: Config, expr: str, fault: str
+) -> None:
+    migrate(config)
+    reader = ViewReader(config)
+    rule = QueryRule.model_validate({"alert": "A", "expr": expr})
+    with pytest.raises(QueryError) as caught:
+        await reader.ask(rule, time.time_ns())
+    assert fault in str(caught.value)
+    assert "secret" not in str(caught.value)
+    reader.close()
+
+
+async def test_rows_become_label_sets(config: Config) -> None:
+    migrate(config)
+    reader = ViewReader(config)
+    at_ns = 1_767_225_600 * SECOND_NS
+    expr = """
+    SELECT 'a' AS service, toNullable(7) AS size, toDecimal32(0.5, 2) AS value,
+      formatDateTime({at:DateTime}, '%FT%T', 'UTC') AS at, 'acme' AS tenant
+    UNION ALL SELECT 'b', NULL, NULL, '', ''
+    UNION ALL SELECT 'c', NULL, 2, '', ''
+    """
+    found = await reader.ask(QueryRule.model_validate({"alert": "A", "expr": expr}), at_ns)
+    by_service = {row.labels["service"]: row for row in found}
+    assert set(by_service) == {"a", "c"}, "a null value says nothing"
+    assert by_service["a"].labels == {"service": "a", "size": "7", "at": "2026-01-01T00:00:00"}
+    assert (by_service["a"].value, by_service["a"].tenant) == (0.5, "acme")
+    assert by_service["c"].tenant == config.tenant
+    reader.close()
+
+
+async def test_the_shipped_query_rules_can_be_asked(config: Config) -> None:
+    migrate(config)
+    await store_calls(config, "error", 30, first=1)
+    reader = ViewReader(config)
+    rules = [r for r in load_checked_rules(SHIPPED) if isinstance(r, QueryRule)]
+    assert rules
+    found = {rule.alert: await reader.ask(rule, time.time_ns()) for rule in rules}
+    (failing,) = found["CallsFail"]
+    assert (failing.labels["service_name"], failing.value) == ("shop", 1.0)
+    assert len(failing.trace_ids) == 10
+    reader.close()
