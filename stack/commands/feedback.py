@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, load_config, one_line_errors
+from stack.commands.common import app, console, one_line_errors, people_config
 
 
 @app.command()
@@ -35,7 +35,7 @@ def label(  # noqa: PLR0917 - a command's options
     from schemas.protocols import RetryableError
     from stack.feedback import FeedbackStore
 
-    config = load_config()
+    config = people_config()
     with one_line_errors("label"):
         try:
             said = Feedback(

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, errors, load_config
+from stack.commands.common import app, errors, people_config
 
 STDIN = Path("-")
 
@@ -30,7 +30,7 @@ def decode(
     from processors.operations.redact import RedactionKeyError, Redactor, load_key
     from stack.decode import DecodeError, assemble, read_bytes, read_file
 
-    config = load_config()
+    config = people_config()
     try:
         redactor = Redactor(load_key(config))
     except RedactionKeyError:

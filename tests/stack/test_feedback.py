@@ -215,7 +215,7 @@ async def test_an_insert_that_hangs_holds_one_thread_and_few_requests(
     )
     assert {type(one) for one in told} == {RetryableError}
     assert sum("too many" in str(one) for one in told) == 5
-    assert len(accepted) == 1
+    assert len(accepted) <= 3, "not one a request"
     assert sum(thread.name.startswith("feedback") for thread in threading.enumerate()) <= 2
     for writer in accepted:
         writer.close()
