@@ -63,7 +63,7 @@ def roots(spans: Sequence[Mapping[str, Any]]) -> list[Node]:
         while span_id in nodes and span_id not in placed and span_id not in path:
             path[span_id] = nodes[span_id]
             span_id = path[span_id].span["parent_span_id"]
-        placed |= path.keys()
+        placed.update(path)
         for own_id, node in path.items():
             # The span where the way up came back to itself is where the circle is cut.
             if own_id == span_id or node.span["parent_span_id"] not in nodes:

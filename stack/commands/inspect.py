@@ -41,9 +41,11 @@ def decode(
     for path in files:
         try:
             if path == STDIN:
-                requests += read_bytes(sys.stdin.buffer.read(), "stdin")
+                found = read_bytes(sys.stdin.buffer.read(), "stdin")
             else:
-                requests += read_file(path)
+                found = read_file(path)
+            for request in found:  # those before what cannot be read are shown
+                requests.append(request)
         except (DecodeError, OSError) as error:
             failed = True
             errors.print(f"decode: {error}", style="red", markup=False, highlight=False)

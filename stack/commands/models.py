@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from stack.commands.common import app, console, errors, one_line_errors, people_config
+from stack.commands.common import app, console, errors, one_line_errors, people_config, print_whole
 
 models_app = typer.Typer(help="Classifier models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
@@ -22,8 +22,18 @@ def models_check() -> None:
 
     with one_line_errors("models"):
         rows = check_models(people_config())
+    table = Table("folder", "name", "version", "tasks", "device", "load ms", "tokens/s")
     for row in rows:
-        console.print(row, highlight=False)
+        table.add_row(
+            row.folder,
+            row.name,
+            row.version,
+            ", ".join(row.tasks),
+            row.device,
+            f"{row.load_ms:,.0f}",
+            f"{row.tokens_per_second:,}",
+        )
+    print_whole(table)
 
 
 @models_app.command("list")
@@ -48,7 +58,7 @@ def models_list() -> None:
                     f"{limits.page:g}",
                     manifest.licence,
                 )
-    console.print(table)
+    print_whole(table)
 
 
 @models_app.command("eval")

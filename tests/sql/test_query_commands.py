@@ -103,9 +103,10 @@ def test_what_is_no_number_nanoseconds_and_maps_keep_their_value(tmp_path: Path)
     ]  # fmt: skip
     assert "2026-01-02T03:04:05.123456789Z" in invoke("sql", query)[0]
     for kind in ("json", "csv", "parquet"):
-        path = tmp_path / f"few.{kind}"
-        invoke("sql", NUMBERS, "--format", kind, "--output", str(path), "--limit", "2")
-        assert path.read_bytes().count(b"a,b") <= 2, kind
+        few, same = tmp_path / f"few.{kind}", tmp_path / f"same.{kind}"
+        invoke("sql", NUMBERS, "--format", kind, "--output", str(few), "--limit", "2")
+        invoke("sql", f"{NUMBERS} LIMIT 2", "--format", kind, "--output", str(same))
+        assert few.read_bytes() == same.read_bytes(), kind
 
 
 def test_a_query_that_fails_half_way_leaves_no_file(tmp_path: Path) -> None:
@@ -268,7 +269,6 @@ def spans_of(number: int, parent: Callable[[int], int]) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-@pytest.mark.timeout(60)
 def test_a_chain_and_a_wide_trace_of_100_000_spans() -> None:
     for parent in (lambda i: i - 1, lambda i: (i - 1) // 3, lambda _: 0):
         lines = [line.plain for line in draw("t", spans_of(100_000, parent))]

@@ -272,8 +272,12 @@ def test_the_command_labels(
     call = ["--trace", TRACE.upper(), "--span", SPAN]
     told = CliRunner().invoke(app, ["label", "correct", *call, "--evaluator", "toxicity"])
     assert (told.exit_code, "evaluation labelled correct" in told.output) == (0, True)
+    assert "no such call of tenant default is stored (yet); the label is kept" in told.output
+    unknown = CliRunner().invoke(app, ["label", "correct", *call, "--evaluator", "toxicty"])
+    assert (unknown.exit_code, "one of injection" in unknown.output) == (1, True)
     wrong = CliRunner().invoke(app, ["label", "Very Wrong", *call])
     assert (wrong.exit_code, "label:" in wrong.output) == (1, True)
     nothing = CliRunner().invoke(app, ["label", "good"])
     assert (nothing.exit_code, "is needed" in nothing.output) == (1, True)
+    assert not any("Value error" in one.output for one in (wrong, nothing))
     assert stored(client) == [("default", "evaluation", TRACE, "toxicity", "correct", None, "cli")]
