@@ -209,7 +209,10 @@ FROM
 
 
 def _rows(family: Family, buckets: Sequence[int], columns: str, final: str) -> str:
-    """The family's rows in the buckets, those that duplicate another left out."""
+    """The family's rows in the buckets, those that duplicate another left out.
+
+    Without ``final`` every revision of them, with the labels of every revision of their operations.
+    """
     if family.source == "genai_operations":
         model = "if(response_model = '', request_model, response_model) AS model"
         return f"""
@@ -229,7 +232,7 @@ FROM
   FROM genai_evaluations{final}
   WHERE {_within("genai_evaluations", buckets)} AND {family.where}
 ) AS e
-LEFT ANY JOIN
+LEFT {"ANY " if final else ""}JOIN
 (
   SELECT tenant, day, trace_id, span_id, duplicate_of, prompt_name, prompt_version, service_version
   FROM genai_operations{final}
