@@ -64,12 +64,16 @@ def idle(ago_ns: int, until_ago_ns: int = 5 * S_NS) -> Place:
         ("genai_evaluations", {("o", 0): busy(0), ("e", 0): idle(HOUR_NS)}, HOUR_NS),
         ("genai_operations", {("f", 0): busy(0), ("o", 0): idle(HOUR_NS)}, HOUR_NS),
         ("genai_evaluations", {("f", 0): busy(0), ("o", 0): idle(HOUR_NS)}, HOUR_NS),
-        ("genai_evaluations", {("o", 0): busy(0), ("e", 1): idle(HOUR_NS)}, 5 * S_NS),
+        ("genai_evaluations", {("o", 0): busy(0), ("e", 1): idle(HOUR_NS)}, HOUR_NS),
         ("genai_evaluations", {("o", 0): busy(0), ("e", 0): idle(30 * S_NS)}, 5 * S_NS),
         # What it owes will not come once everything has been quiet for an hour.
         (
             "genai_evaluations",
-            {("o", 0): idle(2 * HOUR_NS), ("e", 0): idle(3 * HOUR_NS)},
+            {
+                ("f", 0): idle(2 * HOUR_NS),
+                ("o", 0): idle(2 * HOUR_NS),
+                ("e", 0): idle(3 * HOUR_NS),
+            },
             5 * S_NS,
         ),
         # A store that has just started does not know what it stored before.
