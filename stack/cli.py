@@ -4,10 +4,20 @@ Every command reads the one configuration (``streamgauge.yaml`` and ``STREAMGAUG
 imports happen inside commands so that ``--help`` is quick and a worker loads only its stage.
 """
 
-from stack.commands import configuration, delivery, feedback, inspect, models, query, run
+from stack.commands import configuration, delivery, drift, feedback, inspect, models, query, run
 from stack.commands.common import app
 
-__all__ = ["app", "configuration", "delivery", "feedback", "inspect", "models", "query", "run"]
+__all__ = [
+    "app",
+    "configuration",
+    "delivery",
+    "drift",
+    "feedback",
+    "inspect",
+    "models",
+    "query",
+    "run",
+]
 
 if __name__ == "__main__":
     app()

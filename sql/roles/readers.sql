@@ -38,6 +38,8 @@ GRANT SELECT ON v_model_versions TO streamgauge_analyst;
 GRANT SELECT ON v_compare TO streamgauge_analyst;
 GRANT SELECT ON v_evaluator_agreement TO streamgauge_analyst;
 GRANT SELECT ON v_external_evaluations TO streamgauge_analyst;
+GRANT SELECT ON v_windows TO streamgauge_analyst;
+GRANT SELECT ON v_drift_streams TO streamgauge_analyst;
 GRANT streamgauge_analyst TO streamgauge_reviewer;
 GRANT SELECT ON genai_content TO streamgauge_reviewer;
 GRANT SELECT ON genai_feedback TO streamgauge_reviewer;
