@@ -53,7 +53,8 @@ FROM
 """
 VERDICTS_SQL = """
 INSERT INTO genai_evaluations (tenant, trace_id, span_id, evaluator, model_version, target, day,
-  revision, state, score, label, source, scored_at, span_end, service_name, environment, kind, model)
+  revision, state, score, label, source, scored_at, span_end, service_name, environment, kind,
+  model)
 SELECT tenant, trace_id, span_id, judge, 'v1', 'operation', day, 1, 'ok',
   pow(cityHash64(span_id, judge) % 1000000 / 1000000, 8) AS score, if(score > 0.9, 'page', 'pass'),
   'ours', end_time, end_time, service_name, environment, kind, response_model

@@ -99,9 +99,7 @@ def candidates_query(family: Family, buckets: Sequence[int], most: int) -> str:
 
     Reads repeated rows too: a stream without a window is no harm, a missing one would be.
     """
-    names = [label for chosen in family.dimension_sets for label in chosen.labels]
     rank = ", ".join(f"'{chosen.name}'" for chosen in family.dimension_sets)
-    wanted = ", ".join(dict.fromkeys(names))
     return f"""
 SELECT tenant, scope, any(other_scope) AS other_scope, any(evaluator) AS evaluator,
   any(model_version) AS model_version, any(dimensions) AS dimensions, any(label_values) AS labels,
@@ -113,7 +111,7 @@ FROM
   FROM
   (
     SELECT tenant, bucket, evaluator, model_version, {_chosen(family)} AS chosen
-    FROM ({_rows(family, buckets, wanted, final="")})
+    FROM ({_rows(family, buckets, final="")})
   )
 )
 WHERE scope NOT IN
@@ -185,7 +183,6 @@ def _measured(family: Family, buckets: Sequence[int]) -> str:
     """A row for each row of the family, label set and measurement that says something."""
     measures = ", ".join(_measure(i + 1, metric) for i, metric in enumerate(family.metrics))
     place_s = buckets[0] - STREAM_PLACE_S
-    columns = "*"
     return f"""
 SELECT bucket, if(own IN
   (
@@ -202,13 +199,13 @@ FROM
   (
     SELECT tenant, bucket, evaluator, model_version, {_chosen(family)} AS chosen,
       arrayFilter(m -> m.2 >= 0 AND isFinite(m.2), [{measures}]) AS measures
-    FROM ({_rows(family, buckets, columns, final=" FINAL")})
+    FROM ({_rows(family, buckets, final=" FINAL")})
   )
 )
 """  # noqa: S608
 
 
-def _rows(family: Family, buckets: Sequence[int], columns: str, final: str) -> str:
+def _rows(family: Family, buckets: Sequence[int], final: str) -> str:
     """The family's rows in the buckets, those that duplicate another left out.
 
     Without ``final`` every revision of them, with the labels of every revision of their operations.
