@@ -239,10 +239,16 @@ class EvaluateConfig(Section):
 
 
 class WatchConfig(Section):
-    """Alert rules."""
+    """Alert rules and windows."""
 
     rules_file: Path = Field(
         default=PACKAGE_ROOT / "deploy" / "rules.yaml", description="YAML: groups of alert rules"
+    )
+    window_lateness_s: float = Field(
+        default=120.0, ge=0, description="how long late rows are waited for before a window counts"
+    )
+    streams_per_tenant: int = Field(
+        default=2000, ge=0, description="streams with windows of their own; the rest is other"
     )
 
 

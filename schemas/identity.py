@@ -5,7 +5,7 @@ Golden vectors are in ``schemas/golden/identities.json``; other producers must m
 
 import hashlib
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 
 from schemas.evaluators import STATE_RANK, State
@@ -112,3 +112,16 @@ def transition_id(
     """Identity of an alert transition: two owners of a rule write the same one."""
     pairs = (f"{k}={v}" for k, v in sorted(labels.items()))
     return text_hash(tenant, rule, rule_version, status, str(start_ns), *pairs)
+
+
+def stream_id(
+    tenant: str,
+    family: str,
+    metric: str,
+    judge: tuple[str, str],
+    dimensions: str,
+    labels: Mapping[str, str],
+) -> str:
+    """Identity of a stream of windows: 16 hex characters. ``judge`` is (evaluator, version)."""
+    pairs = (f"{k}={v}" for k, v in sorted(labels.items()))
+    return text_hash(tenant, family, metric, *judge, dimensions, *pairs)[:16]

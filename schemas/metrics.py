@@ -128,6 +128,25 @@ RULE_LAST_EVALUATION = Gauge(
     ["rule"],
     registry=REGISTRY,
 )
+WINDOW_CYCLES = Counter(
+    "streamgauge_window_cycles",
+    "Cycles of the writer of windows by outcome (done, failed)",
+    ["outcome"],
+    registry=REGISTRY,
+)
+WINDOWS_SEALED = Gauge(
+    "streamgauge_windows_sealed_timestamp_seconds",
+    "Windows of a table's rows are complete up to here",
+    ["table"],
+    registry=REGISTRY,
+)
+WINDOW_LATE_ROWS = Counter(
+    "streamgauge_window_late_rows",
+    "Rows that came after their window was sealed and rewrote it; the share is of "
+    "streamgauge_clickhouse_rows_total of the same table",
+    ["table"],
+    registry=REGISTRY,
+)
 NOTIFICATIONS = Counter(
     "streamgauge_notifications",
     "Delivery attempts by receiver and outcome",

@@ -15,7 +15,8 @@ from typing import Any
 import yaml
 from pydantic import SecretStr
 
-from schemas.config import Config, Section
+from schemas.config import Config
+from schemas.section import Section
 from stack.embedded import SETTINGS_FILE, TOKEN_FILE
 from stack.errors import StackError
 

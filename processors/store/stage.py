@@ -1,11 +1,13 @@
 """The ``store`` stage: every record of the ``genai.*`` topics becomes rows of its table.
 
-Stateless; the only writer of its tables. A record that cannot be read, or whose row ClickHouse
-refuses, becomes a dead letter of its own; if that is so of all of them, the message is poison (so
-that a fault of ours is seen as such). Dead letters are different: their bytes are never read,
-only measured and pointed at, and they are never poison, or each would breed the next.
+The only writer of its tables; stateless but for how far its partitions are, which it tells every
+few seconds (``progress.py``). A record that cannot be read, or whose row ClickHouse refuses,
+becomes a dead letter of its own; if that is so of all of them, the message is poison (so that a
+fault of ours is seen as such). Dead letters are different: their bytes are never read, only
+measured and pointed at, and they are never poison, or each would breed the next.
 """
 
+import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +15,7 @@ from typing import Any
 
 from processors.batches import all_taken, bury, read_batch
 from processors.store.policy import StorePolicies
+from processors.store.progress import TELL_S, Progress
 from processors.store.rows import (
     Row,
     alert_row,
@@ -94,9 +97,45 @@ class StoreStage(StageBase):
         self._outputs = outputs
         self._sink = sink
         self._policies = StorePolicies(config.privacy)
+        self._clock = clock
+        self._progress = Progress(config.kafka.incarnation, clock)
+        self._teller: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Begin to tell how far the partitions are."""
+        self._teller = asyncio.create_task(self._tell())
+
+    def adopt(self, topic: str, partition: int) -> None:
+        """The partition's progress is this worker's to tell."""
+        self._progress.adopt(topic, partition)
+
+    def forget(self, topic: str, partition: int) -> None:
+        """Another worker tells of it now."""
+        self._progress.forget(topic, partition)
+
+    async def stop(self) -> None:
+        """Tell nothing more."""
+        if self._teller is not None:
+            self._teller.cancel()
+            self._teller = None
 
     async def process(self, message: Message) -> None:
         """Store one message. Raises :class:`PoisonError`; never for a dead letter."""
+        if self._teller is not None and self._teller.done():
+            self._teller.result()
+        self._progress.begin(message)
+        try:
+            await self._store(message)
+        finally:
+            self._progress.end(message)
+
+    async def _tell(self) -> None:
+        while True:
+            await self._clock.sleep(TELL_S)
+            if rows := self._progress.rows():
+                await self._sink.insert("genai_progress", rows)
+
+    async def _store(self, message: Message) -> None:
         if message.topic == DEAD_LETTERS.name:
             await self._store_letter(message)
             return
@@ -107,6 +146,7 @@ class StoreStage(StageBase):
         await all_taken(letters)
         refused, stored = await self._into_tables(destination, records)
         await all_taken(bury(self._outputs, self._refusal(message, record)) for record in refused)
+        self._progress.stored(message, records)
         STAGE_RECORDS.labels(self.name, "stored").inc(stored - len(refused))
         STAGE_RECORDS.labels(self.name, "dead").inc(len(letters) + len(refused))
 

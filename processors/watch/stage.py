@@ -3,7 +3,8 @@
 Two topics, one stage. Verdicts (any partition) raise signals onto the partition that their rule
 hashes to; the worker that owns that partition of the signals keeps its alerts. A first signal is
 done only when its alert's firing transition is acknowledged. A timer tells when alerts resolve.
-The same owner evaluates the query rules that hash to the partition, beside all this.
+The same owner evaluates the query rules that hash to the partition, and one worker computes the
+windows, beside all this.
 
 On assignment the partition's open alerts and counted ids are rebuilt from both alert topics; no
 database is needed. On failure: a value that is no batch raises ``PoisonError``; a failed timer
@@ -19,6 +20,7 @@ from processors.batches import all_taken, read_batch, readable_records
 from processors.watch.alerts import Alert, PartitionAlerts
 from processors.watch.query_rules import QueryRules, ViewReader
 from processors.watch.rules import hits, load_checked_rules, signal_of
+from processors.watch.windows import Windows
 from schemas.config import Config
 from schemas.identity import rule_partition
 from schemas.metrics import ALERT_SIGNALS as SIGNALS_METRIC
@@ -75,6 +77,7 @@ class WatchStage(StageBase):
         self._rules: dict[str, SignalRule] = {}
         self._views = ViewReader(config)
         self._queries = self._query_rules([])
+        self._windows = Windows(config, clock)
         self._partitions: dict[int, PartitionAlerts] = {}
         self._timer: asyncio.Task[None] | None = None
 
@@ -101,15 +104,17 @@ class WatchStage(StageBase):
             return  # it was dead-lettered by whoever processed it
 
     def adopt(self, topic: str, partition: int) -> None:
-        """The partition's query rules are this worker's to evaluate."""
+        """The partition's query rules, and perhaps the windows, are this worker's to compute."""
         if topic == ALERT_SIGNALS.name:
             self._queries.adopt(partition)
+            self._windows.adopt(partition)
 
     async def process(self, message: Message) -> None:
         """Raise signals from verdicts, or open and extend alerts by signals."""
         if self._timer is not None and self._timer.done():
             self._timer.result()
         self._queries.raise_if_failed()
+        self._windows.raise_if_failed()
         if message.topic == EVALUATIONS.name:
             rows, letters = read_batch(Evaluation, message, self.name, self._outputs, self._tenant)
             waits = [wait for row in rows for wait in self._raise(row)]
@@ -128,6 +133,7 @@ class WatchStage(StageBase):
         if topic == ALERT_SIGNALS.name:
             self._partitions.pop(partition, None)
             self._queries.forget(partition)
+            self._windows.forget(partition)
 
     async def stop(self) -> None:
         """Stop the timers; open alerts are rebuilt by whoever comes next."""
@@ -136,6 +142,7 @@ class WatchStage(StageBase):
             self._timer = None
         self._queries.stop()
         self._views.close()
+        self._windows.stop()
 
     def _query_rules(self, rules: list[QueryRule]) -> QueryRules:
         return QueryRules(self._config, rules, self._clock, self._emit, self._views.ask)

@@ -10,6 +10,10 @@ CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_ledger FOR SELECT USING ten
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_alert_events FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_content FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_feedback FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_streams FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_windows FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_baselines FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_drift FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 -- A table with a policy shows others nothing unless one lets them: this one restricts nobody.
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON otel_spans FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_operations FOR SELECT USING 1 TO ALL;
@@ -20,3 +24,7 @@ CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_ledger FOR SELECT USING
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_alert_events FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_content FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_feedback FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_streams FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_windows FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_baselines FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_drift FOR SELECT USING 1 TO ALL;

@@ -43,6 +43,7 @@ def print_whole(shown: RenderableType) -> None:
     else:
         Console(width=_UNLIMITED_CHARS).print(shown, highlight=False, markup=False)
 
+
 _FALSE_ALARMS = re.compile(
     r"Stream stopped processing, or is slow for |Stream has not started processing "
     r"|Has not committed "

@@ -11,11 +11,13 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse import ClickHouseSink
 from processors.prices.table import PriceTable
 from processors.runtime.clock import SystemClock
+from processors.watch.windows.cycle import WindowWriter
 from schemas.config import Config
 from schemas.prices import PriceFile
 from sql.client import connect
 from sql.dictionary import GROUPS, QUERIES, Query, queries, views
 from sql.tables import table, tables
+from sql.windows import END, bucket_of
 from stack.reprice import Range, reprice
 from tests.sql.line import run_line
 from tests.sql.records import feedback
@@ -46,10 +48,24 @@ async def fill(config: Config) -> None:
         await sink.close()
 
 
+def write_windows(config: Config, client: Client) -> None:
+    """The windows of these rows, which are too new to be sealed, and the same two days before."""
+    writer = WindowWriter(config)
+    for source, end in END.items():
+        times = f"SELECT DISTINCT toUnixTimestamp({end}) FROM {source} WHERE day >= today() - 1"  # noqa: S608
+        buckets = {bucket_of(time_s) for (time_s,) in client.query(times).result_rows}
+        for bucket in sorted(buckets):
+            writer._write(client, source, [bucket])
+    columns = ", ".join(table("genai_windows").columns)
+    shifted = columns.replace("bucket", "bucket - 172800", 1).replace(" day", " day - 2", 1)
+    client.command(f"INSERT INTO genai_windows ({columns}) SELECT {shifted} FROM genai_windows")  # noqa: S608
+
+
 @pytest.fixture(scope="module")
 def filled(migrated: Config, client: Client) -> None:
     """A database that the line has filled, with labels on twelve of its verdicts."""
     asyncio.run(fill(migrated))
+    write_windows(migrated, client)
     labels = [
         feedback(
             f"label-{number}",

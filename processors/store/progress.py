@@ -1,0 +1,139 @@
+"""How far each partition is stored: what the watermark of windows is made of.
+
+For every partition of a topic whose spans windows count, ``genai_progress`` gets, a few seconds
+after a change, the offset stored and two times (:mod:`processors.watch.windows.watermark` says
+what follows from them):
+
+- ``end_time``: the median end of the newest spans inserted, at most :data:`SAMPLE_RECORDS` of at
+  most :data:`SAMPLE_S`. No end counts later than Kafka's time of the message that told it, and none
+  whose start is not trusted: clocks that run ahead say nothing about what has arrived.
+- ``idle_until``: now, once nothing of the partition has been in hand for :data:`IDLE_S`; unset
+  while something is. It is told again and again, so that silence means that nobody owns the
+  partition, not that it is complete.
+
+After a restart nothing is known of ``end_time`` until a message comes.
+"""
+
+from collections import deque
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from statistics import median_low
+
+from schemas.identity import EPOCH_DAY, NS_PER_MS
+from schemas.protocols import Clock, Message
+from schemas.records import Evaluation, Fragment, Operation, Record
+from schemas.topics import EVALUATIONS, FRAGMENTS, OPERATIONS
+from sql.tables import table
+from sql.times import ticks
+
+SAMPLE_RECORDS = 101
+SAMPLE_S = 60
+IDLE_S = 30.0
+"""Longer than a rebalance takes to bring the first message of a backlog."""
+TELL_S = 5.0
+
+Row = tuple[object, ...]
+TRACKED = (FRAGMENTS.name, OPERATIONS.name, EVALUATIONS.name)
+
+
+@dataclass(slots=True)
+class _Partition:
+    in_hand: int
+    quiet_since: float
+    offset: int = -1
+    ends: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLE_RECORDS))
+    """(message's time in ms, end in ns) of the newest records."""
+    told: tuple[int, int] | None = None
+
+    def end_ns(self) -> int:
+        """0 if not known."""
+        return median_low(end for _, end in self.ends) if self.ends else 0
+
+
+class Progress:
+    """The partitions that this worker owns."""
+
+    def __init__(self, incarnation: str, clock: Clock) -> None:
+        self._incarnation = incarnation
+        self._clock = clock
+        self._partitions: dict[tuple[str, int], _Partition] = {}
+
+    def adopt(self, topic: str, partition: int) -> None:
+        """The partition is this worker's."""
+        if topic in TRACKED:
+            self._of(topic, partition)
+
+    def forget(self, topic: str, partition: int) -> None:
+        """Another worker tells of it now."""
+        self._partitions.pop((topic, partition), None)
+
+    def begin(self, message: Message) -> None:
+        """The message is in hand."""
+        if message.topic in TRACKED:
+            self._of(message.topic, message.partition).in_hand += 1
+
+    def end(self, message: Message) -> None:
+        """It is not any more, whatever became of it."""
+        state = self._partitions.get((message.topic, message.partition))
+        if state is not None:
+            state.in_hand = max(0, state.in_hand - 1)
+            state.quiet_since = self._clock.monotonic()
+
+    def stored(self, message: Message, records: Iterable[Record]) -> None:
+        """All rows of the message are inserted."""
+        state = self._partitions.get((message.topic, message.partition))
+        if state is None:
+            return
+        state.offset = max(state.offset, message.offset + 1)
+        latest_ns = message.timestamp_ms * NS_PER_MS
+        for record in records:
+            if (end_ns := span_end_ns(record)) is not None:
+                state.ends.append((message.timestamp_ms, min(end_ns, latest_ns)))
+        while state.ends and state.ends[0][0] < message.timestamp_ms - SAMPLE_S * 1000:
+            state.ends.popleft()
+
+    def rows(self) -> list[Row]:
+        """Rows of ``genai_progress`` to be inserted: what changed, and every idle partition."""
+        now_ns = self._clock.time_ns()
+        rows = []
+        for (topic, partition), state in self._partitions.items():
+            quiet_s = self._clock.monotonic() - state.quiet_since
+            idle = not state.in_hand and quiet_s >= IDLE_S
+            telling = (state.end_ns(), state.offset)
+            if idle or (state.offset >= 0 and telling != state.told):
+                state.told = telling
+                rows.append(self._row(topic, partition, state, now_ns, now_ns if idle else 0))
+        return rows
+
+    def _row(self, topic: str, partition: int, state: _Partition, now_ns: int, idle_ns: int) -> Row:
+        return table("genai_progress").row(
+            {
+                "stage": "store",
+                "topic": topic,
+                "incarnation": self._incarnation,
+                "partition": partition,
+                "revision": now_ns,
+                "offset": state.offset,
+                "end_time": ticks(state.end_ns()),
+                "idle_until": ticks(idle_ns),
+                "read_until": 0,
+            }
+        )
+
+    def _of(self, topic: str, partition: int) -> _Partition:
+        return self._partitions.setdefault(
+            (topic, partition), _Partition(0, self._clock.monotonic())
+        )
+
+
+def span_end_ns(record: Record) -> int | None:
+    """End of the span that a record tells of, None if it tells of none that windows may count."""
+    if getattr(record, "day", EPOCH_DAY) == EPOCH_DAY:
+        return None
+    if isinstance(record, Evaluation):
+        return record.span_end_ns if record.source == "ours" else None
+    if isinstance(record, Operation):
+        return None if record.duplicate_of else record.call.end_ns
+    if isinstance(record, Fragment):
+        return record.call.end_ns if record.call else None
+    return None
