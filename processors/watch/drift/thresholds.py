@@ -1,0 +1,205 @@
+"""How much evidence raises an alarm, from how many false alarms are wanted.
+
+Two thresholds, the higher one counts. The *guaranteed* one follows from theory where rows are
+independent given the baseline: log of (days between false alarms x buckets a day x streams). The
+*replayed* one comes from the stream's own past, where they are not: days of the baseline drawn at
+random make months in which nothing changed, and their highest evidence tells how high it gets.
+"""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from processors.watch.drift.baseline import Baseline, Kind, fit_baseline
+from processors.watch.drift.detectors import Detector, RateDetector
+from processors.watch.drift.ratios import (
+    PACES,
+    histogram_log_ratios,
+    learned_counts,
+    log_mean,
+    predicted_shares,
+    rate_log_ratios,
+    shiryaev_roberts,
+)
+from processors.watch.drift.series import BUCKETS_PER_DAY, BUCKETS_PER_WEEK, Floats, Ints, Series
+
+MONTH_DAYS = 30
+FOLDS = 4
+"""Each quarter of the history is replayed against a baseline of the other three: against one that
+has seen it, it would look calmer than the future will."""
+MARGIN = 4.0
+"""The replay is held to so many times fewer alarms than wanted. Four weeks show few extremes: held
+to the target itself, thresholds that came out too low alarm more than those too high spare."""
+PATHS = 50
+PATHS_AT_ONCE = 20
+"""Bounds memory: 20 months of 20 bins are 28 MB an array."""
+EXCEEDANCES_MIN = 10
+DAYS_MIN = 7
+"""Fewer days put together are the same few days over again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Threshold:
+    """Evidence for an alarm, as log M, and what it costs.
+
+    ``false_alarms``: expected in 30 days on this stream's own past; None without a replay.
+    ``days``: days of the past that were drawn from.
+    """
+
+    log_threshold: float
+    guaranteed: float
+    replayed: float
+    false_alarms: float | None
+    days: int
+
+
+def guaranteed_threshold(target_days: float, streams: int = 1) -> float:
+    """log A so that false alarms on all streams together are ``target_days`` apart or more.
+
+    Raises ``ValueError`` unless both are positive.
+    """
+    if not target_days > 0 or streams < 1:
+        raise ValueError("target_days and streams must be positive")
+    return math.log(max(1.0, target_days * BUCKETS_PER_DAY * streams))
+
+
+def replayed_threshold(
+    series: Series,
+    detector: Detector,
+    target_days: float = MONTH_DAYS,
+    streams: int = 1,
+    seed: int = 0,
+    paths: int = PATHS,
+) -> Threshold:
+    """The threshold of a detector for the stream whose baseline was fitted on ``series``.
+
+    With less than DAYS_MIN whole days to draw from it is the guaranteed one. The detector's own
+    threshold plays no part. Raises ``ValueError`` like :func:`guaranteed_threshold`.
+    """
+    guaranteed = guaranteed_threshold(target_days, streams)
+    blocks = _day_blocks(series)
+    if len(blocks) < DAYS_MIN:
+        return Threshold(guaranteed, guaranteed, -math.inf, None, len(blocks))
+    fitted = cross_fitted(series, detector.baseline)
+    maxima = []
+    for rows in _paths(blocks, np.random.default_rng(seed), paths):
+        drawn = Series(fitted.series.buckets[rows], fitted.series.counts[rows])
+        evidence = evidence_along(detector, drawn, fitted.shares[rows], fitted.error[rows])
+        maxima.append(evidence.max(axis=-1))
+    peaks = np.sort(np.concatenate(maxima))
+    wanted = MONTH_DAYS / (target_days * streams)
+    replayed = _height(peaks, wanted / MARGIN)
+    log_threshold = max(guaranteed, replayed)
+    false_alarms = _alarms_above(peaks, log_threshold)
+    return Threshold(log_threshold, guaranteed, replayed, false_alarms, len(blocks))
+
+
+@dataclass(frozen=True, slots=True)
+class CrossFitted:
+    """A history with, for each bucket, shares [T, B] and error [T] that have not seen it."""
+
+    series: Series
+    shares: Floats
+    error: Floats
+
+
+def cross_fitted(series: Series, baseline: Baseline) -> CrossFitted:
+    """Shares and errors from the folds that a bucket does not lie in."""
+    shares = np.empty(series.counts.shape, np.float64)
+    error = np.empty(len(series), np.float64)
+    # Whole weeks of one fold each where there are four, so that every hour of the week is left.
+    first, last = int(series.buckets[0]), int(series.buckets[-1])
+    span = max(1, -(-(last + 1 - first) // FOLDS))
+    if baseline.kind is Kind.SEASONAL and abs(span - BUCKETS_PER_WEEK) < BUCKETS_PER_DAY:
+        span = BUCKETS_PER_WEEK
+    fold = np.minimum((series.buckets - first) // span, FOLDS - 1)
+    for number in range(FOLDS):
+        inside = fold == number
+        if not inside.any():
+            continue
+        rest = Series(series.buckets[~inside], series.counts[~inside])
+        fitted = fit_baseline(rest, baseline.kind) if len(rest) else baseline
+        shares[inside], error[inside] = fitted.expected(series.buckets[inside])
+    return CrossFitted(series, shares, error)
+
+
+def evidence_along(detector: Detector, series: Series, shares: Floats, error: Floats) -> Floats:
+    """log M after every bucket: what ``step`` gives, for whole arrays and without its cap.
+
+    ``series`` may carry leading dimensions: counts [..., T, B], shares alike, error [..., T].
+    """
+    counts = series.counts / detector.baseline.phi
+    if isinstance(detector, RateDetector):
+        rows, flagged = counts.sum(axis=-1), counts[..., 1]
+        share = shares[..., 1]
+        slack = error * np.sqrt(share * (1.0 - share)) + detector.tolerance * share
+        sums = []
+        for factor in detector.factors:
+            side = slack if factor > 1.0 else -slack
+            tested = np.clip(share + side, 0.0, 1.0)
+            ratios = rate_log_ratios(rows, flagged, tested, (factor,))[..., 0]
+            sums.append(shiryaev_roberts(ratios))
+        return log_mean(np.stack(sums, axis=-1))
+    slack = np.hypot(error, detector.tolerance)
+    sums = []
+    for pace in PACES:
+        learned = learned_counts(counts, pace.memory)
+        predicted = predicted_shares(learned, shares, pace.prior_rows)
+        sums.append(shiryaev_roberts(histogram_log_ratios(counts, predicted, shares, slack)))
+    return log_mean(np.stack(sums, axis=-1))
+
+
+def _day_blocks(series: Series) -> list[Ints]:
+    """Places of the buckets of each day, whole days only: at least half of its buckets filled."""
+    days = series.buckets // BUCKETS_PER_DAY
+    starts = np.flatnonzero(np.diff(days, prepend=-1))
+    blocks = np.split(np.arange(len(days)), starts[1:])
+    typical = float(np.median([len(block) for block in blocks])) if len(series) else 0.0
+    return [block for block in blocks if len(block) > 0 and len(block) >= typical / 2]
+
+
+def _paths(blocks: list[Ints], rng: np.random.Generator, paths: int) -> Iterator[Ints]:
+    """Places [P, T] of months put together from days, some paths at a time (Künsch 1989)."""
+    length = int(np.mean([len(block) for block in blocks]) * MONTH_DAYS)
+    for begun in range(0, paths, PATHS_AT_ONCE):
+        rows = []
+        for _ in range(min(PATHS_AT_ONCE, paths - begun)):
+            drawn: list[Ints] = []
+            filled = 0
+            while filled < length:
+                drawn.append(blocks[int(rng.integers(len(blocks)))])
+                filled += len(drawn[-1])
+            rows.append(np.concatenate(drawn)[:length])
+        yield np.stack(rows)
+
+
+def _tail(peaks: Floats) -> tuple[float, float]:
+    """Median of the monthly peaks, and the rate at which chances fall above it.
+
+    Exponential in log M (Hill's estimator); never faster than 1, which is the e-detector's own.
+    """
+    middle = float(np.median(peaks))
+    excess = float(np.mean(peaks[peaks > middle] - middle)) if (peaks > middle).any() else 0.0
+    return middle, min(1.0, 1.0 / excess) if excess > 0 else 1.0
+
+
+def _height(peaks: Floats, alarms: float) -> float:
+    """The log M that is reached so many times in 30 days, alarms coming as in a Poisson process."""
+    chance = -math.expm1(-alarms)
+    if chance * len(peaks) >= EXCEEDANCES_MIN:
+        return float(np.quantile(peaks, 1.0 - chance))
+    middle, rate = _tail(peaks)
+    return middle + math.log(0.5 / chance) / rate
+
+
+def _alarms_above(peaks: Floats, height: float) -> float:
+    """Alarms in 30 days at a threshold: the inverse of :func:`_height`."""
+    above = int((peaks >= height).sum())
+    if above >= EXCEEDANCES_MIN:
+        chance = min(above / len(peaks), 1.0 - 0.5 / len(peaks))
+    else:
+        middle, rate = _tail(peaks)
+        chance = min(0.5, 0.5 * math.exp(-rate * (height - middle)))
+    return -math.log1p(-chance)
