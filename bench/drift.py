@@ -14,7 +14,7 @@ import multiprocessing
 import os
 import time
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -286,17 +286,36 @@ def main() -> None:
             grouped[result["scenario"], result["kind"]].append(result)
             if done % max(1, len(jobs) // 50) == 0:
                 print(f"{done}/{len(jobs)} streams, {time.monotonic() - started:.0f} s", flush=True)
-    figures = {}
-    for scenario in SCENARIOS:
-        for kind in ("rate", "histogram"):
-            if found := grouped.get((scenario.name, kind)):
-                figures[f"{scenario.name}: {kind}"] = summary(found)
+                # Kept as it grows: an interrupted run leaves what it has, and how much that is.
+                if not given.quick and not given.only:
+                    write(grouped, given, adwin)
+    for name, one in figures_of(grouped).items():
+        print(f"\n{name} ({one['streams']} streams)\n\n{table(one)}")
+
+
+def figures_of(grouped: Mapping[tuple[str, str], Sequence[dict[str, Any]]]) -> dict[str, Any]:
+    """Figures by scenario and kind."""
+    return {
+        f"{scenario.name}: {kind}": summary(grouped[scenario.name, kind])
+        for scenario in SCENARIOS
+        for kind in ("rate", "histogram")
+        if (scenario.name, kind) in grouped
+    }
+
+
+def write(
+    grouped: Mapping[tuple[str, str], Sequence[dict[str, Any]]],
+    given: argparse.Namespace,
+    adwin: int,
+) -> None:
+    """The results' file."""
     result = {
         "rows_per_bucket": ROWS,
         "rate": RATE,
         "bins": BINS,
         "history_weeks": HISTORY_WEEKS,
         "target_per_30_days": 1.0,
+        "streams": given.streams,
         "runs_per_change_and_stream": given.runs,
         "adwin_streams": adwin,
         "seed": given.seed,
@@ -304,12 +323,9 @@ def main() -> None:
         "river": river.__version__,
         "scipy": scipy.__version__,
         "numpy": np.__version__,
-        "figures": figures,
+        "figures": figures_of(grouped),
     }
-    for name, one in figures.items():
-        print(f"\n{name} ({one['streams']} streams)\n\n{table(one)}")
-    if not given.quick and not given.only:
-        RESULTS.write_text(json.dumps(result, indent=2) + "\n")
+    RESULTS.write_text(json.dumps(result, indent=2) + "\n")
 
 
 if __name__ == "__main__":
