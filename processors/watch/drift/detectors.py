@@ -65,20 +65,22 @@ class Evidence:
     ``log_evidence``: log M; at ``log_threshold`` or above it ``fired``. ``since``: the bucket where
     the change most likely began (Page's estimate: where the walk of log ratios last left 0), NEVER
     while nothing points to one. ``observed`` and ``expected``: counts by bin from there on.
+    ``fired_at``: the bucket at which it fired and since when it has not ceased to; else NEVER.
     """
 
     status: Counted
     bucket: int
     log_evidence: float
     log_threshold: float
+    fired_at: int
     since: int
     observed: tuple[int, ...]
     expected: tuple[float, ...]
 
     @property
     def fired(self) -> bool:
-        """Whether the evidence reached the threshold."""
-        return self.log_evidence >= self.log_threshold
+        """Whether the evidence reached the threshold and has not fallen below."""
+        return self.fired_at != NEVER
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,6 +121,7 @@ class State:
 
     bucket: int = NEVER
     log_evidence: float = -math.inf
+    fired_at: int = NEVER
     walks: tuple[Walk, ...] = ()
     learned: tuple[tuple[float, ...], ...] = ()
 
@@ -154,6 +157,7 @@ class State:
             log_evidence = values["log_evidence"]
             return cls(
                 bucket=int(values["bucket"]),
+                fired_at=int(values["fired_at"]),
                 log_evidence=-math.inf if log_evidence is None else float(log_evidence),
                 walks=walks,
                 learned=tuple(tuple(map(float, known)) for known in values["learned"]),
@@ -200,7 +204,8 @@ class RateDetector:
             tilt = math.log1p(tested * (factor - 1.0))
             ratios.append(flagged * math.log(factor) - rows * tilt)
         walks, log_m = _moved(state, ratios, bucket, counts, shares, self.log_threshold)
-        state = State(bucket, log_m, walks)
+        fired_at = _fired_at(state, bucket, log_m, self.log_threshold)
+        state = State(bucket, log_m, fired_at, walks)
         return state, _evidence(state, status, self.log_threshold)
 
 
@@ -238,7 +243,8 @@ class HistogramDetector:
             tuple((pace.memory * known + effective).tolist())
             for pace, known in zip(PACES, learned, strict=True)
         )
-        state = State(bucket, log_m, walks, kept)
+        fired_at = _fired_at(state, bucket, log_m, self.log_threshold)
+        state = State(bucket, log_m, fired_at, walks, kept)
         return state, _evidence(state, status, self.log_threshold)
 
 
@@ -286,6 +292,12 @@ def _resumed(state: State, bucket: int) -> State:
     return state.restarted() if silent else state
 
 
+def _fired_at(state: State, bucket: int, log_m: float, log_threshold: float) -> int:
+    if log_m < log_threshold:
+        return NEVER
+    return bucket if state.fired_at == NEVER else state.fired_at
+
+
 def _evidence(state: State, status: Counted, log_threshold: float) -> Evidence:
     """Of the state's likeliest walk."""
     walk = max(state.walks, key=lambda one: one.height, default=Walk())
@@ -294,6 +306,7 @@ def _evidence(state: State, status: Counted, log_threshold: float) -> Evidence:
         bucket=state.bucket,
         log_evidence=state.log_evidence,
         log_threshold=log_threshold,
+        fired_at=state.fired_at,
         since=walk.since,
         observed=walk.observed,
         expected=walk.expected,

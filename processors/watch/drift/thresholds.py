@@ -80,12 +80,13 @@ def replayed_threshold(
     threshold plays no part. Raises ``ValueError`` like :func:`guaranteed_threshold`.
     """
     guaranteed = guaranteed_threshold(target_days, streams)
-    blocks = _day_blocks(series)
+    blocks = day_blocks(series)
     if len(blocks) < DAYS_MIN:
         return Threshold(guaranteed, guaranteed, -math.inf, None, len(blocks))
     fitted = cross_fitted(series, detector.baseline)
+    length = int(np.mean([len(block) for block in blocks]) * MONTH_DAYS)
     found = []
-    for rows in _paths(blocks, np.random.default_rng(seed), paths):
+    for rows in drawn_paths(blocks, np.random.default_rng(seed), paths, length):
         drawn = Series(fitted.series.buckets[rows], fitted.series.counts[rows])
         evidence = evidence_along(detector, drawn, fitted.shares[rows], fitted.error[rows])
         whole = evidence.shape[-1] // PEAK_BUCKETS * PEAK_BUCKETS
@@ -183,7 +184,7 @@ def evidence_along(detector: Detector, series: Series, shares: Floats, error: Fl
     return log_mean(np.stack(sums, axis=-1))
 
 
-def _day_blocks(series: Series) -> list[Ints]:
+def day_blocks(series: Series) -> list[Ints]:
     """Places of the buckets of each day, whole days only: at least half of its buckets filled."""
     days = series.buckets // BUCKETS_PER_DAY
     starts = np.flatnonzero(np.diff(days, prepend=-1))
@@ -192,12 +193,17 @@ def _day_blocks(series: Series) -> list[Ints]:
     return [block for block in blocks if len(block) > 0 and len(block) >= typical / 2]
 
 
-def _paths(blocks: list[Ints], rng: np.random.Generator, paths: int) -> Iterator[Ints]:
-    """Places [P, T] of months put together from days, some paths at a time (Künsch 1989)."""
-    length = int(np.mean([len(block) for block in blocks]) * MONTH_DAYS)
-    for begun in range(0, paths, PATHS_AT_ONCE):
+def drawn_paths(
+    blocks: list[Ints],
+    rng: np.random.Generator,
+    paths: int,
+    length: int,
+    at_once: int = PATHS_AT_ONCE,
+) -> Iterator[Ints]:
+    """Places [P, length] put together from days, some paths at a time (Künsch 1989)."""
+    for begun in range(0, paths, at_once):
         rows = []
-        for _ in range(min(PATHS_AT_ONCE, paths - begun)):
+        for _ in range(min(at_once, paths - begun)):
             drawn: list[Ints] = []
             filled = 0
             while filled < length:
