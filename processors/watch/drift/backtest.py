@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from processors.watch.drift.baseline import Baseline
-from processors.watch.drift.detectors import Detector, State
+from processors.watch.drift.detectors import NOTHING, Detector, State
 from processors.watch.drift.series import BUCKET_S, BUCKETS_PER_DAY, Floats, Ints, Series
 from processors.watch.drift.thresholds import (
     DAYS_MIN,
@@ -62,7 +62,7 @@ def replay(series: Series, detector: Detector, policy: Policy | None = None) -> 
     verdict is the first that is a drift, if one is before it ends.
     """
     state = State()
-    evidence = np.full(len(series), -np.inf)
+    evidence = np.full(len(series), NOTHING)
     alarms: list[Alarm] = []
     firing = False
     last = int(series.buckets[-1]) if len(series) else 0

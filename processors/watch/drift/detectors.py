@@ -34,6 +34,8 @@ SILENCE_BUCKETS = BUCKETS_PER_DAY
 OVERSHOOT = math.log(10.0)
 """How far above the threshold evidence may rise, so that it falls again soon after the drift."""
 NEVER = -1
+NOTHING = -1e3
+"""log M of no evidence: its exponential is 0, and JSON has no minus infinity."""
 
 
 class Direction(StrEnum):
@@ -87,11 +89,11 @@ class Evidence:
 class Walk:
     """One candidate change: its Shiryaev-Roberts sum, and a CUSUM that dates it.
 
-    ``log_sum``: log(1 + M), 0 at the start. ``height``: the CUSUM; ``since``, ``observed``,
+    ``log_sum``: log M. ``height``: the CUSUM; ``since``, ``observed``,
     ``expected``: bucket and counts by bin from where it last left 0.
     """
 
-    log_sum: float = 0.0
+    log_sum: float = NOTHING
     height: float = 0.0
     since: int = NEVER
     observed: tuple[int, ...] = ()
@@ -107,12 +109,12 @@ class Walk:
     ) -> "Walk":
         """The walk with that sum and height after a bucket with those counts."""
         if height <= 0.0:
-            return Walk(log_sum=_softplus(log_m))
+            return Walk(log_sum=log_m)
         if self.since == NEVER:
-            return Walk(_softplus(log_m), height, bucket, counts, expected)
+            return Walk(log_m, height, bucket, counts, expected)
         seen = tuple(a + b for a, b in zip(self.observed, counts, strict=True))
         usual = tuple(a + b for a, b in zip(self.expected, expected, strict=True))
-        return Walk(_softplus(log_m), height, self.since, seen, usual)
+        return Walk(log_m, height, self.since, seen, usual)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +122,7 @@ class State:
     """State of one stream's detector. ``learned``: a histogram's decayed counts by pace."""
 
     bucket: int = NEVER
-    log_evidence: float = -math.inf
+    log_evidence: float = NOTHING
     fired_at: int = NEVER
     walks: tuple[Walk, ...] = ()
     learned: tuple[tuple[float, ...], ...] = ()
@@ -131,9 +133,7 @@ class State:
 
     def dumps(self) -> str:
         """As JSON, floats exact."""
-        values = asdict(self)
-        values["log_evidence"] = None if math.isinf(self.log_evidence) else self.log_evidence
-        return json.dumps({"version": VERSION, **values}, separators=(",", ":"))
+        return json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":"))
 
     @classmethod
     def loads(cls, text: str) -> "State":
@@ -154,11 +154,10 @@ class State:
                 )
                 for walk in values["walks"]
             )
-            log_evidence = values["log_evidence"]
             return cls(
                 bucket=int(values["bucket"]),
                 fired_at=int(values["fired_at"]),
-                log_evidence=-math.inf if log_evidence is None else float(log_evidence),
+                log_evidence=float(values["log_evidence"]),
                 walks=walks,
                 learned=tuple(tuple(map(float, known)) for known in values["learned"]),
             )
@@ -262,10 +261,12 @@ def _moved(
     """Every walk after its log ratio, and log M of their mixture."""
     cap = log_threshold + math.log(len(ratios)) + OVERSHOOT
     seen = tuple(map(int, counts))
-    usual = tuple((sum(seen) * shares).tolist())
+    rows = float(sum(seen))
+    usual = tuple((rows * shares).tolist())
+    start = math.log(min(1.0, rows * (1.0 - float(shares.max()))))
     walks, log_ms = [], []
     for walk, ratio in zip(state.walks or (Walk(),) * len(ratios), ratios, strict=True):
-        log_m = min(ratio + walk.log_sum, cap)
+        log_m = min(max(ratio + _log_add(walk.log_sum, start), NOTHING), cap)
         walks.append(walk.moved(log_m, min(walk.height + ratio, cap), bucket, seen, usual))
         log_ms.append(log_m)
     return tuple(walks), _log_mean(log_ms)
@@ -313,9 +314,9 @@ def _evidence(state: State, status: Counted, log_threshold: float) -> Evidence:
     )
 
 
-def _softplus(value: float) -> float:
-    """log(1 + exp(value)) without overflow."""
-    return max(value, 0.0) + math.log1p(math.exp(-abs(value)))
+def _log_add(one: float, two: float) -> float:
+    """log(exp(one) + exp(two)) without overflow."""
+    return max(one, two) + math.log1p(math.exp(-abs(one - two)))
 
 
 def _log_mean(values: Sequence[float]) -> float:

@@ -92,15 +92,27 @@ def histogram_log_ratios(
     return np.asarray(gain - counts.sum(axis=-1) * np.log1p(error * spread))
 
 
-def shiryaev_roberts(log_ratios: Floats) -> Floats:
-    """log M [..., T] with M_t = LR_t (M_{t-1} + 1), M_0 = 0, along the last axis.
+def log_starts(rows: Floats, shares: Floats) -> Floats:
+    """log w [...] of buckets: how many candidate changes begin in each.
 
-    An e-detector: an alarm at M >= A comes, without change, after A buckets or more on average
-    (Shin, Ramdas, Rinaldo, theorem 2.4; Shiryaev 1963, Roberts 1966). Unrolled, M_t is the sum
-    over every start s of the product of LR_s..LR_t.
+    One a bucket, but no more than rows [...] that are expected outside the commonest bin of shares
+    [..., B]: a constant stream, or a rate that is hardly ever flagged, says nothing bucket after
+    bucket, and sums of nothing must not grow into an alarm.
+    """
+    return np.asarray(np.log(np.minimum(1.0, rows * (1.0 - shares.max(axis=-1)))))
+
+
+def shiryaev_roberts(log_ratios: Floats, starts: Floats) -> Floats:
+    """log M [..., T] with M_t = LR_t (M_{t-1} + w_t), M_0 = 0, along the last axis.
+
+    ``starts``: log w, of :func:`log_starts`. An e-detector: without change, an alarm at M >= A
+    comes on average after a sum of w of A or more (Shin, Ramdas, Rinaldo, theorem 2.4, whose w is
+    1; Shiryaev 1963, Roberts 1966). Unrolled, M_t is the sum over every start s of w_s times the
+    product of LR_s..LR_t.
     """
     total = np.cumsum(log_ratios, axis=-1)
-    return np.asarray(total + np.logaddexp.accumulate(log_ratios - total, axis=-1))
+    begun = np.logaddexp.accumulate(starts + log_ratios - total, axis=-1)
+    return np.asarray(total + begun)
 
 
 def log_mean(values: Floats) -> Floats:

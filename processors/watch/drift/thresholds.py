@@ -19,6 +19,7 @@ from processors.watch.drift.ratios import (
     histogram_log_ratios,
     learned_counts,
     log_mean,
+    log_starts,
     predicted_shares,
     rate_log_ratios,
     shiryaev_roberts,
@@ -37,6 +38,8 @@ PATHS_AT_ONCE = 20
 """Bounds memory: 20 months of 20 bins are 28 MB an array."""
 PEAK_BUCKETS = 72
 """Peaks are taken of 6 hours: longer than an excursion by chance, and 112 of them in four weeks."""
+STARTS_MIN = 12.0
+"""A day. A rate never flagged so far is known to no more than this; 6 rows still raise it."""
 DAYS_MIN = 7
 """Fewer days put together are the same few days over again."""
 
@@ -56,14 +59,27 @@ class Threshold:
     days: int
 
 
-def guaranteed_threshold(target_days: float, streams: int = 1) -> float:
+def guaranteed_threshold(
+    target_days: float, streams: int = 1, starts_per_day: float = BUCKETS_PER_DAY
+) -> float:
     """log A so that false alarms on all streams together are ``target_days`` apart or more.
 
-    Raises ``ValueError`` unless both are positive.
+    ``starts_per_day``: candidate changes that begin in a day (:func:`~.ratios.log_starts`), 288
+    unless there are few rows. Raises ``ValueError`` unless all are positive.
     """
-    if not target_days > 0 or streams < 1:
-        raise ValueError("target_days and streams must be positive")
-    return math.log(max(1.0, target_days * BUCKETS_PER_DAY * streams))
+    if not target_days > 0 or streams < 1 or not starts_per_day > 0:
+        raise ValueError("target_days, streams and starts_per_day must be positive")
+    return math.log(max(1.0, target_days * starts_per_day * streams))
+
+
+def starts_per_day(series: Series, baseline: Baseline) -> float:
+    """Candidate changes that begin in a day of a history, STARTS_MIN or more."""
+    if not len(series):
+        return float(BUCKETS_PER_DAY)
+    shares, _ = baseline.expected(series.buckets)
+    starts = np.exp(log_starts(series.rows.astype(np.float64), shares))
+    span = int(series.buckets[-1] - series.buckets[0]) + 1
+    return max(STARTS_MIN, float(starts.sum()) * BUCKETS_PER_DAY / span)
 
 
 def replayed_threshold(
@@ -79,7 +95,8 @@ def replayed_threshold(
     With less than DAYS_MIN whole days to draw from it is the guaranteed one. The detector's own
     threshold plays no part. Raises ``ValueError`` like :func:`guaranteed_threshold`.
     """
-    guaranteed = guaranteed_threshold(target_days, streams)
+    per_day = starts_per_day(series, detector.baseline)
+    guaranteed = guaranteed_threshold(target_days, streams, per_day)
     blocks = day_blocks(series)
     if len(blocks) < DAYS_MIN:
         return Threshold(guaranteed, guaranteed, -math.inf, None, len(blocks))
@@ -164,6 +181,7 @@ def evidence_along(detector: Detector, series: Series, shares: Floats, error: Fl
     ``series`` may carry leading dimensions: counts [..., T, B], shares alike, error [..., T].
     """
     counts = series.counts / detector.baseline.phi
+    starts = log_starts(series.counts.sum(axis=-1), shares)
     if isinstance(detector, RateDetector):
         rows, flagged = counts.sum(axis=-1), counts[..., 1]
         share = shares[..., 1]
@@ -173,14 +191,15 @@ def evidence_along(detector: Detector, series: Series, shares: Floats, error: Fl
             side = slack if factor > 1.0 else -slack
             tested = np.clip(share + side, 0.0, 1.0)
             ratios = rate_log_ratios(rows, flagged, tested, (factor,))[..., 0]
-            sums.append(shiryaev_roberts(ratios))
+            sums.append(shiryaev_roberts(ratios, starts))
         return log_mean(np.stack(sums, axis=-1))
     slack = np.hypot(error, detector.tolerance)
     sums = []
     for pace in PACES:
         learned = learned_counts(counts, pace.memory)
         predicted = predicted_shares(learned, shares, pace.prior_rows)
-        sums.append(shiryaev_roberts(histogram_log_ratios(counts, predicted, shares, slack)))
+        ratios = histogram_log_ratios(counts, predicted, shares, slack)
+        sums.append(shiryaev_roberts(ratios, starts))
     return log_mean(np.stack(sums, axis=-1))
 
 

@@ -35,10 +35,8 @@ def histogram_stream(
     return Series.of(BEGIN + np.arange(count), counts)
 
 
-def rate_baseline(share: float = 0.02, rows: int = 1_000_000, days: int = 28) -> Baseline:
-    """A fixed baseline that knows its rate well."""
+def rate_baseline(percent: int = 2, days: int = 28) -> Baseline:
+    """A fixed baseline of 100 rows a bucket that knows its rate well."""
     count = days * BUCKETS_PER_DAY
-    each = rows // count
-    flagged = np.full(count, round(each * share))
-    series = Series.of_rate(np.arange(count), np.full(count, each), flagged)
+    series = Series.of_rate(np.arange(count), np.full(count, 100), np.full(count, percent))
     return fit_baseline(series, Kind.FIXED)

@@ -78,11 +78,12 @@ def test_a_histograms_ratio_is_an_e_value_for_all_near_references() -> None:
 def test_the_scan_is_the_recursion() -> None:
     rng = np.random.default_rng(1)
     ratios = rng.normal(-0.2, 1.0, 500)
+    starts = rng.uniform(0.1, 1.0, 500)
     m, expected = 0.0, []
-    for ratio in ratios:
-        m = math.exp(ratio) * (m + 1.0)
+    for ratio, start in zip(ratios, starts, strict=True):
+        m = math.exp(ratio) * (m + start)
         expected.append(math.log(m))
-    assert shiryaev_roberts(ratios) == pytest.approx(np.array(expected), abs=1e-9)
+    assert shiryaev_roberts(ratios, np.log(starts)) == pytest.approx(np.array(expected), abs=1e-9)
     counts = rng.poisson(5, (300, 4)).astype(float)
     learned, seen = np.zeros(4), []
     for row in counts:
@@ -255,7 +256,7 @@ def test_a_state_survives_as_json() -> None:
     assert State.loads(State().dumps()) == State()
     assert State.loads('{"version": 0}') == State()
     for odd in ("[]", '{"version": 1}', "x"):
-        with pytest.raises(ValueError, match="state|Expecting"):
+        with pytest.raises(ValueError, match=r"state|Expecting"):
             State.loads(odd)
 
 

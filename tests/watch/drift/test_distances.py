@@ -182,7 +182,7 @@ def test_a_new_category_is_a_change() -> None:
     [([1, 2], [1, 2, 3]), ([1, -1], [1, 2]), ([1.5, 2], [1, 2]), ([math.nan, 2], [1, 2])],
 )
 def test_what_are_no_counts_is_refused(reference: list[float], current: list[float]) -> None:
-    with pytest.raises(ValueError, match="count|window"):
+    with pytest.raises(ValueError, match=r"count|window"):
         compare(reference, current)
 
 
