@@ -23,6 +23,7 @@ NEVER = -1
 OVERSHOOT = math.log(10.0)
 VARIANCE_FLOOR = 1e-9
 """Of a dimension, relative to the largest: a constant one must not divide by zero."""
+MEAN_FLOOR = 1e-6
 P_MIN = 1e-12
 """An hour that is as good as impossible still is one hour."""
 
@@ -116,8 +117,9 @@ def fit_embedding_baseline(hours: list[Moments]) -> EmbeddingBaseline:
     for hour in usable[1:]:
         whole = whole.plus(hour)
     seen = np.array([statistics(whole.plus(hour, -1), hour) for hour in usable])
-    mean = np.maximum(seen.mean(axis=0), 1e-300)
-    variance = np.maximum(seen.var(axis=0, ddof=1), 1e-12 * mean**2)
+    # Constant embeddings have neither mean nor variance: any positive law then does.
+    mean = np.maximum(seen.mean(axis=0), MEAN_FLOOR)
+    variance = np.maximum(seen.var(axis=0, ddof=1), MEAN_FLOOR * mean**2)
     scale, freedom = variance / (2.0 * mean), 2.0 * mean**2 / variance
     return EmbeddingBaseline(
         whole,
