@@ -58,7 +58,7 @@ class Replay:
 def replay(series: Series, detector: Detector, policy: Policy | None = None) -> Replay:
     """Step a detector through a series, from no evidence.
 
-    An alarm goes on until its evidence falls below the threshold; the next one is another. Its
+    An alarm goes on until its evidence falls well below the threshold; the next one is another. Its
     verdict is the first that is a drift, if one is before it ends.
     """
     state = State()
@@ -214,7 +214,7 @@ def _delay(effect: float, fired: np.ndarray, change: Ints, minutes: float) -> De
         effect,
         _finite(_quantile(ordered, 0.5)),
         _finite(_quantile(ordered, 0.9)),
-        sum(np.isfinite(ordered)) / len(ordered) if ordered else 0.0,
+        float(np.isfinite(ordered).mean()) if ordered else 0.0,
     )
 
 

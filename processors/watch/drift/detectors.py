@@ -33,6 +33,8 @@ SILENCE_BUCKETS = BUCKETS_PER_DAY
 """A stream away for longer starts anew: what was gathered before says nothing about now."""
 OVERSHOOT = math.log(10.0)
 """How far above the threshold evidence may rise, so that it falls again soon after the drift."""
+RECOVERY = math.log(10.0)
+"""How far below the threshold evidence must fall: at its edge one drift would alarm many times."""
 NEVER = -1
 NOTHING = -1e3
 """log M of no evidence: its exponential is 0, and JSON has no minus infinity."""
@@ -67,7 +69,7 @@ class Evidence:
     ``log_evidence``: log M; at ``log_threshold`` or above it ``fired``. ``since``: the bucket where
     the change most likely began (Page's estimate: where the walk of log ratios last left 0), NEVER
     while nothing points to one. ``observed`` and ``expected``: counts by bin from there on.
-    ``fired_at``: the bucket at which it fired and since when it has not ceased to; else NEVER.
+    ``fired_at``: the bucket at which it fired, until evidence fell RECOVERY below; else NEVER.
     """
 
     status: Counted
@@ -81,7 +83,7 @@ class Evidence:
 
     @property
     def fired(self) -> bool:
-        """Whether the evidence reached the threshold and has not fallen below."""
+        """Whether the evidence reached the threshold and has not fallen well below since."""
         return self.fired_at != NEVER
 
 
@@ -294,9 +296,9 @@ def _resumed(state: State, bucket: int) -> State:
 
 
 def _fired_at(state: State, bucket: int, log_m: float, log_threshold: float) -> int:
-    if log_m < log_threshold:
-        return NEVER
-    return bucket if state.fired_at == NEVER else state.fired_at
+    if state.fired_at != NEVER and log_m >= log_threshold - RECOVERY:
+        return state.fired_at
+    return bucket if log_m >= log_threshold else NEVER
 
 
 def _evidence(state: State, status: Counted, log_threshold: float) -> Evidence:
