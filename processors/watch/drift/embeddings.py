@@ -1,0 +1,210 @@
+"""Drift of embeddings, from their moments hour by hour.
+
+Two statistics: a diagonal T-squared on the mean (the topic moved) and the same on second moments
+(it became narrower, wider, or of another shape). Dimensions are correlated and hours differ, so
+neither follows its textbook law: each is scaled to the law that the baseline's own hours show.
+"""
+
+import json
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from processors.watch.drift.series import Floats
+from processors.watch.drift.special import chi2_sf
+
+ROWS_MIN = 50
+"""Rows an hour: below, a mean of 64 dimensions says nothing."""
+HOURS_MIN = 48
+SILENCE_HOURS = 24
+NEVER = -1
+OVERSHOOT = math.log(10.0)
+VARIANCE_FLOOR = 1e-9
+"""Of a dimension, relative to the largest: a constant one must not divide by zero."""
+MEAN_FLOOR = 1e-6
+P_MIN = 1e-12
+"""An hour that is as good as impossible still is one hour."""
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Of the embeddings of one or more hours: rows, and sums of x, x^2, x^4 float64[D]."""
+
+    rows: int
+    sum1: Floats
+    sum2: Floats
+    sum4: Floats
+
+    def plus(self, other: "Moments", sign: int = 1) -> "Moments":
+        """Both merged; with ``sign`` -1 the other taken out."""
+        return Moments(
+            self.rows + sign * other.rows,
+            self.sum1 + sign * other.sum1,
+            self.sum2 + sign * other.sum2,
+            self.sum4 + sign * other.sum4,
+        )
+
+    @classmethod
+    def of(cls, vectors: npt.ArrayLike) -> "Moments":
+        """Of vectors [N, D]."""
+        table = np.asarray(vectors, np.float64)
+        square = table**2
+        return cls(len(table), table.sum(axis=0), square.sum(axis=0), (square**2).sum(axis=0))
+
+    @property
+    def usable(self) -> bool:
+        """Whether there are rows enough and no sum is NaN or infinite."""
+        sums = np.concatenate([self.sum1, self.sum2, self.sum4])
+        return self.rows >= ROWS_MIN and bool(np.isfinite(sums).all())
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingBaseline:
+    """Moments of the baseline, and the laws of both statistics: scale x chi2[freedom].
+
+    ``ready``: there were HOURS_MIN usable hours or more.
+    """
+
+    moments: Moments
+    scale: tuple[float, float]
+    freedom: tuple[float, float]
+    hours: int
+
+    @property
+    def ready(self) -> bool:
+        """Whether there is enough to compare with."""
+        return self.hours >= HOURS_MIN
+
+
+def statistics(reference: Moments, current: Moments) -> tuple[float, float]:
+    """Diagonal T^2 = sum (m_c - m_r)^2 / (v_r/n + v_c/m), of x and of x^2.
+
+    Hotelling's with the off-diagonal set to 0 (Bai and Saranadasa 1996; Srivastava and Du 2008):
+    64 dimensions have too many covariances for an hour's rows.
+    """
+    first = _diagonal(reference, current, reference.sum1, current.sum1, 2)
+    second = _diagonal(reference, current, reference.sum2, current.sum2, 4)
+    return first, second
+
+
+def _diagonal(
+    reference: Moments, current: Moments, sum_r: Floats, sum_c: Floats, power: int
+) -> float:
+    squares_r = reference.sum2 if power == 2 else reference.sum4
+    squares_c = current.sum2 if power == 2 else current.sum4
+    mean_r, mean_c = sum_r / reference.rows, sum_c / current.rows
+    var_r = np.maximum(squares_r / reference.rows - mean_r**2, 0.0)
+    var_c = np.maximum(squares_c / current.rows - mean_c**2, 0.0)
+    width = var_r / reference.rows + var_c / current.rows
+    floor = VARIANCE_FLOOR * float(width.max(initial=0.0))
+    if floor <= 0.0:
+        return 0.0
+    return float(((mean_c - mean_r) ** 2 / np.maximum(width, floor)).sum())
+
+
+def fit_embedding_baseline(hours: list[Moments]) -> EmbeddingBaseline:
+    """The baseline of hours; each one's statistics are against all others.
+
+    Scale and degrees of freedom match mean and variance (Box 1954; Satterthwaite 1946).
+    """
+    usable = [hour for hour in hours if hour.usable]
+    if len(usable) < 2:
+        empty = usable[0] if usable else Moments(0, np.zeros(0), np.zeros(0), np.zeros(0))
+        return EmbeddingBaseline(empty, (1.0, 1.0), (1.0, 1.0), len(usable))
+    whole = usable[0]
+    for hour in usable[1:]:
+        whole = whole.plus(hour)
+    seen = np.array([statistics(whole.plus(hour, -1), hour) for hour in usable])
+    # Constant embeddings have neither mean nor variance: any positive law then does.
+    mean = np.maximum(seen.mean(axis=0), MEAN_FLOOR)
+    variance = np.maximum(seen.var(axis=0, ddof=1), MEAN_FLOOR * mean**2)
+    scale, freedom = variance / (2.0 * mean), 2.0 * mean**2 / variance
+    return EmbeddingBaseline(
+        whole,
+        (float(scale[0]), float(scale[1])),
+        (float(freedom[0]), float(freedom[1])),
+        len(usable),
+    )
+
+
+def p_values(baseline: EmbeddingBaseline, current: Moments) -> tuple[float, float]:
+    """How often an hour of the baseline lies so far off, by mean and by second moment."""
+    values = statistics(baseline.moments, current)
+    first, second = (
+        chi2_sf(value / scale, freedom)
+        for value, scale, freedom in zip(values, baseline.scale, baseline.freedom, strict=True)
+    )
+    return first, second
+
+
+def log_e_value(p: float) -> float:
+    """log of an e-value from a p-value: (1 - p + p ln p) / (p ln^2 p), 1/2 at p = 1.
+
+    The mixture of the calibrators k p^(k-1) over k (Vovk and Wang, "E-values: Calibration,
+    combination and applications", Annals of Statistics 2021).
+    """
+    p = min(1.0, max(P_MIN, p))
+    log_p = math.log(p)
+    if -log_p < 1e-3:
+        return math.log(0.5)
+    return math.log((1.0 - p + p * log_p) / (p * log_p**2))
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingState:
+    """``hour``: the newest counted, in hours since 1970. ``log_sums``: log(1 + M) of each."""
+
+    hour: int = NEVER
+    log_evidence: float = 0.0
+    log_sums: tuple[float, float] = (0.0, 0.0)
+
+    def dumps(self) -> str:
+        """As JSON."""
+        return json.dumps([self.hour, self.log_evidence, *self.log_sums])
+
+    @classmethod
+    def loads(cls, text: str) -> "EmbeddingState":
+        """From :meth:`dumps`. Raises ``ValueError``."""
+        try:
+            hour, log_evidence, first, second = json.loads(text)
+            return cls(int(hour), float(log_evidence), (float(first), float(second)))
+        except TypeError as error:
+            raise ValueError(f"not a detector's state: {error}") from None
+
+
+@dataclass(frozen=True, slots=True)
+class EmbeddingDetector:
+    """Shiryaev-Roberts on hourly e-values, the mean of both statistics.
+
+    ``log_threshold``: log of hours between false alarms times streams. Hours count once and in
+    order, as buckets do for the other detectors.
+    """
+
+    baseline: EmbeddingBaseline
+    log_threshold: float
+
+    def step(
+        self, state: EmbeddingState, hour: int, current: Moments, now: int
+    ) -> tuple[EmbeddingState, bool]:
+        """The state after an hour, and whether it counted. Never raises for odd moments."""
+        fits = len(current.sum1) == len(self.baseline.moments.sum1)
+        if not self.baseline.ready or not fits or not current.usable:
+            return state, False
+        if hour <= state.hour or hour > now:
+            return state, False
+        silent = state.hour != NEVER and hour - state.hour > SILENCE_HOURS
+        before = (0.0, 0.0) if silent else state.log_sums
+        cap = self.log_threshold + math.log(2.0) + OVERSHOOT
+        log_ms = [
+            min(cap, log_e_value(p) + log_sum)
+            for p, log_sum in zip(p_values(self.baseline, current), before, strict=True)
+        ]
+        evidence = float(np.logaddexp(log_ms[0], log_ms[1])) - math.log(2.0)
+        sums = [float(np.logaddexp(0.0, log_m)) for log_m in log_ms]
+        return EmbeddingState(hour, evidence, (sums[0], sums[1])), True
+
+    def fired(self, state: EmbeddingState) -> bool:
+        """Whether the evidence reached the threshold."""
+        return state.log_evidence >= self.log_threshold
