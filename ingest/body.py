@@ -66,13 +66,13 @@ class Reservation:
     def __init__(self, budget: InflightBudget, size_bytes: int, max_bytes: int) -> None:
         """Raises :class:`BodyTooLargeError` or :class:`BudgetSpentError`."""
         self._budget = budget
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._size_bytes = 0
         self.grow_to(size_bytes)
 
     def grow_to(self, size_bytes: int) -> None:
         """Make the share at least this large; the same errors."""
-        if size_bytes > self._max_bytes:
+        if size_bytes > self.max_bytes:
             raise BodyTooLargeError
         if size_bytes > self._size_bytes:
             self._budget.take(size_bytes - self._size_bytes)

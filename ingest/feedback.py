@@ -1,20 +1,25 @@
 """``POST /v1/feedback``: one label or a list of them, JSON; success only once they are stored.
 
 Answers are JSON: 200 ``{"accepted": n}``; else ``{"code", "message"}`` with the status of OTLP's
-refusals (400 names the field, 503 says when to send again). The tenant is the API key's.
+refusals (400 names the field, 429 and 503 say when to send again). The tenant is the API key's, and
+its quotas hold here too. Only ``application/json`` is taken: a web page can post other types to a
+gateway on its visitor's machine without asking.
 """
 
 import logging
+import time
 from collections.abc import Sequence
 from typing import Protocol
 
 import orjson
-from aiohttp import ClientError, web
+from aiohttp import web
 from google.rpc.code_pb2 import Code
 from pydantic import ValidationError
 
+from ingest.http import content_encoding, first_share_bytes, read_body
 from ingest.intake import Intake, Refusal, bad_request, unavailable
-from schemas.feedback import Feedback
+from schemas.faults import first_fault
+from schemas.feedback import OUT_OF_TIME, Feedback
 from schemas.metrics import GATEWAY_REQUESTS
 from schemas.protocols import RetryableError
 
@@ -56,31 +61,26 @@ class FeedbackApi:
     async def _take(self, request: web.Request) -> int:
         if request.method != "POST":
             raise Refusal(405, Code.UNIMPLEMENTED, "only POST is allowed")
+        if request.content_type != "application/json":
+            raise Refusal(415, Code.INVALID_ARGUMENT, "the content type must be application/json")
+        if content_encoding(request) != "identity":
+            raise Refusal(415, Code.INVALID_ARGUMENT, "the body must not be compressed")
         tenant = self._intake.caller(request.headers, request.remote)
-        said = parse(await _body(request))
+        reservation = self._intake.admit_other(tenant, first_share_bytes(request), MAX_BYTES)
         try:
+            body = await read_body(request, reservation)
+            self._intake.charge(tenant, len(body))
+            said = parse(body, time.time_ns())
             await self._taker.take(tenant, said)
         except RetryableError as error:
             log.warning("feedback not stored: %s", error)
             raise unavailable("feedback cannot be stored now", _RETRY_S) from None
+        finally:
+            reservation.release()
         return len(said)
 
 
-async def _body(request: web.Request) -> bytes:
-    if (request.content_length or 0) > MAX_BYTES:
-        raise Refusal(413, Code.RESOURCE_EXHAUSTED, f"the body exceeds {MAX_BYTES} bytes")
-    body = bytearray()
-    try:
-        async for chunk in request.content.iter_any():
-            body += chunk
-            if len(body) > MAX_BYTES:
-                raise Refusal(413, Code.RESOURCE_EXHAUSTED, f"the body exceeds {MAX_BYTES} bytes")
-    except (ClientError, web.RequestPayloadError, ConnectionError):
-        raise bad_request("the body ends early") from None
-    return bytes(body)
-
-
-def parse(body: bytes) -> list[Feedback]:
+def parse(body: bytes, now_ns: int) -> list[Feedback]:
     """The labels of a body. Raises :class:`Refusal` naming the first wrong field."""
     try:
         found = orjson.loads(body)
@@ -92,13 +92,16 @@ def parse(body: bytes) -> list[Feedback]:
     said: list[Feedback] = []
     for number, item in enumerate(items):
         try:
-            said.append(Feedback.model_validate(item))
+            one = Feedback.model_validate(item)
         except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            path = "".join(f".{part}" for part in first["loc"] if part in Feedback.model_fields)
+            fault = first_fault(error)
+            path = "".join(f".{part}" for part in fault.path if part in Feedback.model_fields)
             # An unknown field's name is the sender's text, so it is not repeated.
-            reason = "an unknown field" if first["type"] == "extra_forbidden" else first["msg"]
+            reason = "an unknown field" if fault.kind == "extra_forbidden" else fault.message
             raise bad_request(f"feedback[{number}]{path}: {reason}") from None
+        if not one.in_time(now_ns):
+            raise bad_request(f"feedback[{number}].created_at: {OUT_OF_TIME}")
+        said.append(one)
     return said
 
 

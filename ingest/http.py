@@ -18,7 +18,15 @@ from google.rpc.status_pb2 import Status
 
 from ingest import telemetry
 from ingest.body import CONTENT_ENCODINGS, Reservation
-from ingest.intake import Intake, Refusal, bad_request, rejection_text, response_of, unavailable
+from ingest.intake import (
+    BodyFaults,
+    Intake,
+    Refusal,
+    bad_request,
+    rejection_text,
+    response_of,
+    unavailable,
+)
 from ingest.otlp import Encoding, RejectedItem
 from ingest.signals import SIGNALS, Signal
 from schemas.metrics import GATEWAY_LATENCY, GATEWAY_REQUESTS
@@ -71,31 +79,38 @@ class OtlpHttp:
     async def _export(self, request: web.Request, encoding: Encoding | None) -> web.Response:
         signal, encoding = _checked_request(request, encoding)
         tenant = self._intake.caller(request.headers, request.remote)
-        length = request.content_length
-        reservation = self._intake.admit(tenant, _UNSIZED_BYTES if length is None else length)
+        reservation = self._intake.admit(tenant, first_share_bytes(request))
         try:
-            body = await self._body(request, reservation)
+            body = await read_body(request, reservation)
         except BaseException:
             reservation.release()
             raise
         rejected = await self._intake.export(
-            signal, tenant, body, reservation, encoding, _content_encoding(request)
+            signal, tenant, body, reservation, encoding, content_encoding(request)
         )
         return _succeeded(signal, rejected, encoding)
 
-    async def _body(self, request: web.Request, reservation: Reservation) -> bytes:
-        body = bytearray()
-        try:
-            with self._intake.body_faults():
-                async with asyncio.timeout(BODY_TIMEOUT_S):
-                    async for chunk in request.content.iter_any():
-                        reservation.grow_to(len(body) + len(chunk))
-                        body += chunk
-        except TimeoutError:
-            raise unavailable("the body took too long to arrive") from None
-        except (ClientError, web.RequestPayloadError, ConnectionError):
-            raise bad_request("the body ends early") from None
-        return bytes(body)
+
+def first_share_bytes(request: web.Request) -> int:
+    """What to reserve before the body is read."""
+    length = request.content_length
+    return _UNSIZED_BYTES if length is None else length
+
+
+async def read_body(request: web.Request, reservation: Reservation) -> bytes:
+    """The body as it was sent, growing the reservation. Raises :class:`Refusal`."""
+    body = bytearray()
+    try:
+        with BodyFaults(reservation.max_bytes):
+            async with asyncio.timeout(BODY_TIMEOUT_S):
+                async for chunk in request.content.iter_any():
+                    reservation.grow_to(len(body) + len(chunk))
+                    body += chunk
+    except TimeoutError:
+        raise unavailable("the body took too long to arrive") from None
+    except (ClientError, web.RequestPayloadError, ConnectionError):
+        raise bad_request("the body ends early") from None
+    return bytes(body)
 
 
 def _checked_request(request: web.Request, encoding: Encoding | None) -> tuple[Signal, Encoding]:
@@ -107,13 +122,14 @@ def _checked_request(request: web.Request, encoding: Encoding | None) -> tuple[S
     if encoding is None:
         types = " or ".join(_ENCODINGS)
         raise Refusal(415, Code.INVALID_ARGUMENT, f"the content type must be {types}")
-    if _content_encoding(request) not in CONTENT_ENCODINGS:
+    if content_encoding(request) not in CONTENT_ENCODINGS:
         known = ", ".join(CONTENT_ENCODINGS)
         raise Refusal(415, Code.INVALID_ARGUMENT, f"the content encoding must be one of {known}")
     return signal, encoding
 
 
-def _content_encoding(request: web.Request) -> str:
+def content_encoding(request: web.Request) -> str:
+    """``identity`` where none is named."""
     return request.headers.get("Content-Encoding", "").strip().lower() or "identity"
 
 

@@ -96,15 +96,33 @@ class Intake:
             raise Refusal(403, Code.PERMISSION_DENIED, str(error)) from None
 
     def admit(self, tenant: str, size_bytes: int) -> Reservation:
-        """Reserve room for one body, before it is read. Raises :class:`Refusal` (413, 429, 503)."""
+        """Reserve room for one export, before it is read.
+
+        Raises :class:`Refusal` (413, 429, 503).
+        """
+        self._within_quota(tenant)
+        if not self._producer.available:
+            raise unavailable("the broker is slow or away", _BROKER_RETRY_S)
+        return self._reserve(size_bytes, self._gateway.max_body_bytes)
+
+    def admit_other(self, tenant: str, size_bytes: int, max_bytes: int) -> Reservation:
+        """:meth:`admit` of a request that needs no broker, with a limit of its own."""
+        self._within_quota(tenant)
+        return self._reserve(size_bytes, max_bytes)
+
+    def charge(self, tenant: str, size_bytes: int) -> None:
+        """Take the bytes of a request that :meth:`admit_other` let in."""
+        self._quotas.charge(tenant, size_bytes)
+
+    def _within_quota(self, tenant: str) -> None:
         try:
             self._quotas.admit(tenant)
         except QuotaSpentError as spent:
             raise Refusal(429, Code.RESOURCE_EXHAUSTED, str(spent), spent.retry_after_s) from None
-        if not self._producer.available:
-            raise unavailable("the broker is slow or away", _BROKER_RETRY_S)
-        with self.body_faults():
-            return Reservation(self._budget, size_bytes, self._gateway.max_body_bytes)
+
+    def _reserve(self, size_bytes: int, max_bytes: int) -> Reservation:
+        with BodyFaults(max_bytes):
+            return Reservation(self._budget, size_bytes, max_bytes)
 
     async def export(
         self,
@@ -147,10 +165,6 @@ class Intake:
         GATEWAY_ITEMS.labels(signal.name, tenant, "rejected").inc(len(accepted.rejected))
         return accepted.rejected
 
-    def body_faults(self) -> "_BodyFaults":
-        """A context in which faults of reading a body become refusals."""
-        return _BodyFaults(self._gateway.max_body_bytes)
-
     def _accepted(
         self,
         signal: Signal,
@@ -161,7 +175,7 @@ class Intake:
         packing: str,
     ) -> _Accepted:
         """Runs in a thread for large bodies: touches its arguments and the quota alone."""
-        with self.body_faults():
+        with BodyFaults(reservation.max_bytes):
             value = inflate(body, packing, reservation)
         self._quotas.charge(tenant, len(value))
         try:
@@ -203,8 +217,8 @@ def message_cap_bytes(config: Config) -> int:
     return config.kafka.max_message_bytes - RECORD_OVERHEAD_BYTES
 
 
-class _BodyFaults:
-    """Turns the faults of reading and inflating a body into refusals."""
+class BodyFaults:
+    """A context in which the faults of reading and inflating a body become refusals."""
 
     def __init__(self, max_bytes: int) -> None:
         self._max_bytes = max_bytes

@@ -6,6 +6,7 @@ still passes, and the next ones wait until the debt is paid.
 """
 
 import math
+import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -39,7 +40,8 @@ class _Bucket:
 
 
 class Quotas:
-    """Quotas of all tenants of one gateway process."""
+    """Quotas of all tenants of one gateway process; thread-safe, as large bodies are charged from
+    decoding threads."""
 
     def __init__(
         self,
@@ -51,20 +53,23 @@ class Quotas:
         self._tenants = tenants
         self._now_s = now_s
         self._buckets: dict[tuple[str, str], _Bucket] = {}
+        self._lock = threading.Lock()
 
     def admit(self, tenant: str) -> None:
         """Take one request. Raises :class:`QuotaSpentError`, having taken nothing."""
-        buckets = {what: self._bucket(tenant, what) for what in ("requests", "bytes")}
-        for what, bucket in buckets.items():
-            if bucket is not None and (wait_s := bucket.wait_s()):
-                raise QuotaSpentError(what, wait_s)
-        if (requests := buckets["requests"]) is not None:
-            requests.tokens -= 1
+        with self._lock:
+            buckets = {what: self._bucket(tenant, what) for what in ("requests", "bytes")}
+            for what, bucket in buckets.items():
+                if bucket is not None and (wait_s := bucket.wait_s()):
+                    raise QuotaSpentError(what, wait_s)
+            if (requests := buckets["requests"]) is not None:
+                requests.tokens -= 1
 
     def charge(self, tenant: str, size_bytes: int) -> None:
         """Take the bytes of an admitted request."""
-        if (bucket := self._bucket(tenant, "bytes")) is not None:
-            bucket.tokens -= size_bytes
+        with self._lock:
+            if (bucket := self._bucket(tenant, "bytes")) is not None:
+                bucket.tokens -= size_bytes
 
     def _bucket(self, tenant: str, what: str) -> _Bucket | None:
         quota = self._tenants.get(tenant, self._default)

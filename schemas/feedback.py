@@ -1,7 +1,7 @@
 """What people say of calls, verdicts and alerts: the body of ``POST /v1/feedback``."""
 
 import math
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Annotated, Literal
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validator
@@ -9,9 +9,14 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, model_validato
 from schemas.identity import text_hash
 
 COMMENT_MAX_CHARS = 4000
+DAYS_BACK, DAYS_AHEAD = 400, 1
+"""How far ``created_at`` may be from now: older rows are expired at once, later ones come from a
+wrong clock and would stay for ever."""
+OUT_OF_TIME = f"must be at most {DAYS_BACK} days ago and at most {DAYS_AHEAD} ahead"
 NAME_MAX_CHARS = 256
 
 Name = Annotated[str, Field(max_length=NAME_MAX_CHARS)]
+Target = Literal["operation", "evaluation", "conversation", "alert"]
 
 
 class Feedback(BaseModel):
@@ -53,17 +58,22 @@ class Feedback(BaseModel):
         return self
 
     @property
-    def target(self) -> Literal["operation", "evaluation", "alert"]:
+    def target(self) -> Target:
         """What is labelled."""
         if self.alert_fingerprint:
             return "alert"
-        return "evaluation" if self.evaluator else "operation"
+        if self.evaluator:
+            return "evaluation"
+        return "operation" if self.span_id or self.response_id else "conversation"
 
     def identity(self, tenant: str) -> str:
         """The given id, else a hash of what is labelled and by whom."""
+        # Labels of conversations were once called operations': their ids stay, so that a label
+        # said again still replaces the stored one.
+        target = "operation" if self.target == "conversation" else self.target
         return self.feedback_id or text_hash(
             tenant,
-            self.target,
+            target,
             self.trace_id,
             self.span_id,
             self.response_id,
@@ -72,6 +82,13 @@ class Feedback(BaseModel):
             self.alert_fingerprint,
             self.author,
         )
+
+    def in_time(self, now_ns: int) -> bool:
+        """Whether ``created_at`` is near enough to now to be kept; true without one."""
+        if self.created_at is None:
+            return True
+        ahead = self.created_at - datetime.fromtimestamp(now_ns / 1e9, UTC)
+        return -timedelta(days=DAYS_BACK) <= ahead <= timedelta(days=DAYS_AHEAD)
 
     def time_ns(self, now_ns: int) -> int:
         """When it was said, ns since 1970."""

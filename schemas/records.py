@@ -186,7 +186,8 @@ class Fragment(Record):
     """One span's or one log record's part of an operation, redacted and normalised.
 
     ``call`` is absent on log fragments; ``said`` holds what their record says of the call's fields
-    (texts by field name), for where the span says nothing. ``awaits_log`` says that the dialect
+    (texts by field name), for where the span says nothing, and ``flags`` what is wrong with their
+    content, as the call's flags do for a span. ``awaits_log`` says that the dialect
     logs its content and this span carries none. ``duplicate_of`` names the span that counts instead
     of this one where this span alone decides it; ``wraps`` is true where this span repeats what an
     LLM span below it reports, so that it counts only if no such child comes.
@@ -202,6 +203,7 @@ class Fragment(Record):
     time_ns: Int64
     call: Call | None = None
     said: dict[str, str] = Field(default_factory=dict)
+    flags: tuple[str, ...] = ()
     content: Content = Content()
     findings: tuple[Finding, ...] = ()
     awaits_log: bool = False

@@ -24,7 +24,7 @@ ANSWER_TIMEOUT_S = 120
 """An insert waits behind merges and scans, but a half-open connection must not hang a stage."""
 
 
-def connect(config: ClickHouseConfig) -> Client:
+def connect(config: ClickHouseConfig, answer_timeout_s: int = ANSWER_TIMEOUT_S) -> Client:
     """A new client with no session, so that queries of several clients run side by side.
 
     Asks the server for its version and time zone; raises clickhouse-connect's errors when it is
@@ -44,7 +44,7 @@ def connect(config: ClickHouseConfig) -> Client:
         ca_cert=readable(config.ca_file, "clickhouse.ca_file"),
         headers={TOKEN_HEADER: token} if token else None,
         connect_timeout=CONNECT_TIMEOUT_S,
-        send_receive_timeout=ANSWER_TIMEOUT_S,
+        send_receive_timeout=answer_timeout_s,
         autogenerate_session_id=False,
         client_name="streamgauge",
         dedicated_pool=True,

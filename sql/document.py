@@ -32,10 +32,17 @@ the tests on data that the line produced. What the views mean is in [Tables and 
 A rate is worth what its n is worth: each query says which column that is.
 
 ```
-curl 'http://127.0.0.1:8123/?database=streamgauge' --data-binary @sql/queries/flag_rates.sql
+streamgauge sql --file sql/queries/flag_rates.sql
+streamgauge sql --file sql/queries/one_trace.sql -p trace_id=0af7651916cd43dd8448eb211c80319c
 ```
 
-A parameter `{trace_id:String}` is given as `&param_trace_id=...` in that URL."""
+`-p NAME=VALUE` gives a parameter such as `{trace_id:String}`. Over HTTP, without the command:
+
+```
+curl 'http://127.0.0.1:8123/?database=default' --data-binary @sql/queries/flag_rates.sql
+```
+
+There a parameter is `&param_trace_id=...` in the URL."""
 
 
 def pages() -> dict[str, str]:

@@ -1,11 +1,11 @@
 """Feedback into ``genai_feedback``."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from clickhouse_connect.driver.client import Client
 
-from schemas.feedback import Feedback
+from schemas.feedback import Feedback, Target
 from sql.tables import table
 from sql.times import day_of_ns, ticks
 
@@ -14,6 +14,19 @@ _GIVEN = (
     "trace_id", "span_id", "response_id", "conversation_id", "evaluator", "alert_fingerprint",
     "label", "value", "comment", "author",
 )  # fmt: skip
+_OF_CALL = (
+    "SELECT 1 FROM genai_operations WHERE tenant = {tenant:String} AND if({span_id:String} != '',"
+    " trace_id = {trace_id:String} AND span_id = {span_id:String},"
+    " response_id = {response_id:String} AND response_id != '') LIMIT 1"
+)
+_STORED: Mapping[Target, str] = {
+    "operation": _OF_CALL,
+    "evaluation": _OF_CALL,
+    "conversation": "SELECT 1 FROM genai_operations WHERE tenant = {tenant:String}"
+    " AND conversation_id = {conversation_id:String} LIMIT 1",
+    "alert": "SELECT 1 FROM genai_alert_events WHERE tenant = {tenant:String}"
+    " AND fingerprint = {alert_fingerprint:String} LIMIT 1",
+}
 
 
 def insert_feedback(
@@ -44,3 +57,13 @@ def insert_feedback(
         for one in said
     ]
     client.insert(_TABLE, rows, column_names=list(stored.columns))
+
+
+def is_stored(client: Client, tenant: str, one: Feedback) -> bool:
+    """Whether the call, conversation or alert that a label is about is there (yet).
+
+    Raises clickhouse-connect's errors.
+    """
+    ids = ("trace_id", "span_id", "response_id", "conversation_id", "alert_fingerprint")
+    given = {"tenant": tenant, **{name: getattr(one, name) for name in ids}}
+    return bool(client.query(_STORED[one.target], parameters=given).result_rows)

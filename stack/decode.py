@@ -6,10 +6,12 @@ collapsed. No broker, no database, no clock: times are judged against the newest
 """
 
 import gzip
+import json
 import zlib
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 import orjson
 
@@ -34,6 +36,13 @@ class DecodeError(ValueError):
     """A file holds nothing readable; the text names the file and why."""
 
 
+class Request(NamedTuple):
+    """One export and the name of the file it was in."""
+
+    name: str
+    decoded: Decoded
+
+
 @dataclass(slots=True)
 class Decoding:
     """What the files hold. ``problems`` are lines for a person: which items were left out."""
@@ -43,16 +52,16 @@ class Decoding:
     problems: list[str] = field(default_factory=list)
 
 
-def read_file(path: Path) -> list[Decoded]:
+def read_file(path: Path) -> Iterator[Request]:
     """The requests in one file: OTLP JSON (one request, a list, or one a line) or protobuf,
     either compressed with gzip or not.
 
-    Raises :class:`DecodeError`, ``OSError``.
+    Raises :class:`DecodeError` after those that could be read, ``OSError``.
     """
     return read_bytes(path.read_bytes(), str(path))
 
 
-def read_bytes(value: bytes, name: str) -> list[Decoded]:
+def read_bytes(value: bytes, name: str) -> Iterator[Request]:
     """:func:`read_file` of bytes; ``name`` is for errors."""
     if value.startswith(GZIP_MAGIC):
         try:
@@ -62,8 +71,11 @@ def read_bytes(value: bytes, name: str) -> list[Decoded]:
     if not value.strip():
         raise DecodeError(f"{name}: empty")
     if value.lstrip()[:1] in (b"{", b"["):
-        return [request for text in _documents(value, name) for request in _json(text, name)]
-    return [_protobuf(value, name)]
+        for text in _documents(value, name):
+            for request in _json(text, name):
+                yield Request(name, request)
+    else:
+        yield Request(name, _protobuf(value, name))
 
 
 def _documents(value: bytes, name: str) -> Iterator[bytes]:
@@ -71,11 +83,11 @@ def _documents(value: bytes, name: str) -> Iterator[bytes]:
     try:
         found = orjson.loads(value)
     except orjson.JSONDecodeError:
-        lines = [line for line in value.splitlines() if line.strip()]
-        if len(lines) == 1 or not lines[0].lstrip().startswith(b"{"):
-            yield value  # the decoder repairs more than this parser, and says what is wrong
-        else:
+        lines = [line.strip() for line in value.splitlines() if line.strip()]
+        if all(line.startswith(b"{") and line.endswith(b"}") and len(line) > 1 for line in lines):
             yield from lines
+        else:
+            yield from _one_after_another(value)
         return
     if not isinstance(found, list):
         yield value
@@ -86,11 +98,32 @@ def _documents(value: bytes, name: str) -> Iterator[bytes]:
         yield orjson.dumps(item)
 
 
+def _one_after_another(value: bytes) -> Iterator[bytes]:
+    """Documents of several lines each. What is none, such as one cut off, comes as it is: the
+    decoder repairs more than this parser, and says what is wrong."""
+    text = value.decode("utf-8", "surrogateescape")
+    parser = json.JSONDecoder(strict=False)
+    start = 0
+    while rest := text[start:].strip():
+        start = len(text) - len(text[start:].lstrip())
+        try:
+            _, end = parser.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            yield rest.encode("utf-8", "surrogateescape")
+            return
+        yield text[start:end].encode("utf-8", "surrogateescape")
+        start = end
+
+
 def _json(value: bytes, name: str) -> list[Decoded]:
     """A document may hold spans, log records or both."""
     names = {signal: (_camel(signal), signal.resources) for signal in SIGNALS}
     wanted = [s for s in SIGNALS if any(f'"{key}"'.encode() in value for key in names[s])]
     if not wanted:
+        try:
+            orjson.loads(value)
+        except orjson.JSONDecodeError:
+            raise DecodeError(f"{name}: no JSON, or cut off") from None
         raise DecodeError(f"{name}: no {' and no '.join(_camel(signal) for signal in SIGNALS)}")
     found: list[Decoded] = []
     for signal in wanted:
@@ -122,38 +155,56 @@ def _protobuf(value: bytes, name: str) -> Decoded:
 
 
 def assemble(
-    requests: Sequence[Decoded], redactor: Redactor, tenant: str, prices: PriceTable = BUNDLED
+    requests: Sequence[Request], redactor: Redactor, tenant: str, prices: PriceTable = BUNDLED
 ) -> Decoding:
     """Operations of all requests, in order of their start."""
     found = Decoding()
-    reference_ms = max((_newest_ns(request) for request in requests), default=0) // NS_PER_MS
+    reference_ms = max((_newest_ns(one.decoded) for one in requests), default=0) // NS_PER_MS
     traces: dict[str, TraceState] = {}
-    for request in requests:
-        item = request.signal.item.replace("_", " ")
+    for name, request in requests:
+        item = f"{name}: {request.signal.item.replace('_', ' ')}"
         for rejected in request.rejected:
             found.problems.append(f"{item} {rejected.span_id or '?'}: {rejected.reason}")
         for placed in items_of(request):
             try:
                 records = read_item(placed, request, tenant, reference_ms, redactor, prices)
-            except PoisonError as error:
-                found.problems.append(f"{item} {placed[2].span_id.hex() or '?'}: {error.reason}")
-                continue
-            for record in records:
-                if isinstance(record, Fragment):
-                    state = traces.setdefault(
-                        record.trace_id, TraceState((0, tenant, record.trace_id), evicted=False)
-                    )
-                    state.apply(record, 0.0)
-                else:
-                    found.evaluations.append(record)
+                _take(records, traces, found)
+            except Exception as error:  # as in the stage: one item's boundary
+                found.problems.append(f"{item} {placed[2].span_id.hex() or '?'}: {_why(error)}")
     for state in traces.values():
-        entries = (state.operation(entry, EVIDENCE_BYTES) for entry in state.spans.values())
-        found.operations += [operation for operation in entries if operation is not None]
-        lost = sum(entry.best is None for entry in state.spans.values())
-        if lost:
-            found.problems.append(f"trace {state.key[2]}: log records of {lost} spans not at hand")
+        _conclude(state, found)
     found.operations.sort(key=lambda o: (o.call.start_ns, o.trace_id, o.span_id))
     return found
+
+
+def _take(
+    records: Iterable[Fragment | Evaluation], traces: dict[str, TraceState], found: Decoding
+) -> None:
+    for record in records:
+        if isinstance(record, Fragment):
+            key = (0, record.tenant, record.trace_id)
+            traces.setdefault(record.trace_id, TraceState(key, evicted=False)).apply(record, 0.0)
+        else:
+            found.evaluations.append(record)
+
+
+def _conclude(state: TraceState, found: Decoding) -> None:
+    """The trace's operations."""
+    for entry in state.spans.values():
+        try:
+            operation = state.operation(entry, EVIDENCE_BYTES)
+        except Exception as error:
+            found.problems.append(f"trace {state.key[2]}: {_why(error)}")
+            continue
+        if operation is not None:
+            found.operations.append(operation)
+    if lost := sum(entry.best is None for entry in state.spans.values()):
+        found.problems.append(f"trace {state.key[2]}: log records of {lost} spans not at hand")
+
+
+def _why(error: Exception) -> str:
+    """Without what it was about: an error's text may hold content."""
+    return error.reason if isinstance(error, PoisonError) else f"failed ({type(error).__name__})"
 
 
 def _newest_ns(request: Decoded) -> int:

@@ -20,6 +20,8 @@ from stack.children import Environment
 from stack.errors import StackError
 from stack.ports import PortClaim
 
+SETTINGS_FILE = "streamgauge.yaml"
+TOKEN_FILE = "clickhouse-token"  # noqa: S105 - a file's name
 PARTITIONS = 4
 SESSION_TIMEOUT_S = 6.0
 EVIDENCE_BYTES = 64 * MIB
@@ -58,7 +60,12 @@ def embedded_config(config: Config) -> Config:
     if "threads" not in config.evaluate.model_fields_set:
         # One thread on two cores: seven other processes want them too.
         result.evaluate.threads = 1 if (os.cpu_count() or 1) <= 2 else 2
-    result.clickhouse.token = SecretStr(_kept_secret(data_dir / "clickhouse-token"))
+    result.clickhouse.token = SecretStr(_kept_secret(data_dir / TOKEN_FILE))
+    # Whoever reads these settings may stand in another folder.
+    evaluate, watch = result.evaluate, result.watch
+    evaluate.models_dir = evaluate.models_dir.absolute()
+    evaluate.deployments_file = evaluate.deployments_file.absolute()
+    watch.rules_file = watch.rules_file.absolute()
     privacy = result.privacy
     if not privacy.redaction_key.get_secret_value() and privacy.redaction_key_file is None:
         _kept_secret(data_dir / "redaction-key")
@@ -68,7 +75,7 @@ def embedded_config(config: Config) -> Config:
 
 def token_file(config: Config) -> Path:
     """Where the product's ClickHouse token is kept."""
-    return config.runtime.data_dir / "clickhouse-token"
+    return config.runtime.data_dir / TOKEN_FILE
 
 
 def broker_port(config: Config) -> int:
@@ -117,7 +124,7 @@ def child_settings(config: Config) -> Environment:
     Variables that set configuration are removed: the file already holds what they said, and what
     this stack forces must win over them.
     """
-    path = config.runtime.data_dir / "streamgauge.yaml"
+    path = config.runtime.data_dir / SETTINGS_FILE
     secret_fields = {section: set(names) for section, names in _SECRETS.items()}
     values = config.model_dump(mode="json", exclude=secret_fields)
     path.write_text("# Generated at every start; edits are lost.\n" + yaml.safe_dump(values))

@@ -2,8 +2,9 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal, TypeVar
 
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as DriverError
@@ -14,9 +15,14 @@ from schemas.config import Config
 from schemas.feedback import Feedback
 from schemas.protocols import RetryableError
 from sql.client import connect
-from sql.feedback import insert_feedback
+from sql.feedback import insert_feedback, is_stored
 
-TIMEOUT_S = 10.0
+TIMEOUT_S = 10
+MAX_WAITING = 32
+"""Requests that wait for their insert; more would time out anyway."""
+
+P = TypeVar("P")
+T = TypeVar("T")
 
 
 class FeedbackStore:
@@ -30,22 +36,47 @@ class FeedbackStore:
         self._redactor = Redactor.of(config)
         self._source = source
         self._client: Client | None = None
-        self._turn = asyncio.Lock()
+        # One thread: an insert whose sender waits no longer still runs, and the next follows it.
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="feedback")
+        self._waiting = 0
 
     async def take(self, tenant: str, said: Sequence[Feedback]) -> None:
         """Redact and store. Raises ``RetryableError`` when ClickHouse does not take it in time."""
+        if self._waiting >= MAX_WAITING:
+            raise RetryableError("too many requests wait")
         masked = [self._masked(tenant, one) for one in said]
+        self._waiting += 1
         try:
-            async with asyncio.timeout(TIMEOUT_S), self._turn:
-                await asyncio.to_thread(self._insert, tenant, masked)
+            async with asyncio.timeout(TIMEOUT_S):
+                await self._in_thread(self._insert, tenant, masked)
         except (DriverError, HTTPError, OSError, TimeoutError) as error:
-            self._client = None
             raise RetryableError(type(error).__name__) from None
+        finally:
+            self._waiting -= 1
+
+    async def unknown(self, tenant: str, one: Feedback) -> bool:
+        """Whether nothing is stored that the label could be about. Raises clickhouse-connect's
+        errors."""
+        return await self._in_thread(self._unknown, tenant, self._masked(tenant, one))
+
+    async def _in_thread(self, work: Callable[[str, P], T], tenant: str, about: P) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, work, tenant, about)
 
     def _insert(self, tenant: str, said: Sequence[Feedback]) -> None:
+        try:
+            insert_feedback(self._connected(), tenant, said, self._source, time.time_ns())
+        except (DriverError, HTTPError, OSError):
+            self._client = None
+            raise
+
+    def _unknown(self, tenant: str, one: Feedback) -> bool:
+        return not is_stored(self._connected(), tenant, one)
+
+    def _connected(self) -> Client:
         if self._client is None:
-            self._client = connect(self._settings)
-        insert_feedback(self._client, tenant, said, self._source, time.time_ns())
+            self._client = connect(self._settings, answer_timeout_s=TIMEOUT_S)
+        return self._client
 
     def _masked(self, tenant: str, one: Feedback) -> Feedback:
         """Free words may hold personal data; a person's name for themselves becomes a pseudonym

@@ -6,6 +6,14 @@ def counted(number: int, noun: str) -> str:
     return f"{number:,} {noun}" if number == 1 else f"{number:,} {noun}s"
 
 
+def harmless(text: str) -> str:
+    """Text of any length and lines in which nothing drives the terminal."""
+    return "".join(
+        char if char.isprintable() or char in "\n\t" else "\N{REPLACEMENT CHARACTER}"
+        for char in text
+    )
+
+
 def printable(text: str, most_chars: int = 60) -> str:
     """One line without control characters (a name could move the cursor), cut to a length."""
     shown = "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in text)

@@ -11,6 +11,7 @@ import asyncio
 import signal
 import sys
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import ExitStack
 
 import aiohttp
 from rich.console import Console
@@ -31,6 +32,7 @@ from stack.embedded import (
 )
 from stack.errors import StackError
 from stack.ports import check_free
+from stack.running import marked_running
 from stack.supervisor import Child, ChildSpec, Status, Supervisor, rss_bytes
 
 Progress = Callable[[str], None]
@@ -51,6 +53,7 @@ class Stack:
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=PROBE_S))
         self._supervisor = Supervisor(config.runtime.data_dir / "logs", self._on_status)
         self._started = False
+        self._mark = ExitStack()
         self._watermark: asyncio.Task[None] | None = None
 
     @property
@@ -64,6 +67,7 @@ class Stack:
 
     async def start(self) -> None:
         """Bring everything up, in the order of need."""
+        self._mark.enter_context(marked_running(self.config.runtime.data_dir))
         settings = child_settings(self.config)
         await self._start_servers()
         self._progress("Kafka and ClickHouse answer; creating topics and tables")
@@ -83,6 +87,7 @@ class Stack:
         finally:
             self._supervisor.kill()
             await self._session.close()
+            self._mark.close()
 
     def _on_status(self, name: str, status: Status, detail: str) -> None:
         if status == "ready" or (self._started and status in ("restarting", "refused")):

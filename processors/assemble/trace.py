@@ -49,26 +49,47 @@ class SpanEntry:
     facts: dict[str, SpanFacts] = field(default_factory=dict)
     best: tuple[Fragment, Call] | None = None
     """The span fragment that says most about the call; None with only log records in hand."""
-    joined: Joined = field(default_factory=Joined)
     bytes: int = 0
-    evidence: tuple[Evidence, ...] = ()
     pending: Pending | None = None
     queued: Knowledge | None = None
     confirmed: Knowledge | None = None
     emissions: int = 0
     evidence_reemissions: int = 0
+    _joined: Joined | None = None
+    _evidence: tuple[Evidence, ...] | None = None
 
     def add(self, fragment: Fragment) -> None:
-        """Learn one new fragment."""
+        """Learn one new fragment.
+
+        What follows from all of them is worked out when it is asked for: a span may have thousands
+        of log records, and joining them anew for each would take minutes.
+        """
         self.fragments[fragment.fragment_id] = fragment
         self.bytes += kept_bytes(fragment)
         if fragment.call is not None:
             self.facts[fragment.fragment_id] = span_facts(fragment, fragment.call)
-            candidates = [(f, f.call) for f in self.fragments.values() if f.call is not None]
-            self.best = max(candidates, key=_says_most)
-        self.joined = join_fragments(self.fragments.values())
-        if self.best is not None and self.best[1].kind not in LLM_KINDS:
-            self.evidence = evidence_of(self.span_id, self.best[1].kind, self.joined.content)
+            told = (fragment, fragment.call)
+            self.best = told if self.best is None else max(self.best, told, key=_says_most)
+        self._joined = self._evidence = None
+
+    @property
+    def joined(self) -> Joined:
+        """Content of all fragments together."""
+        if self._joined is None:
+            self._joined = join_fragments(self.fragments.values())
+        return self._joined
+
+    @property
+    def evidence(self) -> tuple[Evidence, ...]:
+        """What the span offers model calls of its trace as evidence."""
+        if self._evidence is None:
+            offers = self.best is not None and self.best[1].kind not in LLM_KINDS
+            self._evidence = (
+                evidence_of(self.span_id, self.best[1].kind, self.joined.content)
+                if self.best is not None and offers
+                else ()
+            )
+        return self._evidence
 
     def is_llm(self) -> bool:
         """Whether this is a model call with its span in hand."""
@@ -205,6 +226,7 @@ class TraceState:
         if call.content_state in ("not_captured", "external"):
             state = joined.state() or call.content_state
             call = call.model_copy(update={"content_state": state})
+        call = _flagged(call, entry.fragments.values())
         evidence, cut = self.evidence_for(entry, evidence_limit_bytes)
         return Operation(
             tenant=fragment.tenant,
@@ -327,6 +349,15 @@ class TraceState:
             logs = [f for f in one.fragments.values() if f.said]
             found += [f.said for f in sorted(logs, key=lambda f: (f.time_ns, f.fragment_id))]
         return found
+
+
+def _flagged(call: Call, fragments: Iterable[Fragment]) -> Call:
+    """The call with what is wrong with its log records' content, in the order of their ids."""
+    ordered = sorted(fragments, key=lambda fragment: fragment.fragment_id)
+    flags = dict.fromkeys((*call.flags, *(flag for f in ordered for flag in f.flags)))
+    return (
+        call if len(flags) == len(call.flags) else call.model_copy(update={"flags": tuple(flags)})
+    )
 
 
 def knowledge_of(operation: Operation) -> Knowledge:

@@ -18,6 +18,8 @@ from schemas.records import Content, ContentState, Document, Finding, Message, P
 
 log = logging.getLogger(__name__)
 
+TRUNCATED = "truncated"
+"""Flag of a call some of whose texts were cut."""
 CONTENT_MAX_BYTES = 4 << 20
 """Of one span's texts as JSON: the topic's limit is 8 MiB a message."""
 TEXT_OVERHEAD_BYTES = 128
@@ -54,7 +56,7 @@ def make_safe(
     except Exception as error:  # the privacy boundary: whatever went wrong, withhold the content
         log.error("content withheld: redaction failed with %s", type(error).__name__)
         return SafeContent(Content(), (), "dropped_by_policy", ["redaction_failed"])
-    flags = ["truncated"] if truncated else []
+    flags = [TRUNCATED] if truncated else []
     if len(findings) > FINDINGS_MAX:
         flags.append("findings_truncated")
     return SafeContent(redacted, tuple(findings[:FINDINGS_MAX]), state, flags)

@@ -4,15 +4,18 @@ Pure: the same span and message time give the same fragment on any worker. May r
 stage makes that one span a dead letter.
 """
 
+from collections.abc import Iterable
+
 from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ingest.otlp import SPAN_ID_BYTES, TRACE_ID_BYTES
+from ingest.split import TRUNCATED_ATTRIBUTE
 from processors.operations.asked import asked_form, read_service_tier
 from processors.operations.attributes import SpanView
-from processors.operations.content import make_safe
+from processors.operations.content import TRUNCATED, make_safe
 from processors.operations.dialects.log_events import is_content, order_ns, read_log, view_of
 from processors.operations.dialects.reading import content_state, read_call, read_content
 from processors.operations.dialects.registry import dialect_of
@@ -78,7 +81,11 @@ def normalize(
         call=_masked(call, redactor, tenant, view.trace_id).model_copy(
             update={
                 "content_state": safe.state,
-                "flags": (*safe.flags, *_flags(view, day, repaired), *unreadable),
+                "flags": (
+                    *_marked(safe.flags, view),
+                    *_flags(view, day, repaired),
+                    *unreadable,
+                ),
                 "cost_usd": price.cost_usd,
                 "price_version": price.version,
             }
@@ -99,6 +106,12 @@ def _flags(view: SpanView, day: str, repaired: bool) -> list[str]:
         "many_attributes": len(view.span.attributes) > ATTRIBUTES_USUAL,
     }
     return [flag for flag, is_so in wrong.items() if is_so]
+
+
+def _marked(flags: Iterable[str], view: SpanView) -> dict[str, None]:
+    """Flags of content, with that of an item whose texts were cut before it came here."""
+    cut = (TRUNCATED,) if TRUNCATED_ATTRIBUTE in view.keys else ()
+    return dict.fromkeys((*flags, *cut))
 
 
 def normalize_log(
@@ -138,6 +151,7 @@ def normalize_log(
             name: _masked_field(name, text, redactor, tenant, view.trace_id)
             for name, text in said.items()
         },
+        flags=tuple(_marked(safe.flags, view)),
         content=safe.content,
         findings=safe.findings,
     )

@@ -1,11 +1,12 @@
 -- Content class: restricted. What people said, newest revision, joined to what it is about: an
 -- operation by span id or by response id (a label on a span that duplicates another is one on the
--- call that counts), or an alert by fingerprint.
+-- call that counts), a conversation by its id, or an alert by fingerprint.
+-- * target: What is labelled: operation, evaluation, conversation or alert
 -- * trace_id: Trace id of the operation it is about, found by response id if need be; else empty
 -- * span_id: Span id of the operation that counts; else empty
--- * found: True where that operation or alert is stored
+-- * found: True where that operation, conversation or alert is stored
 -- * rule: Rule of the alert it is about, else empty
--- * service_name: service.name of the operation, else empty
+-- * service_name: service.name of the operation or the conversation's first one, else empty
 -- * kind: gen_ai.operation.name of the operation, else empty
 -- * model: Model that answered, else the one asked for; empty without the operation
 CREATE OR REPLACE VIEW v_feedback AS
@@ -19,9 +20,10 @@ SELECT
   multiIf(f.conversation_id != '', f.conversation_id, f.span_id != '', s.op.3, r.op.3)
     AS conversation_id,
   f.alert_fingerprint AS alert_fingerprint,
-  multiIf(f.target = 'alert', a.rule != '', f.span_id != '', s.op.2 != '', r.op.2 != '') AS found,
+  multiIf(f.target = 'alert', a.rule != '', f.span_id != '', s.op.2 != '',
+    f.response_id != '', r.op.2 != '', c.op.2 != '') AS found,
   a.rule AS rule,
-  if(f.span_id != '', s.op.4, r.op.4) AS service_name,
+  multiIf(f.span_id != '', s.op.4, f.response_id != '', r.op.4, c.op.1) AS service_name,
   if(f.span_id != '', s.op.5, r.op.5) AS kind,
   if(f.span_id != '', s.op.6, r.op.6) AS model,
   f.created_at AS created_at, f.day AS day, f.revision AS revision, f.inserted_at AS inserted_at
@@ -48,6 +50,13 @@ LEFT ANY JOIN
   WHERE response_id != '' AND duplicate_of = ''
   GROUP BY tenant, response_id
 ) AS r ON f.tenant = r.tenant AND f.response_id = r.response_id
+LEFT ANY JOIN
+(
+  SELECT tenant, conversation_id, argMin((service_name, span_id), (start_time, span_id)) AS op
+  FROM genai_operations FINAL
+  WHERE conversation_id != ''
+  GROUP BY tenant, conversation_id
+) AS c ON f.tenant = c.tenant AND f.conversation_id = c.conversation_id
 LEFT ANY JOIN
 (
   SELECT tenant, fingerprint, any(rule) AS rule

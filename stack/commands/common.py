@@ -10,9 +10,11 @@ from datetime import UTC, datetime
 
 import typer
 from pydantic import ValidationError
-from rich.console import Console
+from rich.console import Console, RenderableType
+from rich.text import Text
 
 from schemas.config import Config
+from schemas.faults import faults
 from schemas.manifest import ManifestError
 from schemas.rules import RuleError
 
@@ -24,6 +26,22 @@ app = typer.Typer(
 )
 console = Console()
 errors = Console(stderr=True, soft_wrap=True)  # a line of an error stays one line, for grep
+_UNLIMITED_CHARS = 1 << 20
+
+
+def screen_width() -> int | None:
+    """Columns of the terminal; None where the output goes elsewhere."""
+    return console.width if console.is_terminal else None
+
+
+def print_whole(shown: RenderableType) -> None:
+    """Print a table or a line without cutting it; piped, without wrapping it either."""
+    if console.is_terminal:
+        console.print(shown, highlight=False, markup=False)
+    elif isinstance(shown, str | Text):
+        typer.echo(str(shown))  # a trace has many lines, and this is quicker
+    else:
+        Console(width=_UNLIMITED_CHARS).print(shown, highlight=False, markup=False)
 
 _FALSE_ALARMS = re.compile(
     r"Stream stopped processing, or is slow for |Stream has not started processing "
@@ -80,6 +98,10 @@ def one_line_errors(part: str, status: int = 1, unreachable: int | None = None) 
 
     try:
         yield
+    except ValidationError as error:
+        for fault in faults(error):
+            errors.print(f"{part}: {fault}", style="red", markup=False, highlight=False)
+        raise typer.Exit(status) from None
     except (ManifestError, RuleError, KafkaError, ClickHouseError, ValueError, OSError) as error:
         errors.print(f"{part}: {error}", style="red", markup=False, highlight=False)
         # A ClickHouse error with a code is an answer; one without is the lack of it.
@@ -97,10 +119,15 @@ def _quiet() -> None:
 
 def load_config() -> Config:
     """The configuration, or exit 2 with a line for each wrong field."""
-    try:
+    with one_line_errors("configuration", status=2):
         return Config()
-    except ValidationError as error:
-        for item in error.errors(include_input=False, include_url=False):
-            field = ".".join(str(part) for part in item["loc"])
-            errors.print(f"[red]configuration[/]: {field}: {item['msg']}")
-        raise typer.Exit(2) from None
+
+
+def people_config() -> Config:
+    """The configuration of a command for people: the running embedded stack's, unless Kafka or
+    ClickHouse are configured to be elsewhere."""
+    from stack.running import running_config
+
+    config = load_config()
+    with one_line_errors("configuration", status=2):
+        return running_config(config)

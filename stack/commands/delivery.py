@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, errors, load_config, one_line_errors
+from stack.commands.common import app, console, errors, one_line_errors, people_config
 
 
 @app.command()
@@ -27,7 +27,7 @@ def verify(
 
     run = VerifyRun(endpoint, traces, rate, seed, service or f"verify-{seed}", journal, wait)
     with one_line_errors("verify"):
-        report = run_verify(load_config(), run, console)
+        report = run_verify(people_config(), run, console)
     for name, items in (
         ("lost", report.lost),
         ("duplicate", report.duplicates),
@@ -63,7 +63,7 @@ def ledger(
     from stack.ledger.screen import show
     from stack.times import moment_ms
 
-    config = load_config()
+    config = people_config()
     runtime = config.runtime
     with one_line_errors("ledger", unreachable=2):
         since_ms = moment_ms(since, time.time_ns() // 1_000_000, "--since")
@@ -108,7 +108,7 @@ def replay(  # noqa: PLR0917 - a command's options
     def moment(option: str, text: str) -> int | None:
         return moment_ms(text, now_ms, option) if text else None
 
-    run = Replay(load_config(), errors, limit=limit, dry_run=dry_run)
+    run = Replay(people_config(), errors, limit=limit, dry_run=dry_run)
     with one_line_errors("replay", unreachable=2):
         from_ms, to_ms = moment("--from", from_), moment("--to", to)
         if from_ms is None:

@@ -5,7 +5,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, load_config, one_line_errors
+from stack.commands.common import app, console, errors, one_line_errors, people_config
 
 
 @app.command()
@@ -29,34 +29,44 @@ def label(  # noqa: PLR0917 - a command's options
     tenant: Annotated[str, typer.Option(help="default: the configured one")] = "",
 ) -> None:
     """Say whether a verdict, an answer or an alert was right; said again, it replaces."""
-    from pydantic import ValidationError
-
+    from schemas.evaluators import Evaluator
     from schemas.feedback import Feedback
     from schemas.protocols import RetryableError
     from stack.feedback import FeedbackStore
 
-    config = load_config()
+    config = people_config()
     with one_line_errors("label"):
-        try:
-            said = Feedback(
-                label=label,
-                trace_id=trace.lower(),
-                span_id=span.lower(),
-                response_id=response,
-                conversation_id=conversation,
-                alert_fingerprint=alert,
-                evaluator=evaluator,
-                value=value,
-                comment=comment,
-                author=author,
-            )
-        except ValidationError as error:
-            first = error.errors(include_input=False, include_url=False)[0]
-            place = ".".join(str(part) for part in first["loc"])
-            raise ValueError(f"{place}: {first['msg']}" if place else first["msg"]) from None
+        if evaluator and evaluator not in list(Evaluator):
+            raise ValueError(f"--evaluator {evaluator}: one of {', '.join(Evaluator)}")
+        said = Feedback(
+            label=label,
+            trace_id=trace.lower(),
+            span_id=span.lower(),
+            response_id=response,
+            conversation_id=conversation,
+            alert_fingerprint=alert,
+            evaluator=evaluator,
+            value=value,
+            comment=comment,
+            author=author,
+        )
         owner = tenant or config.tenant
-        try:
-            asyncio.run(FeedbackStore(config, "cli").take(owner, [said]))
-        except RetryableError as error:
-            raise OSError(f"not stored, ClickHouse does not answer: {error}") from None
+        store = FeedbackStore(config, "cli")
+
+        async def stored() -> bool:
+            try:
+                await store.take(owner, [said])
+            except RetryableError as error:
+                raise OSError(f"not stored, ClickHouse does not answer: {error}") from None
+            return await store.unknown(owner, said)
+
+        unknown = asyncio.run(stored())
     console.print(f"{said.target} labelled {said.label} ({said.identity(owner)})", highlight=False)
+    if unknown:
+        thing = "call" if said.target in ("operation", "evaluation") else said.target
+        errors.print(
+            f"label: no such {thing} of tenant {owner} is stored (yet); the label is kept and "
+            f"counts once it is",
+            markup=False,
+            highlight=False,
+        )

@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, errors, load_config, one_line_errors
+from stack.commands.common import app, errors, one_line_errors, people_config
 
 STDIN = Path("-")
 
@@ -31,7 +31,7 @@ def decode(
     from processors.prices.table import PriceTable
     from stack.decode import DecodeError, assemble, read_bytes, read_file
 
-    config = load_config()
+    config = people_config()
     with one_line_errors("decode", status=2):
         prices = PriceTable.of(config)
     try:
@@ -44,9 +44,11 @@ def decode(
     for path in files:
         try:
             if path == STDIN:
-                requests += read_bytes(sys.stdin.buffer.read(), "stdin")
+                found = read_bytes(sys.stdin.buffer.read(), "stdin")
             else:
-                requests += read_file(path)
+                found = read_file(path)
+            for request in found:  # those before what cannot be read are shown
+                requests.append(request)
         except (DecodeError, OSError) as error:
             failed = True
             errors.print(f"decode: {error}", style="red", markup=False, highlight=False)

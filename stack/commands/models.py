@@ -9,7 +9,7 @@ import typer
 from rich.progress import Progress
 from rich.table import Table
 
-from stack.commands.common import app, console, errors, load_config, one_line_errors
+from stack.commands.common import app, console, errors, one_line_errors, people_config, print_whole
 
 models_app = typer.Typer(help="Classifier models.", no_args_is_help=True)
 app.add_typer(models_app, name="models")
@@ -21,9 +21,19 @@ def models_check() -> None:
     from processors.evaluate.models import check_models
 
     with one_line_errors("models"):
-        rows = check_models(load_config())
+        rows = check_models(people_config())
+    table = Table("folder", "name", "version", "tasks", "device", "load ms", "tokens/s")
     for row in rows:
-        console.print(row, highlight=False)
+        table.add_row(
+            row.folder,
+            row.name,
+            row.version,
+            ", ".join(row.tasks),
+            row.device,
+            f"{row.load_ms:,.0f}",
+            f"{row.tokens_per_second:,}",
+        )
+    print_whole(table)
 
 
 @models_app.command("list")
@@ -31,7 +41,7 @@ def models_list() -> None:
     """Show the model folders there are, with their tasks, versions and thresholds."""
     from schemas.manifest import load_manifest, model_folder
 
-    settings = load_config().evaluate
+    settings = people_config().evaluate
     table = Table("folder", "task", "model_version", "warn", "page", "licence")
     with one_line_errors("models"):
         folders = {path.parent for path in settings.models_dir.glob("*/manifest.yaml")}
@@ -48,7 +58,7 @@ def models_list() -> None:
                     f"{limits.page:g}",
                     manifest.licence,
                 )
-    console.print(table)
+    print_whole(table)
 
 
 @models_app.command("eval")
@@ -74,7 +84,7 @@ def models_eval(
     from processors.evaluate.assess import Assessor, evaluator_of, read_rows
     from processors.evaluate.models import load_model
 
-    settings = load_config().evaluate
+    settings = people_config().evaluate
     folder, _, task = name.rpartition("/")
     if folder:
         settings = settings.model_copy(update={"model": folder})
@@ -110,7 +120,7 @@ def models_compare(
     from processors.evaluate.models import load_model
     from schemas.evaluators import Evaluator
 
-    config = load_config().evaluate
+    config = people_config().evaluate
 
     async def scores(name: str) -> tuple[list[float], list[Row], float]:
         folder, _, task = name.rpartition("/")
@@ -145,7 +155,7 @@ def models_add(
     from stack.models import add_model
 
     with one_line_errors("models add"):
-        added = add_model(load_config().evaluate, folder, name)
+        added = add_model(people_config().evaluate, folder, name)
     console.print(f"{added.folder}: {', '.join(added.tasks)} on {added.device}", highlight=False)
     name = added.folder.name
     console.print(
@@ -171,7 +181,7 @@ def models_deploy(
     from schemas.evaluators import Evaluator
     from stack.models import deploy_model
 
-    config = load_config()
+    config = people_config()
     with one_line_errors("models deploy"):
         folder, _, task = name.rpartition("/")
         if mode not in ("active", "shadow", "off"):

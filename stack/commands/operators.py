@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, errors, load_config, one_line_errors
+from stack.commands.common import app, console, errors, one_line_errors, people_config
 
 
 @app.command()
@@ -31,7 +31,7 @@ def status(
     from stack.status.report import Report, look
     from stack.status.screen import screen
 
-    config = load_config()
+    config = people_config()
 
     def seen() -> Report:
         with one_line_errors("status", status=2):
@@ -96,6 +96,6 @@ def tail(
         since_ms = moment_ms(since, now_ms, "--since") if since else None
         calls = Calls(Wanted(service, tenant, flagged), VERDICT_WAIT_S)
         try:
-            asyncio.run(follow(load_config(), calls, since_ms, count, show))
+            asyncio.run(follow(people_config(), calls, since_ms, count, show))
         except (KeyboardInterrupt, BrokenPipeError):
             raise typer.Exit(0) from None

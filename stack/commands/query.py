@@ -2,15 +2,25 @@
 
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
-from rich.table import Table
 
-from stack.commands.common import app, console, errors, load_config, one_line_errors
+from stack.commands.common import (
+    app,
+    errors,
+    one_line_errors,
+    people_config,
+    print_whole,
+    screen_width,
+)
+
+if TYPE_CHECKING:
+    from clickhouse_connect.driver.client import Client
 
 FORMATS = ("table", "json", "csv", "parquet")
 TABLE_ROWS = 1000
+TRACE_SPANS = 1000
 
 
 @app.command()
@@ -32,10 +42,13 @@ def sql(
     limit: Annotated[
         int | None, typer.Option(help=f"most rows; 0 is all (tables: {TABLE_ROWS}, else all)")
     ] = None,
+    vertical: Annotated[
+        bool, typer.Option("--vertical", help="columns of a row below each other, not in a table")
+    ] = False,
 ) -> None:
     """Run one read-only query and show its rows, or write them to a file."""
     from sql.client import connect
-    from stack.sql_output import run, write_parquet, write_rows
+    from stack.sql_output import layout, read
 
     with one_line_errors("sql"):
         text = _query_text(query, file)
@@ -46,28 +59,40 @@ def sql(
             raise ValueError("--format parquet needs --output FILE")
         if format == "table" and output is not None:
             raise ValueError("--output needs --format json, csv or parquet")
-        client = connect(load_config().clickhouse)
-        if format == "parquet" and output is not None:
-            write_parquet(client, text, parameters, output)
-            errors.print(f"{output}: {output.stat().st_size:,} bytes", highlight=False)
+        if vertical and format != "table":
+            raise ValueError("--vertical is for tables")
+        client = connect(people_config().clickhouse)
+        if format != "table":
+            _write(client, text, parameters, format, limit or 0, output)
             return
-        most = (TABLE_ROWS if format == "table" else 0) if limit is None else limit
-        columns, rows, cut = run(client, text, parameters, most)
-        if format == "table":
-            table = Table(*columns)
-            for row in rows:
-                table.add_row(*("" if value is None else str(value) for value in row))
-            console.print(table)
-            console.print(f"{len(rows)} rows{', more were left out (--limit)' if cut else ''}")
-            return
-        if output is None:
-            write_rows(format, columns, rows, sys.stdout)
-        else:
-            with output.open("w", encoding="utf-8", newline="") as out:
-                write_rows(format, columns, rows, out)
-            errors.print(f"{output}: {len(rows):,} rows", highlight=False)
-        if cut:
-            errors.print(f"sql: more than {most} rows; the rest was left out (--limit)")
+        found = read(client, text, parameters, TABLE_ROWS if limit is None else limit)
+    print_whole(layout(found, screen_width(), vertical))
+    print_whole(f"{len(found.rows)} rows{', more were left out (--limit)' if found.cut else ''}")
+
+
+def _write(
+    client: "Client",
+    query: str,
+    parameters: dict[str, str],
+    format: str,
+    limit: int,
+    output: Path | None,
+) -> None:
+    """To stdout, or to a file that appears once it is whole."""
+    from stack.sql_output import write
+
+    if output is None:
+        write(client, query, parameters, format, limit, sys.stdout.buffer)
+        sys.stdout.buffer.flush()
+        return
+    part = output.with_name(f".{output.name}.part")
+    try:
+        with part.open("wb") as out:
+            size_bytes = write(client, query, parameters, format, limit, out)
+        part.replace(output)
+    finally:
+        part.unlink(missing_ok=True)
+    errors.print(f"{output}: {size_bytes:,} bytes", highlight=False, markup=False)
 
 
 def _query_text(query: str, file: Path | None) -> str:
@@ -89,19 +114,30 @@ def _named(item: str) -> tuple[str, str]:
 def trace(
     trace_id: Annotated[str, typer.Argument(help="32 hex characters", show_default=False)],
     tenant: Annotated[str, typer.Option(help="of this tenant alone")] = "",
-    json: Annotated[bool, typer.Option("--json", help="spans as JSON lines")] = False,
+    limit: Annotated[
+        int, typer.Option(min=0, help="most spans drawn, in the tree's order; 0 is all")
+    ] = TRACE_SPANS,
+    json: Annotated[bool, typer.Option("--json", help="spans as JSON lines, all of them")] = False,
 ) -> None:
-    """Draw a trace as a tree: spans, durations, tokens, cost, verdicts. Exit 1 if it is unknown."""
+    """Draw a trace as a tree: spans, durations, tokens, cost, verdicts. Exit 1 if it is unknown.
+
+    Where several tenants have spans of that trace id, each has a tree.
+    """
     from sql.client import connect
-    from stack.span_tree import draw, read_trace
-    from stack.sql_output import write_rows
+    from stack.span_tree import QUERY, draw, parameters, read_trace
+    from stack.sql_output import write
 
     with one_line_errors("trace"):
         wanted = trace_id.strip().lower().replace("-", "")
-        spans = read_trace(connect(load_config().clickhouse), wanted, tenant)
-        if not spans:
+        client = connect(people_config().clickhouse)
+        if json:
+            out = sys.stdout.buffer
+            known = bool(write(client, QUERY, parameters(wanted, tenant), "json", 0, out))
+            out.flush()
+        else:
+            spans = read_trace(client, wanted, tenant)
+            known = bool(spans)
+            for line in draw(wanted, spans, limit):
+                print_whole(line)
+        if not known:
             raise ValueError(f"no trace {wanted}: not stored yet, expired, or another tenant's")
-    if json:
-        write_rows("json", list(spans[0]), [list(span.values()) for span in spans], sys.stdout)
-    else:
-        console.print(draw(wanted, spans))

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, errors, load_config, one_line_errors
+from stack.commands.common import app, console, errors, one_line_errors, people_config
 
 rules_app = typer.Typer(help="Alert rules.", no_args_is_help=True)
 app.add_typer(rules_app, name="rules")
@@ -30,7 +30,7 @@ def rules_check(
     from processors.watch.rules import load_checked_rules
     from schemas.rules import QueryRule
 
-    config = load_config()
+    config = people_config()
     path = file or config.watch.rules_file
     with one_line_errors("rules"):
         rules = load_checked_rules(path)

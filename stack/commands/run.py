@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, load_config, log_as_json, one_line_errors
+from stack.commands.common import (
+    app,
+    console,
+    load_config,
+    log_as_json,
+    one_line_errors,
+    people_config,
+)
 
 
 @app.command()
@@ -81,7 +88,7 @@ def migrate(
     from sql.migrate import migrate as apply
     from sql.migrate import plan
 
-    config = load_config()
+    config = people_config()
     if show:
         with one_line_errors("migrate"):
             typer.echo(";\n\n".join([*plan(config.clickhouse), ""]), nl=False)

@@ -45,7 +45,7 @@ def span(
     salt: str = "",
     **said: Any,
 ) -> Fragment:
-    content = Content() if content is None else content
+    content = content or Content()
     call = Call.model_validate(
         {
             "dialect": "otel_genai",
@@ -59,9 +59,8 @@ def span(
         }
     )
     if usage is not None:
-        call = call.model_copy(
-            update={"usage": Usage(input_tokens=usage[0], output_tokens=usage[1])}
-        )
+        told = Usage(input_tokens=usage[0], output_tokens=usage[1])
+        call = call.model_copy(update={"usage": told})
     draft = Fragment(
         tenant=TENANT,
         trace_id=trace_id,

@@ -60,3 +60,12 @@ async def test_of_a_conversation_in_logs_every_message_is_in_its_place() -> None
         ("tool", "tool_result"),
         ("assistant", "text"),
     ] in rounds
+
+
+async def test_what_is_wrong_with_a_records_content_is_said_of_the_call() -> None:
+    name = TELLING[0]
+    spans, logs = captures.fragments(name)[0], captures.log_fragments(name)[0]
+    cut = [log.model_copy(update={"flags": ("truncated",)}) for log in logs]
+    for found in (await joined([*spans, *cut]), await joined([*cut, *spans])):
+        told = {span_id for span_id, o in found.items() if "truncated" in o.call.flags}
+        assert told >= {log.span_id for log in logs} & found.keys()

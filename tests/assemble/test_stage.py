@@ -1,10 +1,12 @@
 """The assemble stage on an in-memory source: what is emitted, when, and after a crash."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import pytest
 
+from processors.assemble import trace
+from processors.assemble.join import Joined
 from processors.assemble.stage import EMISSIONS_MAX, AssembleStage
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
 from schemas.config import AssembleConfig, Config
@@ -368,3 +370,22 @@ async def test_a_wrapper_of_very_many_calls_is_not_emitted_for_each() -> None:
     assert len(again) == EMISSIONS_MAX
     assert len(newest(bench.outputs)) == 102
     assert all(o.duplicate_of for o in again)
+
+
+async def test_a_span_of_very_many_log_records_is_joined_once_a_message() -> None:
+    joins = 0
+    real = trace.join_fragments
+
+    def counted(fragments: Iterable[Fragment]) -> Joined:
+        nonlocal joins
+        joins += 1
+        return real(fragments)
+
+    bench = Bench()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(trace, "join_fragments", counted)
+        logs = [log(1, chat_content(f"word {number}"), number) for number in range(3000)]
+        await bench.stage.process(message([span(1), *logs]))
+    assert joins < 10
+    (operation,) = newest(bench.outputs).values()
+    assert len(operation.fragments) == 3001

@@ -1,5 +1,7 @@
 """Buckets of requests and bytes, on a clock of our own."""
 
+import threading
+
 import pytest
 
 from ingest.quotas import Quotas, QuotaSpentError
@@ -48,3 +50,20 @@ def test_a_tenants_own_quota_replaces_the_default() -> None:
     quotas.admit("small")
     with pytest.raises(QuotaSpentError):
         quotas.admit("small")
+
+
+def test_threads_take_no_token_twice() -> None:
+    quotas = Quotas(Quota(bytes_per_s=1), {}, lambda: 0.0)
+
+    def charge() -> None:
+        for _ in range(2000):
+            quotas.charge("a", 1)
+
+    threads = [threading.Thread(target=charge) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    with pytest.raises(QuotaSpentError) as spent:
+        quotas.admit("a")
+    assert spent.value.retry_after_s == 4 * 2000 - 1

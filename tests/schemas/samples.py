@@ -151,6 +151,7 @@ SAMPLES: dict[str, Record] = {
         time_ns=START_NS,
         call=CALL,
         said={"user_id": "user-1"},
+        flags=("truncated",),
         content=CONTENT,
         findings=(FINDING,),
         awaits_log=True,

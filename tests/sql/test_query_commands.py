@@ -3,11 +3,14 @@
 import csv
 import io
 import json
+from collections.abc import Callable
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from clickhouse_connect.driver.client import Client
+from rich.console import Console
 from typer.testing import CliRunner
 
 from processors.clickhouse import ClickHouseSink
@@ -17,7 +20,8 @@ from schemas.evaluators import Label
 from schemas.identity import NS_PER_MS
 from sql.tables import table
 from stack.cli import app
-from stack.span_tree import roots
+from stack.span_tree import draw, roots
+from stack.sql_output import Rows, layout
 from tests.sql.records import START_NS, call, evaluation, operation, span, trace
 from tests.sql.test_views import put
 
@@ -83,6 +87,69 @@ def test_files(kind: str, tmp_path: Path, client: Client) -> None:
         assert value.count(b"a,b") == 3
 
 
+def test_what_is_no_number_nanoseconds_and_maps_keep_their_value(tmp_path: Path) -> None:
+    query = (
+        "SELECT nan AS n, -inf AS i, toDateTime64('2026-01-02 03:04:05.123456789', 9, 'UTC') AS t,"
+        " map('a', 1) AS m, toDecimal64('0.10', 2) AS d;"
+    )
+    printed, status = invoke("sql", query, "--format", "json")
+    assert (status, json.loads(printed)) == (0, {
+        "n": "nan", "i": "-inf", "t": "2026-01-02T03:04:05.123456789Z", "m": {"a": 1},
+        "d": "0.1",
+    })  # fmt: skip
+    printed, _ = invoke("sql", query, "--format", "csv")
+    assert list(csv.reader(io.StringIO(printed)))[1][:4] == [
+        "nan", "-inf", "2026-01-02T03:04:05.123456789Z", "{'a':1}",
+    ]  # fmt: skip
+    assert "2026-01-02T03:04:05.123456789Z" in invoke("sql", query)[0]
+    for kind in ("json", "csv", "parquet"):
+        few, same = tmp_path / f"few.{kind}", tmp_path / f"same.{kind}"
+        invoke("sql", NUMBERS, "--format", kind, "--output", str(few), "--limit", "2")
+        invoke("sql", f"{NUMBERS} LIMIT 2", "--format", kind, "--output", str(same))
+        assert few.read_bytes() == same.read_bytes(), kind
+
+
+def test_a_query_that_fails_half_way_leaves_no_file(tmp_path: Path) -> None:
+    query = "SELECT throwIf(number = 100000) FROM numbers(200000)"
+    printed, status = invoke("sql", query, "--format", "csv", "-o", str(tmp_path / "x.csv"))
+    assert (status, "sql:" in printed) == (1, True)
+    assert list(tmp_path.glob("*x.csv*")) == []
+
+
+def test_cells_are_text_whatever_they_hold() -> None:
+    printed, status = invoke("sql", "SELECT '[/INST] hi [red]x[/red]' AS `[/b]`, '\\x1b[2J', NULL")
+    assert status == 0
+    assert "[/INST] hi [red]x[/red]" in printed
+    assert "[/b]" in printed
+    assert "\x1b" not in printed
+
+
+def test_nothing_is_cut_in_a_pipe_and_many_columns_go_below_each_other() -> None:
+    row = ", ".join(f"repeat('{number % 10}', 40) AS c{number}" for number in range(30))
+    printed, _ = invoke("sql", f"SELECT {row}")
+    assert all(str(number) * 40 in printed for number in range(10))
+    assert "…" not in printed
+    printed, _ = invoke("sql", f"SELECT {row}", "--vertical")
+    assert f"c7   {'7' * 40}" in printed
+
+
+def shown(found: Rows, width: int) -> str:
+    """What a terminal of that width shows."""
+    screen = Console(width=width, file=io.StringIO(), force_terminal=True, no_color=True)
+    screen.print(layout(found, width, vertical=False))
+    return str(screen.file.getvalue())  # type: ignore[attr-defined]
+
+
+def test_a_terminal_folds_and_cuts_nothing() -> None:
+    ids = ["a" * 32, "b" * 32]
+    printed = shown(Rows(["trace_id", "other"], [ids], cut=False), 40)
+    assert printed.count("a") - 1 >= 32
+    assert "…" not in printed
+    printed = shown(Rows(list("vwxyz"), [ids[:1] * 5], cut=False), 40)
+    assert "-- row 1" in printed
+    assert printed.count("a" * 32) == 5
+
+
 def test_queries_from_file_and_stdin_with_parameters(tmp_path: Path) -> None:
     (tmp_path / "q.sql").write_text("SELECT {word:String} AS said")
     assert "hello" in invoke("sql", "--file", "q.sql", "-p", "word=hello")[0]
@@ -99,6 +166,9 @@ def test_queries_from_file_and_stdin_with_parameters(tmp_path: Path) -> None:
         (["sql", "SELECT 1", "-o", "x"], "--output"),
         (["sql", "SELECT 1", "-p", "x"], "NAME=VALUE"),
         (["sql", "SELECT nope"], "nope"),
+        (["sql", "SELECT 1 FORMAT JSON"], "leave FORMAT out"),
+        (["sql", "SELECT 1 FORMAT JSON", "--format", "csv"], "leave FORMAT out"),
+        (["trace", "00", "--json"], "no trace 00"),
         (["sql", "CREATE TABLE t (a Int8) ENGINE = Memory"], "sql:"),
         (["sql", "--file", "gone.sql"], "gone.sql"),
         (["trace", "00"], "no trace 00"),
@@ -111,7 +181,9 @@ def test_what_cannot_be_done_is_said_in_a_line(arguments: list[str], said: str) 
     assert "Traceback" not in printed
 
 
-def span_row(number: int, parent: int, name: str, after_ms: int) -> tuple[object, ...]:
+def span_row(
+    number: int, parent: int, name: str, after_ms: int, tenant: str = "default"
+) -> tuple[object, ...]:
     """A stored span."""
     stored = table("otel_spans")
     empty: dict[str, Any] = {}
@@ -124,7 +196,7 @@ def span_row(number: int, parent: int, name: str, after_ms: int) -> tuple[object
             0 if "Int" in kind or "Date" in kind else False if kind == "Bool" else ""
         )  # fmt: skip
     told = {
-        "tenant": "default", "TraceId": TRACE, "SpanId": span(number), "SpanName": name,
+        "tenant": tenant, "TraceId": TRACE, "SpanId": span(number), "SpanName": name,
         "ParentSpanId": span(parent) if parent else "", "ServiceName": "shop",
         "Timestamp": START_NS + after_ms * NS_PER_MS, "Duration": 1_500_000,
         "StatusCode": "Unset",
@@ -158,6 +230,14 @@ async def test_a_trace_is_a_tree_with_verdicts(sink: ClickHouseSink) -> None:
         span(1), span(2), span(3),
     ]  # fmt: skip
     assert invoke("trace", TRACE, "--tenant", "other")[1] == 1
+    await put(sink, "otel_spans", span_row(1, 0, "theirs", 0, tenant="other"))
+    printed, _ = invoke("trace", TRACE)
+    assert f"trace {TRACE} of tenant default" in printed
+    assert f"trace {TRACE} of tenant other" in printed
+    printed, _ = invoke("trace", TRACE, "--tenant", "other")
+    assert ("theirs" in printed, "of tenant" in printed, "POST" in printed) == (True, False, False)
+    printed, _ = invoke("trace", TRACE, "--limit", "2")
+    assert "2 more spans were left out (--limit)" in printed
 
 
 def test_spans_in_a_circle_are_all_shown() -> None:
@@ -174,3 +254,25 @@ def test_spans_in_a_circle_are_all_shown() -> None:
         seen.append(node.span["span_id"])
         stack += node.below
     assert sorted(seen) == ["a", "b", "c", "d"]
+
+
+def spans_of(number: int, parent: Callable[[int], int]) -> list[dict[str, Any]]:
+    """Spans as the view has them, each below the one that ``parent`` names."""
+    start = datetime(2026, 1, 2, tzinfo=UTC)
+    return [
+        {
+            "tenant": "t", "span_id": str(i), "parent_span_id": str(parent(i)), "start_time": start,
+            "duration_ns": 1, "service_name": "shop", "span_name": f"n{i}", "status_code": "Ok",
+            "kind": "", "verdicts": [],
+        }
+        for i in range(number)
+    ]  # fmt: skip
+
+
+def test_a_chain_and_a_wide_trace_of_100_000_spans() -> None:
+    for parent in (lambda i: i - 1, lambda i: (i - 1) // 3, lambda _: 0):
+        lines = [line.plain for line in draw("t", spans_of(100_000, parent))]
+        assert len(lines) == 100_001
+        assert max(map(len, lines)) < 300
+    few = [line.plain for line in draw("t", spans_of(100_000, lambda i: i - 1), 1000)]
+    assert (len(few), few[-1]) == (1002, "99,000 more spans were left out (--limit)")

@@ -60,7 +60,7 @@ async def absurd_spans(stack: Stack, client: Client) -> None:
     assert flags["many"] == ["many_attributes"]
     assert flags["1970"] == flags["2100"] == ["start_time_untrusted"]
     assert (years["1970"], years["2100"]) == (1970, 2100)
-    assert flags["20 MB"] == []
+    assert flags["20 MB"] == ["truncated"]
     await rows(client, "SELECT 1 FROM otel_traces WHERE ServiceName = 'absurd'", 10)
 
 

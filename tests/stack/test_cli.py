@@ -31,6 +31,12 @@ def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         (["replay", "--dry-run"], {}, 2, "KafkaConnectionError"),
         (["worker", "--stages", "nope"], {}, 2, "no stage 'nope'"),
         (["worker", "--stages", "operations"], {}, 2, "privacy.redaction_key_file"),
+        (
+            ["models", "deploy", "starter/injection", "--sample", "2"],
+            {},
+            1,
+            "deploy: sample: Input",
+        ),
         (["config"], {"STREAMGAUGE_KAFKA__NOPE": "1"}, 2, "kafka.nope"),
         (["models", "check"], {"STREAMGAUGE_EVALUATE__MODEL": "gone"}, 1, "manifest.yaml"),
     ],
@@ -53,6 +59,7 @@ def test_models_check_names_what_it_measured() -> None:
     result = CliRunner().invoke(app, ["models", "check"])
     assert result.exit_code == 0
     assert "hallucination" in result.output
+    assert "ModelCheck" not in result.output
 
 
 def test_help_names_every_command() -> None:

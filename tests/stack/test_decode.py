@@ -10,6 +10,9 @@ from typing import Any
 import pytest
 
 from ingest.otlp import decode_logs, decode_traces
+from processors.operations.redact import Redactor
+from processors.operations.stage import read_item
+from stack.decode import assemble, read_file
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 NAME = "otel_genai_v1.30-opentelemetry-instrumentation-openai-v2-2.4b0"
@@ -90,6 +93,8 @@ def test_texts_are_redacted(tmp_path: Path) -> None:
         (b"\xff\xff\xff", "protobuf"),
         (b'{"resourceMetrics": []}', "no resourceSpans and no resourceLogs"),
         (b'{"resourceSpans": [', "JSON"),
+        (b'{\n  "resou', "cut off"),
+        (b'{\n  "resourceSpans": [\n    {\n', "JSON"),
         (b"\x1f\x8bnot gzip", "gzip"),
         (b"[1, 2]", "list"),
     ],
@@ -118,4 +123,32 @@ def test_items_left_out_are_said(tmp_path: Path) -> None:
     (tmp_path / "spans.json").write_text(json.dumps(document))
     operations, errors, status = decode(tmp_path / "spans.json")
     assert (len(operations), status) == (9, 0)
+    assert "spans.json: span" in errors
     assert "invalid_trace_id" in errors
+
+
+def test_documents_of_many_lines_one_after_another_and_cut_off(tmp_path: Path) -> None:
+    pretty = [json.dumps(json.loads(path.read_text()), indent=2) for path in (SPANS, LOGS)]
+    (tmp_path / "both.json").write_text("\n".join(pretty))
+    assert decode(tmp_path / "both.json") == decode(SPANS, LOGS)
+    (tmp_path / "cut.json").write_text("\n".join(pretty)[:-200])
+    operations, errors, status = decode(tmp_path / "cut.json")
+    assert (len(operations), status) == (len(decode(SPANS)[0]), 1)
+    assert "cut.json" in errors
+    assert "no resourceSpans" not in errors
+
+
+def test_an_odd_item_costs_itself_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = []
+
+    def odd(*told: Any) -> Any:
+        calls.append(told)
+        if len(calls) == 1:
+            raise KeyError("said in confidence")
+        return read_item(*told)
+
+    monkeypatch.setattr("stack.decode.read_item", odd)
+    found = assemble(list(read_file(SPANS)), Redactor(b"x" * 32), "t")
+    assert (len(found.operations), len(found.problems)) == (9, 1)
+    assert found.problems[0].endswith("failed (KeyError)")
+    assert SPANS.name in found.problems[0]
