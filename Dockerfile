@@ -17,7 +17,9 @@ RUN pip install --require-hashes -r /locks/requirements-gpu.lock
 
 FROM ${PYTHON_IMAGE} AS base
 # A fixed number, so that volumes and security policies can name it.
-RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin streamgauge
+RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin streamgauge \
+  # An empty volume takes the owner of the folder that it is mounted on.
+  && install -d -o 10001 -g 10001 /var/lib/streamgauge
 ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./

@@ -206,7 +206,9 @@ class AssembleConfig(Section):
 class EvaluateConfig(Section):
     """The scoring engine."""
 
-    models_dir: Path = Field(default=PACKAGE_ROOT / "models", description="one folder a model")
+    models_dir: Path = Field(
+        default=PACKAGE_ROOT / "models", description="one folder a model, beside the shipped ones"
+    )
     model: str = Field(default="starter", description="folder of models_dir in use")
     deployments_file: Path = Field(
         default=Path(".streamgauge/deployments.yaml"),

@@ -7,7 +7,10 @@ from typing import Literal
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
+from schemas.config import PACKAGE_ROOT
 from schemas.privacy import Entity
+
+SHIPPED_MODELS = PACKAGE_ROOT / "models"
 
 
 class ManifestError(ValueError):
@@ -130,6 +133,15 @@ class Manifest(_Strict):
         """Short name of the thresholds in force."""
         limits = self.tasks[task].thresholds
         return f"warn={limits.warn:g},page={limits.page:g}"
+
+
+def model_folder(models_dir: Path, name: str) -> Path:
+    """The folder of that name in ``models_dir``; where it has none, the shipped one if there is.
+
+    So ``models_dir`` may be a volume of one's own models, which an upgrade leaves alone.
+    """
+    own, shipped = models_dir / name, SHIPPED_MODELS / name
+    return shipped if not own.exists() and shipped.is_dir() else own
 
 
 def load_manifest(folder: Path) -> Manifest:

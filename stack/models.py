@@ -16,7 +16,7 @@ from processors.evaluate.models import load_model
 from schemas.config import Config, EvaluateConfig
 from schemas.deployments import Deployment, Deployments, load_deployments, save_deployments
 from schemas.evaluators import Evaluator
-from schemas.manifest import ManifestError, load_manifest
+from schemas.manifest import ManifestError, load_manifest, model_folder
 from sql.client import connect
 from sql.tables import table
 from sql.times import day_of_ns
@@ -59,8 +59,8 @@ def add_model(config: EvaluateConfig, source: Path, name: str = "") -> Added:
             f"{source / MANIFEST}: drafted from config.json; complete licence, provenance and"
             " thresholds, check tasks, then add again"
         )
-    if target.exists():
-        raise ManifestError(f"{target} is there already: choose another --name")
+    if (there := model_folder(config.models_dir, name)).exists():
+        raise ManifestError(f"{there} is there already: choose another --name")
     manifest = load_manifest(source)
     loaded = load_model(
         config.model_copy(update={"models_dir": source.parent, "model": source.name})
@@ -156,7 +156,7 @@ def deploy_model(config: Config, folder: str, task: Evaluator, mode: str, sample
     read. Raises :class:`ManifestError`, clickhouse-connect's errors, ``OSError``.
     """
     settings = config.evaluate
-    manifest = load_manifest(settings.models_dir / folder)
+    manifest = load_manifest(model_folder(settings.models_dir, folder))
     if task not in manifest.tasks:
         there = ", ".join(manifest.tasks)
         raise ManifestError(f"{folder} has no task {task}: there are {there}")
@@ -190,7 +190,7 @@ def _roles(settings: EvaluateConfig, told: Deployments, task: Evaluator) -> dict
     if "active" not in entries.values():
         entries.setdefault(settings.model, "active")
     return {
-        load_manifest(settings.models_dir / folder).model_version(task): mode
+        load_manifest(model_folder(settings.models_dir, folder)).model_version(task): mode
         for folder, mode in entries.items()
     }
 

@@ -25,7 +25,7 @@ from schemas.deployments import Deployment, Mode, load_deployments
 from schemas.evaluators import FINDING_EVALUATORS, MODEL_EVALUATORS, Evaluator
 from schemas.identity import text_hash
 from schemas.intervals import Intervals, load_intervals
-from schemas.manifest import ManifestError
+from schemas.manifest import ManifestError, model_folder
 
 LOG = logging.getLogger(__name__)
 
@@ -187,7 +187,7 @@ class DeployedModels:
         engine = engines[first.folder]
         manifest = engine.model.manifest
         if missing := {one.task for one in group} - manifest.tasks.keys():
-            path = self._config.models_dir / first.folder / "manifest.yaml"
+            path = model_folder(self._config.models_dir, first.folder) / "manifest.yaml"
             raise ManifestError(f"{path}: tasks: none for {', '.join(sorted(missing))}")
         versions = {
             one.task: Versions(

@@ -31,7 +31,7 @@ from processors.evaluate.graphs import (
 )
 from processors.evaluate.support_features import FEATURE_NAMES, FEATURE_SET
 from schemas.config import Config, EvaluateConfig
-from schemas.manifest import Manifest, ManifestError, load_manifest
+from schemas.manifest import Manifest, ManifestError, load_manifest, model_folder
 
 LOG = logging.getLogger(__name__)
 
@@ -132,7 +132,7 @@ def load_model(config: EvaluateConfig) -> Model:
     Blocking (seconds). Raises :class:`~schemas.manifest.ManifestError` naming the file and what
     was expected, :class:`DeviceError` naming the providers found.
     """
-    folder = config.models_dir / config.model
+    folder = model_folder(config.models_dir, config.model)
     manifest = load_manifest(folder)
     cuda = _wants_cuda(config.device)
     threads = core_count(config.threads)

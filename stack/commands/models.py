@@ -39,13 +39,13 @@ def models_check() -> None:
 @models_app.command("list")
 def models_list() -> None:
     """Show the model folders there are, with their tasks, versions and thresholds."""
-    from schemas.manifest import load_manifest
+    from schemas.manifest import load_manifest, model_folder
 
     settings = people_config().evaluate
     table = Table("folder", "task", "model_version", "warn", "page", "licence")
     with one_line_errors("models"):
-        for path in sorted(settings.models_dir.glob("*/manifest.yaml")):
-            folder = path.parent
+        folders = {path.parent for path in settings.models_dir.glob("*/manifest.yaml")}
+        for folder in sorted({*folders, model_folder(settings.models_dir, settings.model)}):
             manifest = load_manifest(folder)
             used = " (in use)" if folder.name == settings.model else ""
             for name, task in manifest.tasks.items():
@@ -157,7 +157,13 @@ def models_add(
     with one_line_errors("models add"):
         added = add_model(people_config().evaluate, folder, name)
     console.print(f"{added.folder}: {', '.join(added.tasks)} on {added.device}", highlight=False)
-    console.print(f"use it: STREAMGAUGE_EVALUATE__MODEL={added.folder.name}", highlight=False)
+    name = added.folder.name
+    console.print(
+        f"use it: streamgauge models deploy {name}/{added.tasks[0]}, or for all of its tasks"
+        f" STREAMGAUGE_EVALUATE__MODEL={name}",
+        highlight=False,
+        soft_wrap=True,
+    )
 
 
 @models_app.command("deploy")
@@ -166,7 +172,7 @@ def models_deploy(
     mode: Annotated[str, typer.Option(help="active, shadow or off")] = "shadow",
     sample: Annotated[float, typer.Option(help="share of calls that a shadow judges")] = 1.0,
 ) -> None:
-    """Give a model a role for a task; running workers take it up within seconds.
+    """Give a model a role for a task; workers that read the same file take it up within seconds.
 
     The active model's verdicts show and alert. A shadow's are stored beside them and compared
     (v_evaluator_agreement, v_compare). off ends the role; without any active model the configured
@@ -182,5 +188,21 @@ def models_deploy(
             raise ValueError("--mode: active, shadow or off")
         if not folder or task not in list(Evaluator):
             raise ValueError(f"{name}: FOLDER/TASK is needed, for example starter/injection")
+        file = config.evaluate.deployments_file
+        # The default file is where `streamgauge up` was started; elsewhere no worker reads it.
+        astray = not file.is_absolute() and not file.parent.is_dir()
         version = deploy_model(config, folder, Evaluator(task), mode, sample)
     console.print(f"{version}: {mode}", highlight=False)
+    console.print(
+        f"written to {file.absolute()}: workers with another evaluate.deployments_file do not see"
+        " it",
+        highlight=False,
+        soft_wrap=True,
+    )
+    if astray:
+        errors.print(
+            f"there was no {file.parent.absolute()} here: does any worker run in this folder?"
+            " If not, set evaluate.deployments_file to theirs and deploy again",
+            style="yellow",
+            highlight=False,
+        )

@@ -20,6 +20,7 @@ from pydantic import SecretStr
 
 from processors.app import STAGES
 from schemas.config import Config
+from schemas.manifest import SHIPPED_MODELS, model_folder
 from sql.dictionary import views
 from sql.tables import tables
 from stack.cli import app
@@ -210,6 +211,26 @@ def test_gpu_is_asked_for_only_where_it_is_used(monkeypatch: pytest.MonkeyPatch)
     assert asking == {"evaluate-gpu"}
     assert SERVICES["evaluate-gpu"]["profiles"] == ["gpu"]
     assert config_of(OURS["evaluate-gpu"], monkeypatch).evaluate.device == "cuda"
+
+
+def test_workers_and_commands_of_evaluate_share_what_is_added_and_deployed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    mounted = set()
+    for name in ("evaluate", "evaluate-gpu"):
+        (volume,) = OURS[name]["volumes"]
+        source, _, target = volume.partition(":")
+        assert source in COMPOSE["volumes"]
+        mounted.add(volume)
+        config = config_of(OURS[name], monkeypatch).evaluate
+        assert config.models_dir.is_relative_to(target)
+        assert config.deployments_file.is_relative_to(target)
+        assert model_folder(config.models_dir, config.model) == SHIPPED_MODELS / "starter"
+        user = re.search(r"^USER (\d+):\1$", DOCKERFILE, re.MULTILINE)
+        assert user
+        assert f"install -d -o {user[1]} -g {user[1]} {target}\n" in DOCKERFILE
+        monkeypatch.undo()
+    assert len(mounted) == 1
 
 
 def test_dockerfile_copies_what_is_there_and_runs_as_nobody() -> None:

@@ -249,7 +249,10 @@ def test_the_command_writes_roles_and_their_periods(
         return found.exit_code, found.output
 
     assert run("other/injection", "--mode", "shadow", "--sample", "0.5")[0] == 0
-    assert run("other/injection", "--mode", "active")[0] == 0
+    status, output = run("other/injection", "--mode", "active")
+    assert status == 0
+    assert f"written to {settings.deployments_file}: workers with another" in output
+    assert "here: does any worker run" not in output
     (told,) = load_deployments(settings.deployments_file).deployments
     assert (told.folder, told.mode) == ("other", "active")
     versions = {
@@ -271,6 +274,10 @@ def test_the_command_writes_roles_and_their_periods(
     ]
     assert run("other/injection", "--mode", "off")[0] == 0
     assert load_deployments(settings.deployments_file).deployments == ()
+    monkeypatch.delenv("STREAMGAUGE_EVALUATE__DEPLOYMENTS_FILE")
+    assert "here: does any worker run" in run("other/injection")[1]
+    assert load_deployments(tmp_path / ".streamgauge" / "deployments.yaml").deployments
+    assert "here: does any worker run" not in run("other/injection")[1]
     for wrong in (["gone/injection"], ["other/pii2"], ["other/injection", "--mode", "on"]):
         status, output = run(*wrong)
         assert status == 1

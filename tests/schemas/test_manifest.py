@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
-from schemas.manifest import ManifestError, load_manifest
+from schemas.manifest import SHIPPED_MODELS, ManifestError, load_manifest, model_folder
 
 FILES = {"tokenizer.json": b"{}", "model.onnx": b"graph"}
 
@@ -64,6 +64,13 @@ def test_thresholds_are_no_part_of_the_model_version(tmp_path: Path) -> None:
     tasks = [load_manifest(folder(tmp_path, manifest(tasks=each))) for each in (stricter, other)]
     assert tasks[0].model_version("injection") == first
     assert tasks[1].model_version("injection") != first
+
+
+def test_a_folder_of_ones_own_models_has_the_shipped_ones_too(tmp_path: Path) -> None:
+    assert model_folder(tmp_path, "starter") == SHIPPED_MODELS / "starter"
+    assert model_folder(tmp_path, "gone") == tmp_path / "gone"
+    (tmp_path / "starter").mkdir()
+    assert model_folder(tmp_path, "starter") == tmp_path / "starter"
 
 
 def test_missing_manifest_names_the_settings(tmp_path: Path) -> None:
