@@ -22,7 +22,6 @@ from sql.client import connect
 from sql.dictionary import queries
 from stack.cli import app
 from stack.reprice import Outcome, Range, reprice
-from stack.sql_output import run as run_query
 from tests.sql.records import START_NS, call, operation, span, trace
 
 TODAY = datetime.combine(datetime.fromtimestamp(START_NS / 1e9, UTC), time(), UTC)
@@ -241,8 +240,8 @@ async def test_an_invoice_is_checked_line_by_line(
     query = queries()["cost_reconcile.sql"].text
 
     def checked(lines: list[tuple[str, str, str, float]]) -> dict[str, tuple[Any, ...]]:
-        columns, rows, _ = run_query(client, query, {"invoice": str(lines)}, 0)
-        found = [dict(zip(columns, row, strict=True)) for row in rows]
+        answer = client.query(query, parameters={"invoice": str(lines)})
+        found = [dict(zip(answer.column_names, row, strict=True)) for row in answer.result_rows]
         shown = ("calls_n", "priced_n", "invoice_usd", "computed_usd", "verdict")
         return {row["model"]: tuple(row[name] for name in shown) for row in found}
 
