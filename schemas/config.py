@@ -7,17 +7,10 @@ levels). Secrets come from environment or files only and are hidden when printed
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
 
-from pydantic import (
-    AfterValidator,
-    Discriminator,
-    Field,
-    SecretStr,
-    Tag,
-    model_validator,
-)
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -26,8 +19,8 @@ from pydantic_settings import (
 )
 
 from schemas.intervals import SHIPPED
-from schemas.matchers import checked_matcher
 from schemas.privacy import PrivacyConfig
+from schemas.receivers import Receiver
 from schemas.section import Section
 
 MIB = 1 << 20
@@ -252,72 +245,6 @@ class WatchConfig(Section):
     streams_per_tenant: int = Field(
         default=2000, ge=0, description="streams with windows of their own; the rest is other"
     )
-
-
-class _ReceiverSection(Section):
-    name: str = Field(description="label of metrics and logs")
-    matchers: list[Annotated[str, AfterValidator(checked_matcher)]] = Field(
-        default_factory=list,
-        description='takes only alerts whose labels meet all, such as severity="page"',
-    )
-    timeout_s: float = Field(default=15.0, description="of one attempt")
-
-
-class WebhookReceiver(_ReceiverSection):
-    """A webhook that takes Alertmanager's v4 shape, signed as Standard Webhooks 1.0."""
-
-    type: Literal["webhook"] = "webhook"
-    url: str
-    secret_file: Path | None = Field(default=None, description="whsec_... key; unsigned without it")
-
-
-class AlertmanagerReceiver(_ReceiverSection):
-    """An Alertmanager, or a cluster of them: it groups, silences and routes."""
-
-    type: Literal["alertmanager"]
-    urls: list[str] = Field(
-        min_length=1, description="base URL of every peer, never of a balancer before them"
-    )
-    authorization_file: Path | None = Field(
-        default=None, description="file with the Authorization header's value, such as Bearer ..."
-    )
-    repeat_s: float = Field(
-        default=60.0,
-        gt=0,
-        description="between repetitions of open alerts; after four missed ones an alert ends",
-    )
-
-
-class PagerDutyReceiver(_ReceiverSection):
-    """A PagerDuty service, by an Events API v2 integration: incidents open and resolve."""
-
-    type: Literal["pagerduty"]
-    routing_key_file: Path = Field(description="file with the integration's key")
-    url: str = Field(
-        default="https://events.pagerduty.com/v2/enqueue", description="of the EU: events.eu...."
-    )
-
-
-class SlackReceiver(_ReceiverSection):
-    """A Slack channel, by an incoming webhook."""
-
-    type: Literal["slack"]
-    url_file: Path = Field(description="file with the webhook's URL, which is a secret")
-
-
-def _receiver_type(receiver: object) -> str:
-    if isinstance(receiver, dict):
-        return str(receiver.get("type", "webhook"))
-    return str(getattr(receiver, "type", "webhook"))
-
-
-Receiver = Annotated[
-    Annotated[WebhookReceiver, Tag("webhook")]
-    | Annotated[AlertmanagerReceiver, Tag("alertmanager")]
-    | Annotated[PagerDutyReceiver, Tag("pagerduty")]
-    | Annotated[SlackReceiver, Tag("slack")],
-    Discriminator(_receiver_type),
-]
 
 
 class NotifyConfig(Section):

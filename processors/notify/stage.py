@@ -24,14 +24,7 @@ from processors.notify.pagerduty import PagerDutySender
 from processors.notify.repetition import Repetition
 from processors.notify.slack import SlackSender
 from processors.notify.webhook import WebhookSender
-from schemas.config import (
-    AlertmanagerReceiver,
-    Config,
-    PagerDutyReceiver,
-    Receiver,
-    SlackReceiver,
-    WebhookReceiver,
-)
+from schemas.config import Config
 from schemas.matchers import Matcher, parse
 from schemas.metrics import DEAD_LETTERS
 from schemas.protocols import (
@@ -43,6 +36,13 @@ from schemas.protocols import (
     PoisonError,
     RetryableError,
     StageBase,
+)
+from schemas.receivers import (
+    AlertmanagerReceiver,
+    PagerDutyReceiver,
+    Receiver,
+    SlackReceiver,
+    WebhookReceiver,
 )
 from schemas.records import (
     AlertTransition,

@@ -22,8 +22,9 @@ from rich.live import Live
 from rich.panel import Panel
 from rich.table import Table
 
-from schemas.config import Config, WebhookReceiver
+from schemas.config import Config
 from schemas.evaluators import EVERY_CALL
+from schemas.receivers import WebhookReceiver
 from sql.client import connect
 from stack.demo.sample_app import SENT_PREFIX
 from stack.demo.webhook import WebhookInbox

@@ -15,7 +15,8 @@ import pytest
 from processors.notify.stage import NotifyStage
 from processors.runtime.clock import SystemClock
 from processors.runtime.memory import MemoryOutputs
-from schemas.config import AlertmanagerReceiver, Config, NotifyConfig
+from schemas.config import Config, NotifyConfig
+from schemas.receivers import AlertmanagerReceiver
 from schemas.records import AlertTransition
 from stack.ports import free_port
 from tests.notify.receivers import WebhookServer

@@ -2,10 +2,10 @@
 
 import pytest
 
-from processors.runtime import backoff
+from processors.runtime import life
 
 
 @pytest.fixture(autouse=True)
 def _own_retry_times(monkeypatch: pytest.MonkeyPatch) -> None:
-    """These tests wait on clocks of their own; the process's last retry is left as it was."""
-    monkeypatch.setattr(backoff, "_last_retry_monotonic_s", float("-inf"))
+    """These tests wait on clocks of their own; the process's last sign of life stays."""
+    monkeypatch.setattr(life, "_last_monotonic_s", float("-inf"))

@@ -12,7 +12,8 @@ import pytest
 
 from processors.notify.repetition import ENDED_REPEATED_NS, Repetition
 from processors.runtime.memory import FakeClock, MemoryOutputs
-from schemas.config import AlertmanagerReceiver, NotifyConfig
+from schemas.config import NotifyConfig
+from schemas.receivers import AlertmanagerReceiver
 from schemas.records import AlertTransition, decode_batch
 from tests.notify.receivers import Answer, WebhookServer
 from tests.notify.test_encoding import GOLDEN, transition

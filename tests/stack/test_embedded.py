@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 from pydantic import SecretStr
 
-from schemas.config import Config, KafkaConfig, RuntimeConfig, WebhookReceiver
+from schemas.config import Config, KafkaConfig, RuntimeConfig
+from schemas.receivers import WebhookReceiver
 from sql import client
 from stack.children import child_environment
 from stack.clickhouse import server

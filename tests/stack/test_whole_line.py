@@ -25,8 +25,8 @@ from schemas.config import (
     KafkaConfig,
     NotifyConfig,
     RuntimeConfig,
-    WebhookReceiver,
 )
+from schemas.receivers import WebhookReceiver
 from sql.client import connect
 from stack.demo.webhook import WebhookInbox
 from stack.ports import free_block, free_port
