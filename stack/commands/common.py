@@ -34,14 +34,17 @@ def screen_width() -> int | None:
     return console.width if console.is_terminal else None
 
 
+def whole_console() -> Console:
+    """Where tables go that nothing may be cut from: piped, they are as wide as what they hold."""
+    return console if console.is_terminal else Console(width=_UNLIMITED_CHARS)
+
+
 def print_whole(shown: RenderableType) -> None:
     """Print a table or a line without cutting it; piped, without wrapping it either."""
-    if console.is_terminal:
-        console.print(shown, highlight=False, markup=False)
-    elif isinstance(shown, str | Text):
+    if isinstance(shown, str | Text) and not console.is_terminal:
         typer.echo(str(shown))  # a trace has many lines, and this is quicker
     else:
-        Console(width=_UNLIMITED_CHARS).print(shown, highlight=False, markup=False)
+        whole_console().print(shown, highlight=False, markup=False)
 
 
 _FALSE_ALARMS = re.compile(

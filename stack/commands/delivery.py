@@ -7,7 +7,14 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, errors, one_line_errors, people_config
+from stack.commands.common import (
+    app,
+    console,
+    errors,
+    one_line_errors,
+    people_config,
+    whole_console,
+)
 
 
 @app.command()
@@ -74,7 +81,7 @@ def ledger(
     if json:
         typer.echo(orjson.dumps(found.as_json()))
     else:
-        show(found, console)
+        show(found, whole_console())
     raise typer.Exit(0 if found.balanced else 1)
 
 

@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 from rich.progress import Progress
 from rich.table import Table
+from rich.text import Text
 
 from stack.commands.common import app, console, errors, one_line_errors, people_config, print_whole
 
@@ -25,9 +26,9 @@ def models_check() -> None:
     table = Table("folder", "name", "version", "tasks", "device", "load ms", "tokens/s")
     for row in rows:
         table.add_row(
-            row.folder,
-            row.name,
-            row.version,
+            Text(row.folder),
+            Text(row.name),
+            Text(row.version),
             ", ".join(row.tasks),
             row.device,
             f"{row.load_ms:,.0f}",
@@ -51,12 +52,12 @@ def models_list() -> None:
             for name, task in manifest.tasks.items():
                 limits = task.thresholds
                 table.add_row(
-                    folder.name + used,
+                    Text(folder.name + used),
                     name,
-                    manifest.model_version(name),
+                    Text(manifest.model_version(name)),
                     f"{limits.warn:g}",
                     f"{limits.page:g}",
-                    manifest.licence,
+                    Text(manifest.licence),
                 )
     print_whole(table)
 

@@ -6,7 +6,14 @@ from typing import Annotated
 
 import typer
 
-from stack.commands.common import app, console, errors, one_line_errors, people_config
+from stack.commands.common import (
+    app,
+    console,
+    errors,
+    one_line_errors,
+    people_config,
+    whole_console,
+)
 
 
 @app.command()
@@ -50,7 +57,7 @@ def status(
         except KeyboardInterrupt:
             console.print(screen(report))
     else:
-        console.print(screen(report))
+        whole_console().print(screen(report))
     raise typer.Exit(report.exit_status)
 
 

@@ -58,7 +58,7 @@ def _books(ledger: Ledger) -> Table:
             books.letters,
         )  # fmt: skip
         table.add_row(
-            printable(books.tenant), books.topic, books.stage, *(f"{n:,}" for n in numbers)
+            Text(printable(books.tenant)), books.topic, books.stage, *(f"{n:,}" for n in numbers)
         )
     return table
 

@@ -107,7 +107,7 @@ def _coverage(coverage: list[Coverage]) -> Table:
         reasons = ", ".join(f"{r or 'unsaid'} {n:,}" for r, n in sorted(one.not_applicable.items()))
         failed = Text(f"{one.failed:,}", style="red" if one.failed else "")
         cells = (one.evaluator, f"{one.scored:,}", f"{one.eligible:,}", share, reasons or "-")
-        table.add_row(*map(printable, cells), failed)
+        table.add_row(*(Text(printable(cell)) for cell in cells), failed)
     return table
 
 

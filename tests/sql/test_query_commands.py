@@ -276,3 +276,13 @@ def test_a_chain_and_a_wide_trace_of_100_000_spans() -> None:
         assert max(map(len, lines)) < 300
     few = [line.plain for line in draw("t", spans_of(100_000, lambda i: i - 1), 1000)]
     assert (len(few), few[-1]) == (1002, "99,000 more spans were left out (--limit)")
+
+
+@pytest.mark.parametrize("kind", ["table", "json", "csv"])
+def test_without_a_token_no_setting_is_asked_for(
+    kind: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("STREAMGAUGE_CLICKHOUSE__TOKEN")
+    printed, status = invoke("sql", NUMBERS, "--format", kind)
+    assert (status, "2026-01-02" in printed) == (0, True), printed
+    assert invoke("trace", "00")[0].startswith("trace: no trace 00")
