@@ -12,6 +12,7 @@ CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_content FOR SELECT USING te
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_feedback FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_streams FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_windows FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_costs FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_baselines FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_drift FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 -- A table with a policy shows others nothing unless one lets them: this one restricts nobody.
@@ -26,5 +27,6 @@ CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_content FOR SELECT USIN
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_feedback FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_streams FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_windows FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_costs FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_baselines FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_drift FOR SELECT USING 1 TO ALL;

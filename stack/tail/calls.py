@@ -4,7 +4,7 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TypeVar
 
-from schemas.evaluators import Evaluator, State, Target
+from schemas.evaluators import EVERY_CALL, State, Target
 from schemas.records import Evaluation, Operation
 
 REMEMBERED = 10_000
@@ -63,7 +63,7 @@ class SeenCall:
     @property
     def judged(self) -> bool:
         """Whether every evaluator has spoken."""
-        return all(evaluator in self.verdicts for evaluator in Evaluator)
+        return all(evaluator in self.verdicts for evaluator in EVERY_CALL)
 
 
 @dataclass(frozen=True, slots=True)

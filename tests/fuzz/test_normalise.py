@@ -15,7 +15,7 @@ from ingest.otlp import decode_logs, decode_traces
 from ingest.signals import LOGS, TRACES
 from processors.operations.redact import Redactor
 from schemas.records import Operation, encode_record
-from stack.decode import assemble
+from stack.decode import Request, assemble
 from tests.fuzz.mutate import Mutator, corpus
 from tests.fuzz.normalise import Tally, fuzz, run_one
 from tests.operations.captures import KEY, TENANT
@@ -54,7 +54,7 @@ def test_mutated_exports_make_valid_operations(source: random.Random, size: int)
         signal = TRACES if is_span else LOGS
         request = signal.request_of(item.resource, item.scope, item.value)
         decode = decode_traces if is_span else decode_logs
-        requests.append(decode(request.SerializeToString(), "protobuf"))
+        requests.append(Request("export", decode(request.SerializeToString(), "protobuf")))
     for operation in assemble(requests, REDACTOR, TENANT).operations:
         assert Operation.model_validate_json(encode_record(operation)) == operation
 

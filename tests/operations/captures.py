@@ -13,7 +13,7 @@ from processors.operations.normalize import normalize, normalize_log
 from processors.operations.redact import Redactor
 from schemas.protocols import PoisonError
 from schemas.records import Fragment
-from stack.decode import Decoding, assemble, read_file
+from stack.decode import Decoding, assemble, read_bytes
 
 CAPTURES = Path(__file__).parent.parent / "captures"
 GOLDEN = Path(__file__).parent / "golden"
@@ -68,7 +68,8 @@ def fragments(name: str) -> tuple[list[Fragment], list[str]]:
 def decoded(name: str) -> Decoding:
     """Operations of a capture's spans and log records together."""
     paths = [CAPTURES / f"{name}.json", CAPTURES / f"{name}.logs.json"]
-    requests = [request for path in paths if path.exists() for request in read_file(path)]
+    there = [path for path in paths if path.exists()]
+    requests = [one for path in there for one in read_bytes(path.read_bytes(), path.name)]
     return assemble(requests, Redactor(KEY), TENANT)
 
 

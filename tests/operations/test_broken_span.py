@@ -9,7 +9,7 @@ import pytest
 from ingest.otlp import decode_traces
 from processors.operations.redact import Redactor
 from schemas.records import Operation
-from stack.decode import assemble
+from stack.decode import Request, assemble
 from tests.operations import captures
 
 NAME = "otel_genai_latest-opentelemetry-instrumentation-genai-openai-1.3b0"
@@ -27,7 +27,7 @@ BREAKS: dict[str, tuple[dict[str, Any], str]] = {
 def operations(document: dict[str, Any]) -> dict[str, Operation]:
     """Operations of an export by span."""
     request = decode_traces(json.dumps(document).encode(), "json")
-    found = assemble([request], Redactor(captures.KEY), captures.TENANT)
+    found = assemble([Request("export", request)], Redactor(captures.KEY), captures.TENANT)
     return {operation.span_id: operation for operation in found.operations}
 
 
