@@ -38,10 +38,10 @@ class Item:
 class Recipe:
     """How a model is trained."""
 
-    rate: float = 1.2e-4
+    rate: float = 1e-4
     warmup: float = 0.05
     decay: float = 0.01
-    batch_tokens: int = 2048
+    batch_tokens: int = 1024
     clip: float = 1.0
 
 

@@ -17,9 +17,13 @@ HEAD = 128
 
 
 class Network(nn.Module):
-    """Token ids to logits. The word table is frozen: half of the weights, and they hold already."""
+    """Token ids to logits.
 
-    def __init__(self, base: Path, outputs: int, features: int = 0) -> None:
+    The word table is frozen (half of the weights, and they hold already), and on request the
+    embeddings and the lowest ``frozen`` layers: a quarter less time for each two of them.
+    """
+
+    def __init__(self, base: Path, outputs: int, features: int = 0, frozen: int = 0) -> None:
         super().__init__()
         self.encoder = BertModel.from_pretrained(
             base, add_pooling_layer=False, attn_implementation="sdpa"
@@ -28,6 +32,9 @@ class Network(nn.Module):
             if isinstance(part, nn.Dropout):
                 part.p = 0.0  # one epoch: nothing is seen twice
         self.encoder.embeddings.word_embeddings.weight.requires_grad = False
+        if frozen:
+            for part in (self.encoder.embeddings, *self.encoder.encoder.layer[:frozen]):
+                part.requires_grad_(False)
         # Without dropout inside attention the fused kernel is used.
         for layer in self.encoder.encoder.layer:
             layer.attention.self.dropout.p = 0.0

@@ -13,6 +13,7 @@ from training.safety_rows import TARGETS, training_rows
 
 NAME = "safety"
 RECIPE = Recipe()
+FROZEN_LAYERS = 2
 # The two verdicts count fully; the finer labels, known for few rows, steer the encoder.
 WEIGHTS = (1.0, 1.0, 0.3, 0.2, 0.1, 0.1, 0.2, 0.2, 0.2)
 
@@ -20,7 +21,7 @@ WEIGHTS = (1.0, 1.0, 0.3, 0.2, 0.1, 0.1, 0.2, 0.2, 0.2)
 def network(base: Path) -> Network:
     """An untrained head on the base encoder."""
     torch.manual_seed(data.SEED)
-    return Network(base, len(TARGETS))
+    return Network(base, len(TARGETS), frozen=FROZEN_LAYERS)
 
 
 def run(folder: Path, base: Path, cache: Path) -> Network:

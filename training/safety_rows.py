@@ -24,10 +24,10 @@ TARGETS = (
     "injection", "toxicity", "hate", "insult", "obscene", "threat", "sexual", "self_harm",
     "violence",
 )  # fmt: skip
-TOXICITY_ROWS = 26_000  # of the public training rows; one epoch is what the time allows
-DOCUMENTS = 5_200
-PASSAGES = 2_500  # evidence passages lent to written documents
-BORROWED = 1_500
+TOXICITY_ROWS = 15_000  # of the public training rows; one epoch is what the time allows
+DOCUMENTS = 3_800
+PASSAGES = 2_000  # evidence passages lent to written documents
+BORROWED = 1_000
 RESTYLED, PLACEHOLDERS = 0.08, 0.06  # shares of rows
 _MAYBE_TOXIC = {"plain_harmful_requests", "synth_benign_document:wiki_talk", "convabuse_chat_turns"}
 
@@ -91,7 +91,7 @@ def _written(passages: list[str], rng: random.Random) -> list[SafetyRow]:
         add(text, "direct", injection=1)
     for text in benign.benign(rng):
         add(text, "benign", injection=0, toxicity=0)
-    for text, bad in roleplay.prompts(rng, 1700, 900):
+    for text, bad in roleplay.prompts(rng, 1400, 750):
         add(text, "roleplay", **({"injection": 1} if bad else {"injection": 0, "toxicity": 0}))
     for text, bad in indirect.documents(passages, DOCUMENTS, rng):
         add(text, "document", **({"injection": 1} if bad else {"injection": 0}))

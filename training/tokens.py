@@ -14,7 +14,7 @@ from training.safety_rows import SafetyRow
 
 MAX_LENGTH = 256  # tokens per window, in the product
 STRIDE = 64  # tokens that neighbouring windows share
-TRAIN_LENGTH = 192  # longer texts lend one window of this size to training
+TRAIN_LENGTH = 136  # longer texts lend one window of this size to training
 _CLS, _SEP = 101, 102
 
 
