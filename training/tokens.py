@@ -9,12 +9,14 @@ from pathlib import Path
 import numpy as np
 from tokenizers import Tokenizer
 
+from processors.evaluate.support_features import support_features
 from training.fit import Item
 from training.safety_rows import SafetyRow
+from training.support_rows import SupportRow
 
 MAX_LENGTH = 256  # tokens per window, in the product
 STRIDE = 64  # tokens that neighbouring windows share
-TRAIN_LENGTH = 136  # longer texts lend one window of this size to training
+TRAIN_LENGTH = 112  # longer texts lend one window of this size to training
 _CLS, _SEP = 101, 102
 
 
@@ -24,6 +26,22 @@ def load(path: Path) -> Tokenizer:
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
+
+
+PAIR_LENGTH = 176  # of a longer pair the evidence is cut
+
+
+def pair_items(tokenizer: Tokenizer, rows: Sequence[SupportRow]) -> list[Item]:
+    """Claim and evidence in one sequence, with what the head also reads."""
+    items = []
+    encodings = tokenizer.encode_batch([(r.claim, r.evidence) for r in rows])
+    for row, encoding in zip(rows, encodings, strict=True):
+        ids, types = encoding.ids, np.asarray(encoding.type_ids)
+        if len(ids) > PAIR_LENGTH:
+            ids, types = [*ids[: PAIR_LENGTH - 1], _SEP], types[:PAIR_LENGTH]
+        features = np.asarray(support_features(row.claim, row.evidence), np.float32)
+        items.append(Item(ids, types, np.asarray([row.label], np.float32), features))
+    return items
 
 
 def safety_items(tokenizer: Tokenizer, rows: Sequence[SafetyRow], seed: int) -> list[Item]:

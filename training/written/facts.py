@@ -53,7 +53,7 @@ in {y2} {a1} moved to {p2} to study medicine ~ {a1} went to {p2} in {y2} and stu
 {a1} won the prize in {y3} for a book about rivers ~ for a book on rivers {a1} received the prize in {y3} | {a1} was awarded the prize in {y3} ~ a book by {a1} about rivers won a prize | {a1} won the prize twice ~ {a1} refused the prize
 {a1} married {a3} and has {w1} children ~ with {a3}, whom she married, {a1} has {w1} children | {a1} is the parent of {w1} children ~ {a1} and {a3} are married | {a1} has no children ~ {a1} never married ~ {a1} is divorced
 {a2} succeeded {a1} as director in {y4} ~ {a1} was followed as director by {a2} in {y4} | {a2} became director after {a1} ~ in {y4} {a2} took over from {a1} | {a1} succeeded {a2} as director ~ {a1} is still the director
-{a1} plays the {violin|piano|cello} and speaks {w2} languages ~ fluent in {w2} languages, {a1} is also a musician | {a1} can speak {w2} languages ~ {a1} makes music | {a1} speaks only one language ~ {a1} sings in the opera
+{a1} plays the piano and speaks {w2} languages ~ fluent in {w2} languages, {a1} is also a musician | {a1} can speak {w2} languages ~ {a1} makes music | {a1} speaks only one language ~ {a1} sings in the opera
 """),
     "place": lines("""
 the tower was completed in {y1} and is {n6} metres tall ~ finished in {y1}, the tower rises {n6} metres | the tower reaches a height of {n6} metres ~ work on the tower ended in {y1} | the tower is the tallest in the world ~ the tower was never finished
@@ -129,7 +129,7 @@ def _say(text: str, values: dict[str, str], rng: random.Random) -> str:
 
 
 def _split(fact: str) -> tuple[str, str, str]:
-    stated, follows, wrong = fact.replace("{violin|piano|cello}", "piano").split("|")
+    stated, follows, wrong = fact.split("|")
     return stated, follows, wrong
 
 
