@@ -154,3 +154,9 @@ def _resume(path: Path, network: Network, optimiser: object, schedule: object) -
     optimiser.load_state_dict(state["optimiser"])  # type: ignore[attr-defined]
     schedule.load_state_dict(state["schedule"])  # type: ignore[attr-defined]
     return int(state["step"])
+
+
+def steps(folder: Path) -> int:
+    """Steps that the run in ``folder`` has made."""
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return int(json.loads(lines[-1])["step"]) if lines else 0

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 
 from training import data, tokens
-from training.fit import Recipe, masked_loss, train
+from training.fit import Recipe, masked_loss, steps, train
 from training.network import Network
 from training.safety_rows import TARGETS, training_rows
 
@@ -33,3 +33,8 @@ def run(folder: Path, base: Path, cache: Path) -> Network:
     weights = torch.tensor(WEIGHTS)
     train(net, items, lambda x, y: masked_loss(x, y, weights), cache / NAME, RECIPE, data.SEED)
     return net.eval()
+
+
+def describe(cache: Path) -> str:
+    """How long the run in ``cache`` was."""
+    return f"{NAME}: {steps(cache / NAME)} batches of at most {RECIPE.batch_tokens} tokens"

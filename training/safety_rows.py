@@ -1,8 +1,8 @@
 """Rows for the shared injection and toxicity model, with every label that is known.
 
 A label is 1, 0 or unknown (NaN, no loss). Rows of one task serve the other where the truth is
-plain: a toxic comment is no injection, a question about pasta is not toxic. What a jailbreak asks for
-may well be toxic, so injections leave toxicity unknown.
+plain: a toxic comment is no injection, a question about pasta is not toxic. What a jailbreak asks
+for may well be toxic, so injections leave toxicity unknown.
 """
 
 from __future__ import annotations

@@ -8,7 +8,7 @@ import torch
 
 from processors.evaluate.support_features import FEATURE_NAMES
 from training import data, tokens
-from training.fit import Recipe, masked_loss, train
+from training.fit import Recipe, masked_loss, steps, train
 from training.network import Network
 from training.support_rows import training_rows
 
@@ -30,3 +30,8 @@ def run(folder: Path, base: Path, cache: Path) -> Network:
     weights = torch.ones(1)
     train(net, items, lambda x, y: masked_loss(x, y, weights), cache / NAME, RECIPE, data.SEED)
     return net.eval()
+
+
+def describe(cache: Path) -> str:
+    """How long the run in ``cache`` was."""
+    return f"{NAME}: {steps(cache / NAME)} batches of at most {RECIPE.batch_tokens} tokens"

@@ -113,9 +113,7 @@ def training_rows(folder: Path) -> list[SupportRow]:
             continue
         left[source] -= 1
         rows.append(support_row(r, rng))
-    rows += [
-        _from_case(c, "written:claims") for c in claims.cases(passages, WRITTEN_CLAIMS, rng)
-    ]
+    rows += [_from_case(c, "written:claims") for c in claims.cases(passages, WRITTEN_CLAIMS, rng)]
     rows += [_from_case(c, "written:facts") for c in facts.cases(WRITTEN_FACTS, rng)]
     rng.shuffle(rows)
     return [_hidden(row, rng) for row in rows]

@@ -51,9 +51,13 @@ FILLERS: Fillers = {
         psychologist; English translator; stand-up comedian; football commentator; SQL terminal;
         philosophy teacher; plagiarism checker; screenwriter; novelist; rapper; etymologist;
         dentist; web designer; doctor; accountant; makeup artist; astrologer; motivational speaker"""),
-    "lang": phrases("Python; SQL; JavaScript; Rust; Go; Java; C++; bash; R; TypeScript; Swift; PHP"),
+    "lang": phrases(
+        "Python; SQL; JavaScript; Rust; Go; Java; C++; bash; R; TypeScript; Swift; PHP"
+    ),
     "tongue": phrases("German; French; Spanish; Japanese; Hindi; English; Arabic; Polish; Korean"),
-    "city": phrases("Paris; Berlin; Tokyo; New York; Lagos; Lima; Sydney; Oslo; Mumbai; Cairo; Seoul"),
+    "city": phrases(
+        "Paris; Berlin; Tokyo; New York; Lagos; Lima; Sydney; Oslo; Mumbai; Cairo; Seoul"
+    ),
     "text": phrases("""the committee met on Tuesday and agreed to move the launch to March; our new
         vacuum has three modes and a battery life of 40 minutes; I have worked as a nurse for seven
         years; sales fell by 3 percent in the north but rose in the south; the old system was replaced,

@@ -17,7 +17,9 @@ _NAMES = phrases("""Anna Keller; Tom Becker; Priya Nair; Luis Ortega; Mei Tan; O
 _TITLES = phrases("""Q3 planning; Trip to Lisbon; Invoice 20391; Re: your order; Notes from Monday; Blue
     kettle 1.7 l; Two-room flat near the park; Team lunch; Release 4.2; Dentist appointment; Weekly
     digest; Password policy; Running shoes; Garden tips; Shipping update; Untitled document""")
-_KEYS = phrases("description; content; body; review; notes; comment; text; summary; message; bio; details")
+_KEYS = phrases(
+    "description; content; body; review; notes; comment; text; summary; message; bio; details"
+)
 _TOOLS = phrases("""search_products; get_email; read_file; fetch_page; list_events; get_reviews;
     get_profile; query_database; get_messages; search_notes; open_issue; get_transcript""")
 
@@ -86,7 +88,9 @@ def _code(pieces: Pieces, rng: random.Random) -> str:
     for piece in pieces:
         flat = " ".join(piece.split())
         out.append(rng.choice((f"# {flat}", f"// {flat}", f'msg = "{flat}"', f"/* {flat} */")))
-    out.insert(rng.randrange(1, len(out) + 1), f"def {name}(rows):\n    return [r for r in rows if r]")
+    out.insert(
+        rng.randrange(1, len(out) + 1), f"def {name}(rows):\n    return [r for r in rows if r]"
+    )
     return "\n".join(out)
 
 

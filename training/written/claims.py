@@ -19,16 +19,33 @@ from processors.evaluate.claims import asserts, sentences
 from processors.evaluate.support_features import OPPOSITE_PAIRS
 from training.written.facts import Case
 
-_NUMBER = re.compile(r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w])|(?<![\w.,])\d+(?:\.\d+)?(?![\w,]\d|\w)")
+_NUMBER = re.compile(
+    r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w])|(?<![\w.,])\d+(?:\.\d+)?(?![\w,]\d|\w)"
+)
 _NAME = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][a-z]+(?:\s(?:of\s)?[A-Z][a-z]+){0,3}\b")
 _MONTH = re.compile(
     r"\b(?:January|February|March|April|May|June|July|August|September|October|November|December)\b"
 )
 _DAY = re.compile(r"\b(?:Mon|Tues|Wednes|Thurs|Fri|Satur|Sun)day\b")
-_VERB = re.compile(r"\b(is|are|was|were|has|have|had|can|will|would|could|should|did|does|do)\b(?! not|n't)")
+_VERB = re.compile(
+    r"\b(is|are|was|were|has|have|had|can|will|would|could|should|did|does|do)\b(?! not|n't)"
+)
 _NOT = re.compile(r"\b(is|are|was|were|has|have|had|can|will|would|could|should|did|does|do) not\b")
 _WORD = re.compile(r"[a-z]{4,}")
-_NUMBER_WORDS = "two three four five six seven eight nine ten eleven twelve twenty".split()
+_NUMBER_WORDS = [
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+    "twenty",
+]
 _INTROS = ("According to the text, ", "The passage says that ", "It is stated that ", "As described, ",
            "The source reports that ", "")  # fmt: skip
 _ADDED = (
@@ -55,7 +72,9 @@ def passage(text: str) -> Passage:
     """A passage split once."""
     found = [text[s.start : s.end] for s in sentences(text)]
     usable = tuple(
-        s for s in found if _WORDS_MIN <= len(s.split()) <= _WORDS_MAX and s.count("|") < 2 and asserts(s)
+        s
+        for s in found
+        if _WORDS_MIN <= len(s.split()) <= _WORDS_MAX and s.count("|") < 2 and asserts(s)
     )
     names = Counter(m.group() for s in found for m in _NAME.finditer(s))
     return Passage(text, usable, tuple(names))
@@ -81,7 +100,12 @@ def _number(text: str, _: Passage, rng: random.Random) -> str | None:
     elif len(digits) == 4 and 1000 < value < 2100:
         new = str(int(value) + rng.choice((-40, -12, -7, -3, -2, -1, 1, 2, 3, 5, 11, 30)))
     else:
-        new = str(max(0, int(value * rng.choice((0.3, 0.5, 0.8, 1.2, 1.5, 2, 10)) + rng.choice((-1, 1, 2)))))
+        new = str(
+            max(
+                0,
+                int(value * rng.choice((0.3, 0.5, 0.8, 1.2, 1.5, 2, 10)) + rng.choice((-1, 1, 2))),
+            )
+        )
     if "," in match.group():
         new = f"{int(float(new)):,}"
     return None if new == match.group() else _replaced(text, match, new)
@@ -89,7 +113,10 @@ def _number(text: str, _: Passage, rng: random.Random) -> str | None:
 
 def _date(text: str, _: Passage, rng: random.Random) -> str | None:
     for pattern, options in (
-        (_MONTH, "January February March April June July August September October November December"),
+        (
+            _MONTH,
+            "January February March April June July August September October November December",
+        ),
         (_DAY, "Monday Tuesday Wednesday Thursday Friday Saturday Sunday"),
     ):
         if match := pattern.search(text):
@@ -111,7 +138,9 @@ def _name(text: str, source: Passage, rng: random.Random) -> str | None:
 def _swap(text: str, _: Passage, rng: random.Random) -> str | None:
     """Two names of the sentence change places."""
     matches = list(_NAME.finditer(text))
-    pairs = [(a, b) for a in matches for b in matches if a.start() < b.start() and a.group() != b.group()]
+    pairs = [
+        (a, b) for a in matches for b in matches if a.start() < b.start() and a.group() != b.group()
+    ]
     if not pairs:
         return None
     a, b = rng.choice(pairs)
@@ -148,7 +177,15 @@ def _added(text: str, _: Passage, rng: random.Random) -> str | None:
     return text.rstrip(" .") + rng.choice(_ADDED) + "."
 
 
-EDITS = ((_number, 5), (_date, 2), (_name, 5), (_swap, 4), (_negation, 2), (_opposite, 3), (_added, 1))
+EDITS = (
+    (_number, 5),
+    (_date, 2),
+    (_name, 5),
+    (_swap, 4),
+    (_negation, 2),
+    (_opposite, 3),
+    (_added, 1),
+)
 
 
 def _edited(text: str, source: Passage, rng: random.Random) -> str | None:
@@ -177,7 +214,28 @@ def _reworded(text: str, rng: random.Random) -> str:
     return text
 
 
-_COMMON = frozenset("The A An It In On He She They This These There His Her Their At After When".split())
+_COMMON = frozenset(
+    [
+        "The",
+        "A",
+        "An",
+        "It",
+        "In",
+        "On",
+        "He",
+        "She",
+        "They",
+        "This",
+        "These",
+        "There",
+        "His",
+        "Her",
+        "Their",
+        "At",
+        "After",
+        "When",
+    ]
+)
 
 
 class Neighbours:

@@ -17,10 +17,35 @@ _PEOPLE = phrases("""Anna Keller; Tom Becker; Priya Nair; Luis Ortega; Mei Tan; 
     Pablo Reyes; Nora Quinn; Samuel Okafor; Lena Fischer; David Grant; Maria Costa""")
 _PLACES = phrases("""Paris; London; Madrid; Vienna; Boston; Lagos; Osaka; Toronto; Oslo; Lisbon; Cairo;
     Chicago; Warsaw; Dublin; Lima; Seoul; Zurich; Naples; Denver; Prague; Austin; Leeds; Ghent; Porto""")
-_MONTHS = "January February March April May June July August September October November December".split()
-_DAYS = "Monday Tuesday Wednesday Thursday Friday Saturday Sunday".split()
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
+_DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _COLOURS = phrases("black; white; red; blue; green; silver; grey; yellow; brown; orange")
-_WORDS = "two three four five six seven eight nine ten eleven twelve".split()
+_WORDS = [
+    "two",
+    "three",
+    "four",
+    "five",
+    "six",
+    "seven",
+    "eight",
+    "nine",
+    "ten",
+    "eleven",
+    "twelve",
+]
 
 # Evidence | claim that follows | claim that does not (apart from wrong values). Alternatives by ~.
 WORLDS: dict[str, list[str]] = {
@@ -88,22 +113,26 @@ class Case:
     label: int
 
 
-def _value(kind: str, rng: random.Random) -> str:
-    match kind.rstrip("0123456789"):
-        case "n":
-            return str(rng.choice((7, 10, 12, 14, 15, 20, 24, 28, 30, 45, 60, 90, 100, 150, 250, 330)))
-        case "m":
-            return f"{rng.choice(('$', '€', '£'))}{rng.randrange(2, 400)}{rng.choice(('', '.50', '.99'))}"
-        case "x":
-            return f"{rng.randrange(1, 4)}.{rng.randrange(1, 10)}"
-        case "y":
-            return str(rng.randrange(1820, 2024))
-        case "w":
-            return rng.choice(_WORDS)
-        case "h":
-            return f"{rng.randrange(6, 12)} {rng.choice(('am', 'pm'))}"
-    tables = {"a": _PEOPLE, "p": _PLACES, "mo": _MONTHS, "d": _DAYS, "c": _COLOURS}
-    return rng.choice(tables[kind.rstrip("0123456789")])
+_NUMBERS = (7, 10, 12, 14, 15, 20, 24, 28, 30, 45, 60, 90, 100, 150, 250, 330)
+_TABLES = {"a": _PEOPLE, "p": _PLACES, "mo": _MONTHS, "d": _DAYS, "c": _COLOURS, "w": _WORDS}
+
+
+def _value(name: str, rng: random.Random) -> str:
+    """A value of the kind that a name like ``n3`` stands for."""
+    kind = name.rstrip("0123456789")
+    if kind in _TABLES:
+        return rng.choice(_TABLES[kind])
+    if kind == "n":
+        return str(rng.choice(_NUMBERS))
+    if kind == "m":
+        return (
+            f"{rng.choice(('$', '€', '£'))}{rng.randrange(2, 400)}{rng.choice(('', '.50', '.99'))}"
+        )
+    if kind == "x":
+        return f"{rng.randrange(1, 4)}.{rng.randrange(1, 10)}"
+    if kind == "y":
+        return str(rng.randrange(1820, 2024))
+    return f"{rng.randrange(6, 12)} {rng.choice(('am', 'pm'))}"
 
 
 def _values(rng: random.Random) -> dict[str, str]:

@@ -62,19 +62,25 @@ GROUPS: Fillers = {
         the sofa; homework; this city; the queue; my alarm clock; that sauce; the economy; exams"""),
     "mild": phrases("""awful; terrible; stupid; useless; crap; shit; disgusting; the worst; garbage; trash;
         dumb; a joke; ridiculous; a pile of rubbish; evil; ugly; fucking annoying; pathetic"""),
-    "swear": phrases("fuck; shit; damn; bloody hell; goddamn it; holy shit; crap; fucking hell; what the fuck"),
+    "swear": phrases(
+        "fuck; shit; damn; bloody hell; goddamn it; holy shit; crap; fucking hell; what the fuck"
+    ),
     "ok": phrases("""what a game; I forgot my keys; it is late; that was a great party; I finally passed;
         it is cold today; I love this place; we won; the bus left; I am so tired; this pizza is good;
         I can't believe it is Friday; you scared me; that was close; I need a holiday; nice one"""),
-    "job": phrases("bankers; politicians; landlords; tourists; lawyers; football fans; capitalists; artists; "
-                   "journalists; doctors; vegans; investors; gamers; communists; hipsters; influencers"),
+    "job": phrases(
+        "bankers; politicians; landlords; tourists; lawyers; football fans; capitalists; artists; "
+        "journalists; doctors; vegans; investors; gamers; communists; hipsters; influencers"
+    ),
     "adj": phrases("""stupid; fucking; worthless; pathetic; disgusting; dumb; ugly; useless; filthy; goddamn;
         brainless; fat; lying; sick; miserable; arrogant; clueless; rotten"""),
     "noun": phrases("""idiot; moron; bitch; piece of shit; asshole; loser; bastard; scum; whore; cunt; pig;
         imbecile; waste of space; dumbass; retard; clown; dickhead; troll; coward; slut; prick; rat;
         son of a bitch; motherfucker; twat; freak; snake; parasite; douchebag; worm"""),
     "mod": phrases("; ; ; fucking; all; honestly; just; clearly; really"),
-    "lead": phrases("; ; ; ; listen,; lol; honestly,; hey,; I swear,; let's face it:; sorry but; fact:; imo"),
+    "lead": phrases(
+        "; ; ; ; listen,; lol; honestly,; hey,; I swear,; let's face it:; sorry but; fact:; imo"
+    ),
     "cite": phrases("""someone wrote that; he shouted that; my uncle claims that; the post said that; people who
         say that; nobody should say that; it is false that; to say that; they used to believe that;
         the sign read:; the comment that; anyone who thinks that"""),

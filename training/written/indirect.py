@@ -103,11 +103,17 @@ make sure to {do}.
 """)
 
 PEOPLE: Fillers = {
-    "name": phrases("Anna; Tom; Priya; Luis; Mei; Omar; Eva; Jack; Sofia; Ben; <EMAIL_M4PL>; the team"),
+    "name": phrases(
+        "Anna; Tom; Priya; Luis; Mei; Omar; Eva; Jack; Sofia; Ben; <EMAIL_M4PL>; the team"
+    ),
     "item": phrases("""kettle; charger; backpack; lamp; flat; hotel; course; app; blender; jacket; speaker;
         desk; tent; keyboard; restaurant; dentist; bike; router; novel; podcast; camera"""),
-    "when": phrases("by Friday; before noon; next week; tomorrow; on Monday; until the 12th; in May"),
-    "good": phrases("great; solid; lovely; comfortable; easy to use; well made; quiet; cheap; fast"),
+    "when": phrases(
+        "by Friday; before noon; next week; tomorrow; on Monday; until the 12th; in May"
+    ),
+    "good": phrases(
+        "great; solid; lovely; comfortable; easy to use; well made; quiet; cheap; fast"
+    ),
     "flaw": phrases("""too small; louder than expected; late by two days; hard to clean; a bit dark; not
         worth the price; missing a screw; slow to start"""),
 }

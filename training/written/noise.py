@@ -13,9 +13,18 @@ import re
 
 _LEET = {"a": "4", "e": "3", "i": "1", "o": "0", "s": "5", "t": "7"}
 _LOOKALIKE = {"a": "а", "e": "е", "o": "о", "p": "р", "c": "с", "i": "і", "x": "х", "y": "у"}
-_ENTITIES = (
-    "EMAIL PHONE CARD IBAN SSN IP SECRET URL_PASSWORD PERSON ADDRESS".split()
-)
+_ENTITIES = [
+    "EMAIL",
+    "PHONE",
+    "CARD",
+    "IBAN",
+    "SSN",
+    "IP",
+    "SECRET",
+    "URL_PASSWORD",
+    "PERSON",
+    "ADDRESS",
+]
 _BASE32 = "ABCDEFGHIJKLMNOPQRSTUVWXYZ234567"
 _WORD = re.compile(r"\b[a-zA-Z]{4,}\b")
 _PUNCTUATION = re.compile(r"[^\w\s<>@#']")
@@ -62,9 +71,7 @@ def joined(text: str, rng: random.Random) -> str:
 
 def lookalikes(text: str, rng: random.Random) -> str:
     """Some letters from another alphabet; the product undoes most of it before judging."""
-    return "".join(
-        _LOOKALIKE[c] if c in _LOOKALIKE and rng.random() < 0.4 else c for c in text
-    )
+    return "".join(_LOOKALIKE[c] if c in _LOOKALIKE and rng.random() < 0.4 else c for c in text)
 
 
 def starred(text: str, rng: random.Random) -> str:

@@ -37,9 +37,7 @@ def sentence(text: str, rng: random.Random) -> str:
     return text.rstrip(".!?") if rng.random() < 0.12 else text
 
 
-def expand(
-    templates: Sequence[str], fillers: Fillers, count: int, rng: random.Random
-) -> list[str]:
+def expand(templates: Sequence[str], fillers: Fillers, count: int, rng: random.Random) -> list[str]:
     """Up to ``count`` distinct fillings."""
     made: dict[str, None] = {}
     for _ in range(count * _TRIES):

@@ -1,0 +1,148 @@
+"""From raw scores to calibrated ones, and the thresholds, all on rows that training never saw."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from processors.evaluate.batching import plan_batches, tokenise
+from processors.evaluate.graphs import Model
+from training import calibrate, data, safety_rows, support_rows
+from training.calibrate import F64, Labels
+from training.first_pass import MISSED, clear_below
+from training.package import Settings
+from training.safety_rows import TARGETS
+from training.scoring import WINDOWS, Scores
+
+TEXT_TASKS = ("injection", "toxicity")
+POOL_TEXTS = 12_500  # drawn from the union of both pools; each task keeps 10,000 at least
+POOL_PAIRS = 10_000
+_FIRST_PASS_TOKENS = 64 << 10
+
+
+def logit(scores: F64) -> F64:
+    """The logits behind scores; the ends are cut where fp32 cannot tell them apart."""
+    safe = np.clip(np.asarray(scores, np.float64), 1e-7, 1 - 1e-7)
+    return np.log(safe) - np.log1p(-safe)
+
+
+def sigmoid(x: F64) -> F64:
+    """The inverse."""
+    return 1.0 / (1.0 + np.exp(-x))
+
+
+def _calibrated(scores: F64, platt: tuple[float, float]) -> F64:
+    return sigmoid(platt[0] * logit(scores) + platt[1])
+
+
+def _dev(folder: Path, task: str) -> tuple[list[str], Labels]:
+    rows = data.read(folder / "dev" / f"{task}.jsonl.gz")
+    return [r["text"] for r in rows], np.asarray([int(r["label"]) for r in rows])
+
+
+def text_settings(folder: Path, draft: Scores, settings: Settings) -> dict[str, Any]:
+    """Calibration and thresholds of the text tasks, into ``settings``; what to tell of them."""
+    pool = _pool(folder)
+    raw = draft.texts("pool", [r.text for r in pool])
+    told: dict[str, Any] = {}
+    for task in TEXT_TASKS:
+        texts, labels = _dev(folder, task)
+        scores = draft.texts(f"dev {task}", texts)[task]
+        platt = calibrate.platt(logit(scores), labels)
+        settings.platt[task] = platt
+        harmless = np.asarray([r.targets[TARGETS.index(task)] == 0 for r in pool])
+        told[task] = _thresholds(_calibrated(raw[task][harmless], platt), task, settings)
+        found = _calibrated(scores, platt)
+        told[task]["reliability"] = calibrate.reliability(found, labels)
+    return told
+
+
+def _pool(folder: Path) -> list[safety_rows.SafetyRow]:
+    union = {r.text: r for task in TEXT_TASKS for r in safety_rows.benign_pool(folder, task)}
+    rows = sorted(union.values(), key=lambda r: r.text)
+    # A row that is harmless for one task only would count for that one alone: draw those last.
+    rng = random.Random(f"{data.SEED}:pool")
+    rng.shuffle(rows)
+    return rows[:POOL_TEXTS]
+
+
+def _thresholds(harmless: F64, task: str, settings: Settings) -> dict[str, Any]:
+    limits = {
+        "warn": calibrate.threshold(harmless, calibrate.WARN_RATE),
+        "page": calibrate.threshold(harmless, calibrate.PAGE_RATE),
+    }
+    settings.thresholds[task] = limits
+    told: dict[str, Any] = {"pool": len(harmless)}
+    for level, limit in limits.items():
+        hits = int((harmless >= limit).sum())
+        told[level] = {"hits": hits, "upper": calibrate.upper_limit(hits, len(harmless))}
+    return told
+
+
+def support_settings(folder: Path, draft: Scores, settings: Settings) -> dict[str, Any]:
+    """The same for support, whose pool are supported claims."""
+    task = "hallucination"
+    dev = support_rows.dev_rows(folder)
+    labels = np.asarray([r.label for r in dev])
+    scores = draft.pairs("dev hallucination", [(r.claim, r.evidence) for r in dev])
+    platt = calibrate.platt(logit(scores), labels)
+    settings.platt[task] = platt
+    pool = support_rows.supported_pool(folder, POOL_PAIRS)
+    raw = draft.pairs("pool hallucination", [(r.claim, r.evidence) for r in pool])
+    told = _thresholds(_calibrated(raw, platt), task, settings)
+    told["reliability"] = calibrate.reliability(_calibrated(scores, platt), labels)
+    return told
+
+
+def cheap_scores(folder: Path, task: str, model: Model) -> dict[str, F64]:
+    """What the first pass says of the dev texts of ``task``: the worst window, by text task."""
+    texts, _ = _dev(folder, task)
+    tokenised = tokenise(model, [data.unmasked(data.redacted(t)) for t in texts], WINDOWS)
+    rows = [w.ids for one in tokenised for w in one.windows]
+    found = {name: np.zeros(len(rows)) for name in TEXT_TASKS}
+    graph = model.graphs["first"]
+    for batch in plan_batches([len(r) for r in rows], _FIRST_PASS_TOKENS):
+        ids = np.zeros((len(batch), max(len(rows[i]) for i in batch)), np.int64)
+        mask = np.zeros_like(ids)
+        for place, index in enumerate(batch):
+            ids[place, : len(rows[index])], mask[place, : len(rows[index])] = rows[index], 1
+        values = graph.run(TEXT_TASKS, {"input_ids": ids, "attention_mask": mask})
+        for name, scores in zip(TEXT_TASKS, values, strict=True):
+            found[name][batch] = scores
+    owner = np.asarray([i for i, one in enumerate(tokenised) for _ in one.windows])
+    worst = {}
+    for name, values in found.items():
+        worst[name] = np.zeros(len(texts))
+        np.maximum.at(worst[name], owner, values)
+    return worst
+
+
+def cascade_settings(
+    folder: Path, draft: Scores, cheap: dict[str, dict[str, F64]], settings: Settings
+) -> dict[str, Any]:
+    """Limits under which the first pass clears a text; what it clears of dev.
+
+    ``cheap`` holds its scores of dev by file and task. A text is cleared only when both tasks say
+    so, so limits that each miss half of what may be missed are on the safe side.
+    """
+    told: dict[str, Any] = {}
+    for task in TEXT_TASKS:
+        texts, _ = _dev(folder, task)
+        full = _calibrated(draft.texts(f"dev {task}", texts)[task], settings.platt[task])
+        flagged = full >= settings.thresholds[task]["warn"]
+        limit = min(clear_below(cheap[task][task], flagged), settings.thresholds[task]["warn"])
+        settings.clear_below[task] = limit
+        told[task] = {"flagged": int(flagged.sum()), "limit": limit, "missed": MISSED}
+    for task in TEXT_TASKS:
+        texts, labels = _dev(folder, task)
+        cleared = np.all([cheap[task][t] < settings.clear_below[t] for t in TEXT_TASKS], axis=0)
+        full = _calibrated(draft.texts(f"dev {task}", texts)[task], settings.platt[task])
+        flagged = full >= settings.thresholds[task]["warn"]
+        told[task] |= {
+            "kept": float(1 - cleared[flagged].mean()) if flagged.any() else 1.0,
+            "cleared_harmless": float(cleared[labels == 0].mean()),
+        }
+    return told
