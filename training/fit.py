@@ -21,6 +21,7 @@ from torch import Tensor
 from training.network import Network
 
 CHECKPOINT_SECONDS = 180
+_LOG_STEPS = 25
 _POOL_BATCHES = 40  # rows are sorted by length within about this many batches
 
 
@@ -43,6 +44,12 @@ class Recipe:
     decay: float = 0.01
     batch_tokens: int = 1024
     clip: float = 1.0
+    average: tuple[int, ...] = ()
+    """Ends the run at the last of these steps, with the mean of the weights after each of them.
+
+    It stands for the end of the schedule where time does not allow the whole epoch (Izmailov et al.
+    2018, "Averaging weights leads to wider optima").
+    """
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -98,62 +105,102 @@ def train(
     """Train in place; state in ``folder``. Does nothing when a finished run is there."""
     folder.mkdir(parents=True, exist_ok=True)
     batches = plan([len(item.ids) for item in items], recipe.batch_tokens, random.Random(seed))
-    steps = len(batches)
+    end = recipe.average[-1] if recipe.average else len(batches)
     optimiser = torch.optim.AdamW(
         network.groups(recipe.rate), weight_decay=recipe.decay, fused=True
     )
-    rise = recipe.warmup * steps
+    rise, whole = recipe.warmup * len(batches), len(batches)
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda s: min((s + 1) / rise, max(0.0, (steps - s) / (steps - rise)))
+        optimiser, lambda s: min((s + 1) / rise, max(0.0, (whole - s) / (whole - rise)))
     )
-    state = folder / "state.pt"
-    step = _resume(state, network, optimiser, schedule)
+    run = _Run(folder, network, optimiser, schedule)
+    run.resume()
     network.train()
-    torch.manual_seed(seed + step)
-    started = saved = time.monotonic()
-    first, mean = step, 0.0
-    while step < steps:
-        ids, mask, types, features, targets = tensors([items[i] for i in batches[step]])
-        value = loss(network(ids, mask, types, features), targets)
+    torch.manual_seed(seed + run.step)
+    saved = time.monotonic()
+    while run.step < end:
+        run.one([items[i] for i in batches[run.step]], loss, recipe.clip)
+        if run.step in recipe.average:
+            run.count(recipe.average[-1] == run.step)
+        if run.step % _LOG_STEPS == 0 or run.step == end:
+            run.log(end)
+        if time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == end:
+            run.save()
+            saved = time.monotonic()
+
+
+class _Run:
+    """Where a run stands: what a checkpoint holds."""
+
+    def __init__(
+        self,
+        folder: Path,
+        network: Network,
+        optimiser: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+    ) -> None:
+        self._folder, self._network = folder, network
+        self._optimiser, self._schedule = optimiser, schedule
+        self.step = self._first = 0
+        self._started = time.monotonic()
+        self._loss = 0.0
+        self._sum: dict[str, Tensor] = {}
+        self._counted = 0
+
+    def one(self, items: Sequence[Item], loss: Loss, clip: float) -> None:
+        """One step."""
+        ids, mask, types, features, targets = tensors(items)
+        value = loss(self._network(ids, mask, types, features), targets)
         value.backward()
-        torch.nn.utils.clip_grad_norm_(network.parameters(), recipe.clip)
-        optimiser.step()
-        schedule.step()
-        optimiser.zero_grad()
-        step += 1
-        mean = value.item() if step == first + 1 else 0.98 * mean + 0.02 * value.item()
-        now = time.monotonic()
-        if step % 25 == 0 or step == steps:
-            _log(folder, step, steps, mean, (now - started) / (step - first))
-        if now - saved > CHECKPOINT_SECONDS or step == steps:
-            _save(state, network, optimiser, schedule, step)
-            saved = now
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), clip)
+        self._optimiser.step()
+        self._schedule.step()
+        self._optimiser.zero_grad()
+        now = value.item()
+        self._loss = now if self.step == self._first else 0.98 * self._loss + 0.02 * now
+        self.step += 1
 
+    def count(self, last: bool) -> None:
+        """Adds the weights to the mean; the last time, the network takes the mean."""
+        for name, value in self._network.state_dict().items():
+            self._sum[name] = self._sum.get(name, 0) + value.double()
+        self._counted += 1
+        if last:
+            mean = {name: (v / self._counted).float() for name, v in self._sum.items()}
+            self._network.load_state_dict(mean)
 
-def _log(folder: Path, step: int, steps: int, loss: float, seconds: float) -> None:
-    left = (steps - step) * seconds / 60
-    print(f"{folder.name}: step {step}/{steps} loss {loss:.4f}, {left:.0f} min left", flush=True)
-    with (folder / "log.jsonl").open("a") as log:
-        entry = {"step": step, "steps": steps, "loss": round(loss, 4), "at": int(time.time())}
-        log.write(json.dumps(entry) + "\n")
+    def log(self, end: int) -> None:
+        """A line on the screen and in the log."""
+        seconds = (time.monotonic() - self._started) / max(1, self.step - self._first)
+        left = (end - self.step) * seconds / 60
+        name = self._folder.name
+        print(
+            f"{name}: step {self.step}/{end} loss {self._loss:.4f}, {left:.0f} min left", flush=True
+        )
+        with (self._folder / "log.jsonl").open("a") as log:
+            entry = {"step": self.step, "loss": round(self._loss, 4), "at": int(time.time())}
+            log.write(json.dumps(entry) + "\n")
 
+    def save(self) -> None:
+        """A checkpoint; a killed run leaves no half of one."""
+        partial = self._folder / "state.part"
+        parts = {"network": self._network, "optimiser": self._optimiser, "schedule": self._schedule}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        state |= {"step": self.step, "sum": self._sum, "counted": self._counted}
+        torch.save(state, partial)
+        partial.rename(self._folder / "state.pt")
 
-def _save(path: Path, network: Network, optimiser: object, schedule: object, step: int) -> None:
-    partial = path.with_suffix(".part")
-    state = {"network": network.state_dict(), "step": step}
-    state |= {"optimiser": optimiser.state_dict(), "schedule": schedule.state_dict()}  # type: ignore[attr-defined]
-    torch.save(state, partial)
-    partial.rename(path)  # a killed run leaves no half checkpoint
-
-
-def _resume(path: Path, network: Network, optimiser: object, schedule: object) -> int:
-    if not path.exists():
-        return 0
-    state = torch.load(path, weights_only=True)
-    network.load_state_dict(state["network"])
-    optimiser.load_state_dict(state["optimiser"])  # type: ignore[attr-defined]
-    schedule.load_state_dict(state["schedule"])  # type: ignore[attr-defined]
-    return int(state["step"])
+    def resume(self) -> None:
+        """Takes up the last checkpoint, if there is one."""
+        path = self._folder / "state.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self._network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.step = self._first = int(state["step"])
+        self._sum, self._counted = state["sum"], state["counted"]
 
 
 def steps(folder: Path) -> int:

@@ -9,11 +9,9 @@ import numpy as np
 import onnx
 from onnx import TensorProto, helper
 
-from training.network import HIDDEN, Network
-from training.onnx_builder import F32, Graph
+from training.onnx_builder import Graph
+from training.shape import EPSILON, HEADS, HIDDEN, LAYERS, Weights
 
-HEADS = 12
-LAYERS = 6
 _MASKED = -1e4  # large enough for softmax and maximum, and still finite in fp16
 BY_ROW = ("words", "positions", "types")
 IDS, MASK, TYPES, FEATURES = "input_ids", "attention_mask", "token_type_ids", "features"
@@ -28,16 +26,12 @@ class Score:
     offset: float = 0.0
 
 
-def _numbers(network: Network) -> dict[str, F32]:
-    return {k: v.detach().numpy() for k, v in network.state_dict().items() if v.is_floating_point()}
-
-
-def _layer_norm(g: Graph, x: str, w: Mapping[str, F32], prefix: str) -> str:
+def _layer_norm(g: Graph, x: str, w: Weights, prefix: str) -> str:
     scale, shift = g.const(w[prefix + ".weight"]), g.const(w[prefix + ".bias"])
-    return g.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=1e-12)
+    return g.add("LayerNormalization", x, scale, shift, axis=-1, epsilon=EPSILON)
 
 
-def _block(g: Graph, x: str, bias: str, w: Mapping[str, F32], p: str) -> str:
+def _block(g: Graph, x: str, bias: str, w: Weights, p: str) -> str:
     """One BERT layer; x [N, L, H], bias [N, 1, 1, L] added to the attention scores."""
     own = p + "attention.self."
     names = ("query", "key", "value")
@@ -71,7 +65,7 @@ def _block(g: Graph, x: str, bias: str, w: Mapping[str, F32], p: str) -> str:
     return _layer_norm(g, g.add("Add", x, dense(inner, "output.dense")), w, p + "output.LayerNorm")
 
 
-def _embedded(g: Graph, w: Mapping[str, F32], typed: bool) -> str:
+def _embedded(g: Graph, w: Weights, typed: bool) -> str:
     """Word, place and segment [N, L, H]."""
     e = "encoder.embeddings."
     places, types = w[e + "position_embeddings.weight"], w[e + "token_type_embeddings.weight"]
@@ -99,15 +93,14 @@ def _pooled(g: Graph, x: str, valid: str, hidden_by: str) -> tuple[str, str]:
 
 
 def build(
-    network: Network,
+    w: Weights,
     scores: Mapping[str, Score],
     features: int = 0,
     embedding: bool = False,
     half: bool = False,
 ) -> onnx.ModelProto:
-    """The graph: ids and mask (with ``features`` also segments and features) to scores [N] by
-    name, and with ``embedding`` the mean of the last layer, of length 1 [N, H]."""
-    w = _numbers(network)
+    """The graph of weights ``w``: ids and mask (with ``features`` also segments and features) to
+    scores [N] by name, and with ``embedding`` the mean of the last layer, of length 1 [N, H]."""
     g = Graph(half)
     x = _embedded(g, w, typed=features > 0)
     valid = g.add("Cast", MASK, to=g.real_type)

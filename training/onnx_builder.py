@@ -11,7 +11,6 @@ import numpy.typing as npt
 import onnx
 from onnx import TensorProto, helper, numpy_helper
 
-F32 = npt.NDArray[np.float32]
 OPSET = 17
 _IR_VERSION = 9  # readable by every onnxruntime the product supports
 SMALL_TABLE = ".table"
@@ -24,7 +23,9 @@ class Graph:
     With ``half`` all real numbers are fp16, for GPUs.
     """
 
-    def __init__(self, half: bool = False) -> None:
+    def __init__(self, half: bool = False, prefix: str = "") -> None:
+        """``prefix`` keeps names apart from those of a graph this one is joined to."""
+        self.prefix = prefix
         self.real = np.float16 if half else np.float32
         self.real_type = TensorProto.FLOAT16 if half else TensorProto.FLOAT
         self.nodes: list[onnx.NodeProto] = []
@@ -34,7 +35,7 @@ class Graph:
     def const(self, value: npt.ArrayLike, dtype: type | None = None, name: str = "") -> str:
         """Add an initialiser and return its name."""
         self._count += 1
-        name = name or f"c{self._count}"
+        name = name or f"{self.prefix}c{self._count}"
         array = np.asarray(value, dtype=dtype or self.real)
         self.weights.append(numpy_helper.from_array(array, name))
         return name
@@ -42,7 +43,7 @@ class Graph:
     def add(self, op: str, *inputs: str, out: str = "", **attributes: object) -> str:
         """Add a one-output node and return the name of its output."""
         self._count += 1
-        out = out or f"{op.lower()}_{self._count}"
+        out = out or f"{self.prefix}{op.lower()}_{self._count}"
         self.nodes.append(helper.make_node(op, list(inputs), [out], name=out, **attributes))
         return out
 

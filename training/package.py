@@ -13,12 +13,12 @@ import onnx
 import yaml
 
 from processors.evaluate.support_features import FEATURE_NAMES, FEATURE_SET
-from training import first_pass, graph
+from schemas.manifest import load_manifest
+from training import first_graph, graft, graph
 from training.data import sha256
-from training.first_pass import Bag
-from training.network import Network
 from training.onnx_builder import weights_to_int8
 from training.safety_rows import TARGETS
+from training.shape import Weights
 from training.tokens import MAX_LENGTH, STRIDE
 
 SAFETY, SUPPORT, FIRST = "model.onnx", "support.onnx", "first.onnx"
@@ -39,10 +39,19 @@ PROVENANCE = (
 class Trained:
     """The networks of one run."""
 
-    safety: Network
-    support: Network
-    first: Bag
+    safety: Weights
+    support: Weights | None
+    """None: taken from ``support_from``."""
+    first: Weights
     tokenizer: Path
+    support_from: Path | None = None
+
+
+def kept_thresholds(trained: Trained) -> dict[str, float]:
+    """Those of the support task in the folder that it is kept from."""
+    assert trained.support_from is not None
+    limits = load_manifest(trained.support_from).tasks["hallucination"].thresholds
+    return {"warn": limits.warn, "page": limits.page}
 
 
 @dataclass
@@ -66,15 +75,21 @@ def _graphs(trained: Trained, settings: Settings, half: bool) -> dict[str, onnx.
         if name not in texts
     }
     safety = graph.build(trained.safety, texts | labels, embedding=True, half=half)
-    support = graph.build(
-        trained.support,
-        {"unsupported": score("hallucination", 0)},
-        features=len(FEATURE_NAMES),
-        half=half,
-    )
+    if trained.support is None:
+        assert trained.support_from is not None
+        support = graft.support(
+            trained.support_from, *settings.platt.get("hallucination", (1.0, 0.0))
+        )
+    else:
+        support = graph.build(
+            trained.support,
+            {"unsupported": score("hallucination", 0)},
+            features=len(FEATURE_NAMES),
+            half=half,
+        )
     if not half:
         safety, support = (weights_to_int8(m, graph.BY_ROW) for m in (safety, support))
-    first = weights_to_int8(first_pass.build(trained.first), first_pass.BY_ROW)
+    first = weights_to_int8(first_graph.build(trained.first), first_graph.BY_ROW)
     return {SAFETY: safety, SUPPORT: support, FIRST: first}
 
 

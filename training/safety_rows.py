@@ -32,6 +32,7 @@ RESTYLED, PLACEHOLDERS = 0.08, 0.06  # shares of rows
 _MAYBE_TOXIC = {"plain_harmful_requests", "synth_benign_document:wiki_talk", "convabuse_chat_turns"}
 
 
+_PASSAGE = 1_200  # characters of an evidence passage in a pool
 _DOCUMENTS = ("synth_indirect:", "synth_benign_document:")
 
 
@@ -149,8 +150,7 @@ def benign_pool(folder: Path, task: str) -> list[SafetyRow]:
     """Harmless rows that training never saw: held-out training rows, and dev.
 
     Injection also counts every held-out harmless comment and evidence passage, toxicity the
-    harmless prompts and passages. Training samples the toxicity file, so what it never drew could
-    be here too, but a fixed split is easier to state.
+    harmless prompts and passages.
     """
     found: dict[str, SafetyRow] = {}
     for part in ("train", "dev"):
@@ -162,6 +162,6 @@ def benign_pool(folder: Path, task: str) -> list[SafetyRow]:
         for text in dict.fromkeys(t for r in pairs for t in (r["context"], r["response"])):
             if part == "dev" or data.held_out(text):
                 plain = targets(injection=0, toxicity=0)
-                found.setdefault(text, SafetyRow(data.redacted(text), plain, "passages"))
+                found.setdefault(text, SafetyRow(data.redacted(text[:_PASSAGE]), plain, "passages"))
     at = TARGETS.index(task)
     return [row for row in found.values() if row.targets[at] == 0]

@@ -7,20 +7,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 
 from processors.evaluate.batching import plan_batches, tokenise
 from processors.evaluate.graphs import Model
 from training import calibrate, data, safety_rows, support_rows
 from training.calibrate import F64, Labels
-from training.first_pass import MISSED, clear_below
 from training.package import Settings
 from training.safety_rows import TARGETS
 from training.scoring import WINDOWS, Scores
 
 TEXT_TASKS = ("injection", "toxicity")
-POOL_TEXTS = 12_500  # drawn from the union of both pools; each task keeps 10,000 at least
-POOL_PAIRS = 10_000
+POOL = 10_000  # harmless rows for each threshold, at least
 _FIRST_PASS_TOKENS = 64 << 10
+MISSED = 0.005
+"""Share of the dev rows flagged by the model that the first pass may clear, for each task."""
 
 
 def logit(scores: F64) -> F64:
@@ -61,12 +62,13 @@ def text_settings(folder: Path, draft: Scores, settings: Settings) -> dict[str, 
 
 
 def _pool(folder: Path) -> list[safety_rows.SafetyRow]:
+    """Seeded rows of both pools, until each task has POOL harmless ones."""
     union = {r.text: r for task in TEXT_TASKS for r in safety_rows.benign_pool(folder, task)}
     rows = sorted(union.values(), key=lambda r: r.text)
-    # A row that is harmless for one task only would count for that one alone: draw those last.
-    rng = random.Random(f"{data.SEED}:pool")
-    rng.shuffle(rows)
-    return rows[:POOL_TEXTS]
+    random.Random(f"{data.SEED}:pool").shuffle(rows)
+    columns = [TARGETS.index(task) for task in TEXT_TASKS]
+    harmless = np.cumsum([[r.targets[c] == 0 for c in columns] for r in rows], axis=0)
+    return rows[: int(np.argmax((harmless >= POOL).all(axis=1))) + 1]
 
 
 def _thresholds(harmless: F64, task: str, settings: Settings) -> dict[str, Any]:
@@ -90,7 +92,7 @@ def support_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
     scores = draft.pairs("dev hallucination", [(r.claim, r.evidence) for r in dev])
     platt = calibrate.platt(logit(scores), labels)
     settings.platt[task] = platt
-    pool = support_rows.supported_pool(folder, POOL_PAIRS)
+    pool = support_rows.supported_pool(folder, POOL)
     raw = draft.pairs("pool hallucination", [(r.claim, r.evidence) for r in pool])
     told = _thresholds(_calibrated(raw, platt), task, settings)
     told["reliability"] = calibrate.reliability(_calibrated(scores, platt), labels)
@@ -118,6 +120,13 @@ def cheap_scores(folder: Path, task: str, model: Model) -> dict[str, F64]:
         worst[name] = np.zeros(len(texts))
         np.maximum.at(worst[name], owner, values)
     return worst
+
+
+def clear_below(cheap: F64, flagged: npt.NDArray[np.bool_]) -> float:
+    """Highest limit under which at most MISSED of the flagged rows would be cleared."""
+    scores = np.sort(cheap[flagged])
+    missed = int(MISSED * len(scores))
+    return float(np.floor(scores[missed] * 1e4) / 1e4)
 
 
 def cascade_settings(
