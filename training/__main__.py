@@ -16,6 +16,7 @@ import torch
 
 from bench.models import measure
 from training import card, data, evaluate, first_pass, package, safety, support, thresholds, tokens
+from training.fit import losses
 from training.network import weights
 from training.package import Settings, Trained
 from training.safety_rows import training_rows
@@ -81,7 +82,15 @@ def finished(args: argparse.Namespace, settings: Settings, made: Trained) -> dic
     }
     package.write(args.out, made, settings)
     speed = measure(scores.model)
-    return {"tests": tests, "speed": speed, "trained": described(args, made)}
+    kept = made.support is None
+    runs = (safety.NAME,) if kept else (safety.NAME, support.NAME)
+    return {
+        "tests": tests,
+        "speed": speed,
+        "trained": described(args, made),
+        "support": "kept" if kept else "trained",
+        "learning": {name: losses(args.cache / name) for name in runs},
+    }
 
 
 def described(args: argparse.Namespace, made: Trained) -> str:

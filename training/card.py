@@ -32,6 +32,24 @@ AIMS: tuple[tuple[str, str, str, float], ...] = (
     ("hallucination", "rte_eval", "auroc", 0.80),
     ("hallucination", "anli_test_nc", "auroc", 0.60),
 )
+SUPPORT = {
+    "trained": {
+        "SUPPORTED_BY": "Support is\n  another fine-tuned copy that reads claim and evidence in one"
+        " sequence, with `lexical_v1`.",
+        "SUPPORT_WEAKNESS": "reads one claim against at most 160 words of evidence; reasoning over"
+        " several steps, tables\n  and arithmetic are beyond it (`anli_test_nc`,"
+        " `citation_integrity_eval`).",
+    },
+    "kept": {
+        "SUPPORTED_BY": "Support is\n  kept from version 1: a frozen encoder and a head over the"
+        " embeddings of claim and evidence, with\n  `lexical_v1`.",
+        "SUPPORT_WEAKNESS": "by far the weakest, not fine-tuned yet. Embeddings see the topic, not"
+        " the logic: claims\n  about something else are caught, a changed number or name only"
+        " sometimes, a wrong statement in the\n  evidence's own words mostly not. Thresholds are"
+        " those of version 1, by precision on dev (0.80 and\n  0.95), not by false positives. Treat"
+        " it as a hint to look, never as a verdict.",
+    },
+}
 _SPEED_AIMS = {"alone": 120, "cascade": 600}
 
 
@@ -132,6 +150,16 @@ def groups(sets: Mapping[str, Any]) -> list[str]:
     return lines
 
 
+def learning(logs: Mapping[str, Sequence[tuple[int, float]]]) -> str:
+    """Training loss along each run: where it still falls, a longer run would lift the figures."""
+    lines = ["Training loss by step:", "", "| model | loss |", "| --- | --- |"]
+    for name, log in logs.items():
+        every = max(1, len(log) // 8)
+        points = [*log[every - 1 :: every]]
+        lines.append(f"| {name} | " + ", ".join(f"{s}: {loss:.3f}" for s, loss in points) + " |")
+    return "\n".join(lines)
+
+
 def _pools(results: Mapping[str, Any]) -> list[str]:
     lines = [
         "| task | harmless rows | warn at | flagged (limit) | page at | flagged (limit) |",
@@ -207,6 +235,8 @@ def write(folder: Path, results: Mapping[str, Any], found: Sequence[Example]) ->
         f" cascade ({speed['cleared']:.0%} cleared)",
         "SIZE": f"{size:.1f} MB",
         "TRAINED": results["trained"],
+        "LEARNING": learning(results["learning"]),
+        **SUPPORT[results["support"]],
     }.items():
         text = text.replace("{{" + mark + "}}", value)
     (folder / "card.md").write_text(text, encoding="utf-8")

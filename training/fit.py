@@ -203,7 +203,13 @@ class _Run:
         self._sum, self._counted = state["sum"], state["counted"]
 
 
+def losses(folder: Path) -> list[tuple[int, float]]:
+    """Step and running mean of the loss, along the run in ``folder``."""
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [(int(e["step"]), float(e["loss"])) for e in map(json.loads, lines)]
+
+
 def steps(folder: Path) -> int:
     """Steps that the run in ``folder`` has made."""
-    lines = (folder / "log.jsonl").read_text().splitlines()
-    return int(json.loads(lines[-1])["step"]) if lines else 0
+    found = losses(folder)
+    return found[-1][0] if found else 0

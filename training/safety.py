@@ -12,7 +12,8 @@ from training.network import Network
 from training.safety_rows import TARGETS, training_rows
 
 NAME = "safety"
-RECIPE = Recipe()
+# Time allowed two thirds of the epoch; without ``average`` the whole of it is trained.
+RECIPE = Recipe(average=(1356, 1418, 1491, 1558))
 FROZEN_LAYERS = 2
 # The two verdicts count fully; the finer labels, known for few rows, steer the encoder.
 WEIGHTS = (1.0, 1.0, 0.3, 0.2, 0.1, 0.1, 0.2, 0.2, 0.2)
