@@ -162,8 +162,9 @@ def learning(logs: Mapping[str, Sequence[tuple[int, float]]]) -> str:
 
 def _pools(results: Mapping[str, Any]) -> list[str]:
     lines = [
-        "| task | harmless rows | warn at | flagged (limit) | page at | flagged (limit) |",
-        "| --- | --- | --- | --- | --- | --- |",
+        "| task | harmless rows | warn at | flagged (limit) | page at | flagged (limit) |"
+        " warn set by |",
+        "| --- | --- | --- | --- | --- | --- | --- |",
     ]
     for task, told in results["pools"].items():
         cells = [
@@ -171,7 +172,7 @@ def _pools(results: Mapping[str, Any]) -> list[str]:
             f" ({told[level]['upper']:.2%})"
             for level in ("warn", "page")
         ]
-        lines.append(f"| {task} | {told['pool']} | {' | '.join(cells)} |")
+        lines.append(f"| {task} | {told['pool']} | {' | '.join(cells)} | {told['decided']} |")
     return lines
 
 

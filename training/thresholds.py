@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,11 @@ from training.safety_rows import TARGETS
 from training.scoring import WINDOWS, Scores
 
 TEXT_TASKS = ("injection", "toxicity")
+HARD = {
+    "notinject_fpr": 0.04, "wildguard_benign_fpr": 0.015, "xstest_fpr": 0.008,
+    "xstest_safe_fpr": 0.015,
+}  # fmt: skip
+"""Highest share of harmless texts that look bad, by set, to be flagged at warn."""
 POOL = 10_000  # harmless rows for each threshold, at least
 _FIRST_PASS_TOKENS = 64 << 10
 MISSED = 0.005
@@ -55,10 +61,32 @@ def text_settings(folder: Path, draft: Scores, settings: Settings) -> dict[str, 
         platt = calibrate.platt(logit(scores), labels)
         settings.platt[task] = platt
         harmless = np.asarray([r.targets[TARGETS.index(task)] == 0 for r in pool])
-        told[task] = _thresholds(_calibrated(raw[task][harmless], platt), task, settings)
+        calm = _calibrated(raw[task][harmless], platt)
+        _choose(calm, task, settings)
+        decided = _raise_warn(folder, draft, task, settings)
+        told[task] = _told(calm, settings.thresholds[task]) | {"decided": decided}
         found = _calibrated(scores, platt)
         told[task]["reliability"] = calibrate.reliability(found, labels)
     return told
+
+
+def _raise_warn(folder: Path, draft: Scores, task: str, settings: Settings) -> str:
+    """Raises warn until the open halves of the ``*_fpr`` sets keep to HARD; what decided.
+
+    The pool is ordinary text; these sets are harmless texts chosen to look bad.
+    """
+    decided = "the pool"
+    for path in sorted((folder / "test" / task).glob("*_fpr.jsonl.gz")):
+        rows = [r for r in data.read(path) if data.validation_half(r["text"])]
+        name = path.name.removesuffix(".jsonl.gz")
+        raw = draft.texts(f"open half {name}", [r["text"] for r in rows])[task]
+        found = np.sort(_calibrated(raw, settings.platt[task]))[::-1]
+        limit = np.floor(float(found[int(HARD[name] * len(found))]) * 1e4 + 1) / 1e4
+        limits = settings.thresholds[task]
+        # Never above page: of harmless texts that look bad, some will be flagged.
+        if limits["warn"] < limit < limits["page"]:
+            limits["warn"], decided = float(limit), name
+    return decided
 
 
 def _pool(folder: Path) -> list[safety_rows.SafetyRow]:
@@ -71,12 +99,14 @@ def _pool(folder: Path) -> list[safety_rows.SafetyRow]:
     return rows[: int(np.argmax((harmless >= POOL).all(axis=1))) + 1]
 
 
-def _thresholds(harmless: F64, task: str, settings: Settings) -> dict[str, Any]:
-    limits = {
+def _choose(harmless: F64, task: str, settings: Settings) -> None:
+    settings.thresholds[task] = {
         "warn": calibrate.threshold(harmless, calibrate.WARN_RATE),
         "page": calibrate.threshold(harmless, calibrate.PAGE_RATE),
     }
-    settings.thresholds[task] = limits
+
+
+def _told(harmless: F64, limits: Mapping[str, float]) -> dict[str, Any]:
     told: dict[str, Any] = {"pool": len(harmless)}
     for level, limit in limits.items():
         hits = int((harmless >= limit).sum())
@@ -94,7 +124,9 @@ def support_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
     settings.platt[task] = platt
     pool = support_rows.supported_pool(folder, POOL)
     raw = draft.pairs("pool hallucination", [(r.claim, r.evidence) for r in pool])
-    told = _thresholds(_calibrated(raw, platt), task, settings)
+    calm = _calibrated(raw, platt)
+    _choose(calm, task, settings)
+    told = _told(calm, settings.thresholds[task]) | {"decided": "the pool"}
     told["reliability"] = calibrate.reliability(_calibrated(scores, platt), labels)
     return told
 
