@@ -5,6 +5,7 @@ and databases. ``config`` points at both.
 """
 
 import asyncio
+import logging
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -15,6 +16,18 @@ from schemas.config import ClickHouseConfig, Config, KafkaConfig, RuntimeConfig
 from stack.broker import Broker
 from stack.clickhouse.process import ClickHouse
 from stack.ports import free_port
+
+
+@pytest.fixture(autouse=True)
+def _no_handler_outlives_its_test() -> Iterator[None]:
+    """A command run in process logs to a stream that is closed after it."""
+    root = logging.getLogger()
+    before, level = set(root.handlers), root.level
+    yield
+    for handler in root.handlers[:]:
+        if type(handler) is logging.StreamHandler and handler not in before:
+            root.removeHandler(handler)
+    root.setLevel(level)
 
 
 @pytest.fixture(scope="session")

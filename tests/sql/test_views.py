@@ -359,3 +359,25 @@ async def test_a_call_shows_its_checks_of_the_newest_version(
         "SELECT check_labels, check_values FROM v_calls WHERE trace_id = {t:String}",
         t=trace(43),
     ) == [({"length": "pass", "refusal": "warn"}, {"length": 7.0, "refusal": 0.9})]
+
+
+async def test_two_tenants_with_the_same_ids_stay_apart(
+    sink: ClickHouseSink, client: Client
+) -> None:
+    for tenant in ("acme", "globex"):
+        said_here = said("Whose is this?", f"It is {tenant}'s.")
+        await put(
+            sink,
+            "genai_operations",
+            operation_row(operation(61, 1, tenant=tenant, content=said_here)),
+        )
+        kept = fragment(61, 1, "00000000000000aa", tenant=tenant, content=said_here)
+        await put(sink, "genai_content", content_row(kept))
+        await put(sink, "genai_evaluations", evaluation_row(evaluation(61, 1, tenant=tenant)))
+    found = rows_of(
+        client,
+        "SELECT tenant, output_text, injection_score FROM v_calls "
+        "WHERE trace_id = {t:String} ORDER BY tenant",
+        t=trace(61),
+    )
+    assert found == [("acme", "It is acme's.", 0.1), ("globex", "It is globex's.", 0.1)]

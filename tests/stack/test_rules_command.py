@@ -1,7 +1,9 @@
 """``streamgauge rules check``: the file, and every query once."""
 
 from pathlib import Path
+from uuid import uuid4
 
+import pytest
 from typer.testing import CliRunner
 
 from schemas.config import Config
@@ -11,9 +13,17 @@ from stack.cli import app
 SHIPPED = Path(__file__).parents[2] / "deploy" / "rules.yaml"
 
 
+@pytest.fixture
+def config(config: Config) -> Config:
+    """A database of its own."""
+    section = config.clickhouse.model_copy(update={"database": f"rules_{uuid4().hex[:12]}"})
+    return config.model_copy(update={"clickhouse": section})
+
+
 def check(config: Config, *arguments: str) -> tuple[int, str]:
     environment = {
         "STREAMGAUGE_CLICKHOUSE__URL": config.clickhouse.url,
+        "STREAMGAUGE_CLICKHOUSE__DATABASE": config.clickhouse.database,
         "STREAMGAUGE_CLICKHOUSE__TOKEN": config.clickhouse.token.get_secret_value(),
     }
     done = CliRunner().invoke(app, ["rules", "check", *arguments], env=environment)

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from typing import Any
+from uuid import uuid4
 
 import pytest
 
@@ -16,6 +17,7 @@ from processors.runtime.outputs import KafkaOutputs
 from schemas.config import PACKAGE_ROOT, Config
 from schemas.records import AlertTransition
 from schemas.topics import ALERT_TRANSITIONS, OTLP_SPANS
+from sql.client import connect
 from tests.evaluate.samples import TINY
 from tests.stack.line import chat, command, environment, export, produce, settled, stages
 
@@ -138,7 +140,9 @@ async def test_a_part_that_is_away_is_a_line(config: Config, part: str) -> None:
 
 
 async def test_a_database_without_tables_says_what_to_do(config: Config) -> None:
-    section = config.clickhouse.model_copy(update={"database": "default"})
+    name = f"empty_{uuid4().hex[:12]}"
+    connect(config.clickhouse).command(f"CREATE DATABASE {name}")
+    section = config.clickhouse.model_copy(update={"database": name})
     code, found = await status(config.model_copy(update={"clickhouse": section}))
     assert code == 1
     assert "streamgauge migrate" in found["tables"]["failures"]["calls"]
