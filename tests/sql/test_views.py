@@ -369,15 +369,15 @@ async def test_two_tenants_with_the_same_ids_stay_apart(
         await put(
             sink,
             "genai_operations",
-            operation_row(operation(61, 1, tenant=tenant, content=said_here)),
+            operation_row(operation(1061, 1, tenant=tenant, content=said_here)),
         )
-        kept = fragment(61, 1, "00000000000000aa", tenant=tenant, content=said_here)
+        kept = fragment(1061, 1, "00000000000000aa", tenant=tenant, content=said_here)
         await put(sink, "genai_content", content_row(kept))
-        await put(sink, "genai_evaluations", evaluation_row(evaluation(61, 1, tenant=tenant)))
+        await put(sink, "genai_evaluations", evaluation_row(evaluation(1061, 1, tenant=tenant)))
     found = rows_of(
         client,
         "SELECT tenant, output_text, injection_score FROM v_calls "
         "WHERE trace_id = {t:String} ORDER BY tenant",
-        t=trace(61),
+        t=trace(1061),
     )
     assert found == [("acme", "It is acme's.", 0.1), ("globex", "It is globex's.", 0.1)]
