@@ -21,39 +21,36 @@ from typing import Any
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
-from ingest.otlp import decode_traces, spans
+from ingest.otlp import Decoded, decode_traces
 from ingest.signals import TRACES
 from processors.operations.normalize import normalize
 from processors.operations.redact import Redactor
+from processors.operations.stage import items_of
 
 CAPTURES = Path(__file__).parent.parent / "tests" / "captures"
 RESULTS = Path(__file__).parent / "results" / "normalise.json"
 SMALL_BYTES = 2048
-SPANS_A_REQUEST = 64
 ROUNDS = 7
 ROUND_S = 1.0
 """Processor time that a round takes at least."""
+TIMESTAMP_MS = 1_800_000_000_000
 KEY = b"any key of at least 16 bytes"
 
 
 def requests_of(small_only: bool) -> tuple[list[bytes], int]:
-    """Encoded requests of captured spans, and how many spans they hold."""
+    """Captured exports as their emitters group them, without large spans, and their spans."""
     found: list[bytes] = []
-    held = ExportTraceServiceRequest()
-    number = in_held = 0
+    number = 0
     for path in sorted(CAPTURES.glob("*.json")):
         if path.name.endswith(".logs.json"):
             continue
-        for placed in spans(decode_traces(path.read_bytes(), "json").request):
-            if small_only and placed[2].ByteSize() > SMALL_BYTES:
-                continue
-            held.MergeFrom(TRACES.request_of(*placed))
-            number, in_held = number + 1, in_held + 1
-            if in_held == SPANS_A_REQUEST:
-                found.append(held.SerializeToString())
-                held, in_held = ExportTraceServiceRequest(), 0
-    if in_held:
-        found.append(held.SerializeToString())
+        request = decode_traces(path.read_bytes(), "json").request
+        for scope in (scope for resource in request.resource_spans for scope in resource.scope_spans):
+            kept = [s for s in scope.spans if not small_only or s.ByteSize() <= SMALL_BYTES]
+            del scope.spans[:]
+            scope.spans.extend(kept)
+            number += len(kept)
+        found.append(request.SerializeToString())
     return found, number
 
 
@@ -67,8 +64,8 @@ def read(values: Sequence[bytes], redactor: Redactor) -> None:
     """Parse and normalise every span."""
     for value in values:
         request = ExportTraceServiceRequest.FromString(value)
-        for resource, scope, span in spans(request):
-            normalize(span, resource, scope, "default", 1_800_000_000_000, False, redactor)
+        for placed in items_of(Decoded(TRACES, request)):
+            normalize(placed.item, placed.origin, "default", TIMESTAMP_MS, False, redactor)
 
 
 def rate(work: Callable[[], None], number: int) -> float:

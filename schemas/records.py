@@ -117,6 +117,9 @@ class Finding(Record):
 LLM_KINDS = frozenset({"chat", "text_completion", "generate_content"})
 """Kinds of calls in which a model answers."""
 
+ROLL_UP_KINDS = frozenset({"invoke_agent", "invoke_workflow", "create_agent", "chain", "plan"})
+"""Kinds of spans that sum others."""
+
 
 class Usage(Record):
     """Tokens as disjoint parts: their sum is the total. None is unknown, which is not 0."""
@@ -179,7 +182,7 @@ class Call(Record):
 
     def rolls_up(self) -> bool:
         """Whether this span sums others (agents, workflows): its usage does not count."""
-        return self.kind in ("invoke_agent", "invoke_workflow", "create_agent", "chain", "plan")
+        return self.kind in ROLL_UP_KINDS
 
 
 class Fragment(Record):

@@ -90,11 +90,18 @@ def finish_reasons(value: Any) -> tuple[str, ...]:
 
 def text_part(text: str) -> Part:
     """A text part with embedded files taken out."""
-    return Part(type="text", text=_DATA_URL.sub(r"[media \1]", text))
+    return Part(type="text", text=without_files(text))
+
+
+def without_files(text: str) -> str:
+    """The text with embedded files taken out."""
+    return _DATA_URL.sub(r"[media \1]", text) if ";base64," in text else text
 
 
 def read_messages(value: Any, role: str) -> tuple[Message, ...]:
     """Messages from a list, one mapping, JSON text or plain text; ``role`` if none is said."""
+    if value is None:
+        return ()
     found = structured(value)
     if found is None:
         text = json_text(value)
@@ -235,7 +242,7 @@ def _text(block: dict[str, Any], kind: str, said: str, depth: int) -> Iterator[P
         if text:
             yield text_part(text)
     else:
-        yield Part(type="other", name=said, text=text_part(text).text)
+        yield Part(type="other", name=said, text=without_files(text))
 
 
 def _tool_call(block: dict[str, Any]) -> Part:
@@ -247,7 +254,7 @@ def _tool_call(block: dict[str, Any]) -> Part:
         type="tool_call",
         id=as_text(_first(block, _ID_KEYS)),
         name=as_text(_first(inner, _NAME_KEYS)),
-        text=text_part(json_text(arguments)).text,
+        text=without_files(json_text(arguments)),
     )
 
 
@@ -265,7 +272,7 @@ def _tool_result(block: dict[str, Any], depth: int) -> Iterator[Part]:
         type="tool_result",
         id=as_text(_first(block, _ID_KEYS)),
         name=as_text(_first(block, _NAME_KEYS)),
-        text=text_part(json_text(value)).text,
+        text=without_files(json_text(value)),
     )
     yield from media
 
@@ -311,6 +318,8 @@ def split_system(messages: tuple[Message, ...]) -> tuple[tuple[Part, ...], tuple
 
 def read_system(value: Any) -> tuple[Part, ...]:
     """System instructions: a list of parts, of messages, or plain text."""
+    if value is None:
+        return ()
     found = structured(value)
     if found is None:
         return (text_part(json_text(value)),) if value else ()
@@ -324,6 +333,8 @@ def read_system(value: Any) -> tuple[Part, ...]:
 
 def read_tools(value: Any) -> tuple[str, ...]:
     """Tool definitions, JSON text each, from a list of mappings or of JSON texts."""
+    if value is None:
+        return ()
     found = structured(value)
     listed = found if isinstance(found, list) else [found] if found else []
     return tuple(json_text(item) for item in listed if item)

@@ -142,7 +142,7 @@ def read(span: SpanView) -> Reading:
 def read_references(span: SpanView, reading: Reading) -> None:
     """Sides that were uploaded elsewhere: a part with the address stands for each."""
     for side, key in _REFERENCES.items():
-        address = as_text(span.get(key))
+        address = span.text(key) if key in span.attributes else ""
         if not address or getattr(reading, side):
             continue
         reading.content_is_external = True
@@ -181,6 +181,8 @@ def _read_retrieval(span: SpanView, reading: Reading) -> None:
 
 def _read_events(span: SpanView, reading: Reading) -> None:
     """Content in span events (1.26, 1.27, Azure), or in the attributes of the same names."""
+    if not span.span.events and span.get("gen_ai.prompt", "gen_ai.completion") is None:
+        return
     prompts = [e.attributes.get("gen_ai.prompt") for e in span.events("gen_ai.content.prompt")]
     answers = [
         e.attributes.get("gen_ai.completion") for e in span.events("gen_ai.content.completion")

@@ -42,7 +42,7 @@ def accepts(span: SpanView) -> bool:
 def read(span: SpanView) -> Reading:
     """Content by the span's own keys, then by the conventions."""
     reading = otel_genai.read(span)
-    if "agent_name" in span.keys and span.get("gen_ai.operation.name") is None:
+    if "agent_name" in span.attributes and span.get("gen_ai.operation.name") is None:
         reading.kind = "invoke_agent"
     if reading.kind == "execute_tool" and not (reading.input or reading.output):
         reading.input, reading.output = tool_messages(

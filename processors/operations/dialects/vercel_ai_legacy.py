@@ -114,7 +114,7 @@ def read(span: SpanView) -> Reading:
 
 def _parameters(span: SpanView) -> dict[str, str]:
     prefix = "ai.settings."
-    settings = {key[len(prefix) :]: span.get(key) for key in span.keys if key.startswith(prefix)}
+    settings = {key[len(prefix) :]: span.get(key) for key in span.attributes if key.startswith(prefix)}
     streams = {"stream": "true"} if "stream" in span.text("ai.operationId").lower() else {}
     said = request_parameters(span)
     return {**streams, **body_parameters(settings), **said}
