@@ -1,15 +1,14 @@
-"""The records that travel on ``genai.*`` topics, and their batch encoding.
+"""The records that travel on ``genai.*`` topics; ``encoding`` has their batches.
 
-Bytes: UTF-8 JSON ``{"records": [...]}``. 64-bit integers and decimals are strings in JSON, ids
-lower-case hex, times ns since 1970. Readers ignore unknown fields and default missing ones;
-within ``.v1`` a field is only ever added, with a default.
+64-bit integers and decimals are strings in JSON, ids lower-case hex, times ns since 1970. Readers
+ignore unknown fields and default missing ones; within ``.v1`` a field is only ever
+added, with a default.
 """
 
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from schemas.evaluators import Evaluator, Label, Reason, State, Target
 
@@ -392,37 +391,3 @@ RECORDS: dict[str, type[Record]] = {
 def encode_record(record: Record) -> bytes:
     """JSON of one record, every field written out."""
     return record.model_dump_json().encode()
-
-
-def encode_batch(encoded: Sequence[bytes]) -> bytes:
-    """``{"records":[...]}`` from records already encoded by :func:`encode_record`."""
-    return b'{"records":[' + b",".join(encoded) + b"]}"
-
-
-class BatchError(ValueError):
-    """A message is not a batch of the expected records; the text never holds content."""
-
-
-RecordT = TypeVar("RecordT", bound=Record)
-
-
-class _Batch(BaseModel, Generic[RecordT]):
-    records: list[RecordT]
-
-
-_FIELDS = {"records"}.union(*(kind.model_fields for kind in Record.__subclasses__()))
-
-
-def _place(item: str | int) -> str:
-    """One step of an error's path. A key of a map comes from outside and may be content."""
-    return str(item) if isinstance(item, int) or item in _FIELDS else "*"
-
-
-def decode_batch(kind: type[RecordT], value: bytes | None) -> list[RecordT]:
-    """Records of one message. Raises :class:`BatchError` naming the first wrong field."""
-    try:
-        return _Batch[kind].model_validate_json(value or b"").records  # type: ignore[valid-type]
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        path = ".".join(map(_place, first["loc"]))
-        raise BatchError(f"{path or 'value'}: {first['type']}") from None

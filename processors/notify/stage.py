@@ -25,6 +25,7 @@ from processors.notify.repetition import Repetition
 from processors.notify.slack import SlackSender
 from processors.notify.webhook import WebhookSender
 from schemas.config import Config
+from schemas.encoding import BatchError, encode_batch
 from schemas.matchers import Matcher, parse
 from schemas.metrics import DEAD_LETTERS
 from schemas.protocols import (
@@ -44,12 +45,7 @@ from schemas.receivers import (
     SlackReceiver,
     WebhookReceiver,
 )
-from schemas.records import (
-    AlertTransition,
-    BatchError,
-    encode_batch,
-    encode_record,
-)
+from schemas.records import AlertTransition, encode_record
 from schemas.topics import ALERT_TRANSITIONS
 
 logger = logging.getLogger(__name__)

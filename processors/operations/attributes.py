@@ -31,6 +31,7 @@ TOKENS_MAX = 2**40
 
 Tree = dict[str, Any]
 N = TypeVar("N", int, float)
+_LIKE_JSON = re.compile(r"\s*[\[{]\s*[\[{\"']")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -257,6 +258,15 @@ class SpanView:
     def text(self, *keys: str) -> str:
         """First present value as a short string, or ''."""
         return as_text(self.get(*keys))
+
+    def json(self, key: str) -> Any:
+        """The value of a key that holds a list or mapping, native or as text, parsed; a text that
+        is neither stays as it is, and is unreadable if it looks like one."""
+        value = self.get(key)
+        found = structured(value)
+        if found is None and isinstance(value, str) and _LIKE_JSON.match(value):
+            self.unreadable.add(key)
+        return value if found is None else found
 
     def number(self, *keys: str) -> float | None:
         """First value that reads as a number."""

@@ -8,7 +8,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import is_
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
@@ -101,7 +101,7 @@ def map_texts(
 
     documents = [document(f"document/{i}", item) for i, item in enumerate(content.documents)]
     tools = [change(f"tool/{i}", text) for i, text in enumerate(content.tools)]
-    changed = {
+    changed: dict[str, Any] = {
         "system": parts("system", content.system),
         "input": messages("input", content.input),
         "output": messages("output", content.output),
@@ -184,12 +184,12 @@ def _is_small(content: Content) -> bool:
         number += 1 + len(message.parts)
         for part in message.parts:
             chars += len(part.text)
-    for item in (*content.system, *content.documents):
-        number += 1
-        chars += len(item.text)
-    for text in content.tools:
-        number += 1
-        chars += len(text)
+    texts = [
+        *content.tools,
+        *(p.text for p in content.system),
+        *(d.text for d in content.documents),
+    ]
+    number, chars = number + len(texts), chars + sum(map(len, texts))
     return number <= PARTS_MAX and chars * 6 <= CONTENT_MAX_BYTES
 
 

@@ -76,6 +76,8 @@ _DATA_URL = re.compile(r"data:(?!text/)([\w.+-]{1,64}/[\w.+-]{1,64});base64,[A-Z
 def fold_finish_reason(reason: Any) -> str:
     """Finish reasons in one vocabulary: stop, length, tool_call, content_filter, error; others
     in lower case."""
+    if not reason:
+        return ""
     name = as_text(reason).strip().lower().removeprefix("finishreason.").replace("-", "_")
     return FINISH_REASONS.get(name, name)
 
@@ -206,6 +208,10 @@ def _block(block: Any, depth: int) -> Iterator[Part]:
             yield text_part(json_text(block))
         return
     said = as_text(block.get("type")).replace("-", "_")
+    text = (block.get("content") or block.get("text")) if said == "text" else None
+    if text and isinstance(text, str):
+        yield text_part(text)  # nearly all
+        return
     if not said:
         said = next((key for key in _KEYED_BLOCKS if isinstance(block.get(key), dict)), "text")
         block = block[said] if said in _KEYED_BLOCKS else block

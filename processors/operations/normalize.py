@@ -65,12 +65,12 @@ def normalize(
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
     price = _price(call, prices, trusted_ns)
     _mask(call, redactor, tenant, trace_id)
-    unreadable = (
-        f"unreadable:{redactor.redact_key(key, tenant, trace_id)}"
-        for key in sorted(view.unreadable)
-    )
     call["content_state"] = safe.state
-    call["flags"] = (*_marked(safe.flags, view), *_flags(view, day, repaired), *unreadable)
+    call["flags"] = (
+        *_marked(safe.flags, view),
+        *_flags(view, day, repaired),
+        *_unreadable(view, redactor, tenant),
+    )
     call["cost_usd"], call["price_version"] = price.cost_usd, price.version
     made = Call(**call)
     body = span.SerializeToString(deterministic=True)
@@ -108,6 +108,12 @@ def _flags(view: SpanView, day: str, repaired: bool) -> list[str]:
         "many_attributes": len(view.attributes) > ATTRIBUTES_USUAL,
     }
     return [flag for flag, is_so in wrong.items() if is_so]
+
+
+def _unreadable(view: SpanView, redactor: Redactor, tenant: str) -> list[str]:
+    """The keys whose values could not be read."""
+    keys = sorted(view.unreadable)
+    return [f"unreadable:{redactor.redact_key(key, tenant, view.trace_id)}" for key in keys]
 
 
 def _marked(flags: Iterable[str], view: SpanView) -> dict[str, None]:
@@ -152,7 +158,7 @@ def normalize_log(
             name: _masked_field(name, text, redactor, tenant, view.trace_id)
             for name, text in said.items()
         },
-        flags=tuple(_marked(safe.flags, view)),
+        flags=(*_marked(safe.flags, view), *_unreadable(view, redactor, tenant)),
         content=safe.content,
         findings=safe.findings,
     )

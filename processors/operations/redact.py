@@ -156,9 +156,7 @@ class Redactor:
             log.error("an attribute was withheld: redaction failed with %s", type(error).__name__)
             return WITHHELD
 
-    def _replaced_by_both(
-        self, text: str, hits: Sequence[Hit], tenant: str, trace_id: str
-    ) -> str:
+    def _replaced_by_both(self, text: str, hits: Sequence[Hit], tenant: str, trace_id: str) -> str:
         """The text as the stricter of both scopes has each entity."""
         policy = self._policy(tenant)
         dropped = False

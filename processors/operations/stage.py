@@ -67,7 +67,7 @@ def items_of(decoded: Decoded) -> Iterable[Placed]:
         if origin is None or found[0] is not resource or found[1] is not scope:
             resource, scope, _ = found
             origin = Origin.of(resource, scope)
-        yield Placed(*found, origin)
+        yield Placed(resource, scope, found[2], origin)
 
 
 def read_item(

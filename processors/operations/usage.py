@@ -78,6 +78,8 @@ def read_counts(usage: Any) -> Counts:
     """Counts of a usage object of any provider, native or as text."""
     found = mapping(usage)
     values: dict[str, int] = {}
+    if not found:
+        return Counts(values)
     for name, paths in COUNTS.items():
         for path in paths:
             value: Any = found

@@ -27,6 +27,7 @@ from processors.store.rows import (
     operation_row,
 )
 from schemas.config import Config
+from schemas.encoding import encode_batch
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, DeadLetter, Message, Outputs, PoisonError, StageBase, TableSink
 from schemas.records import (
@@ -36,7 +37,6 @@ from schemas.records import (
     LedgerRow,
     Operation,
     Record,
-    encode_batch,
     encode_record,
 )
 from schemas.topics import (

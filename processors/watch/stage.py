@@ -22,6 +22,7 @@ from processors.watch.query_rules import QueryRules, ViewReader
 from processors.watch.rules import hits, load_checked_rules, signal_of
 from processors.watch.windows import Windows
 from schemas.config import Config
+from schemas.encoding import BatchError
 from schemas.identity import rule_partition
 from schemas.metrics import ALERT_SIGNALS as SIGNALS_METRIC
 from schemas.metrics import ALERT_TRANSITIONS as TRANSITIONS_METRIC
@@ -33,12 +34,7 @@ from schemas.protocols import (
     RetryableError,
     StageBase,
 )
-from schemas.records import (
-    AlertSignal,
-    AlertTransition,
-    BatchError,
-    Evaluation,
-)
+from schemas.records import AlertSignal, AlertTransition, Evaluation
 from schemas.rules import QueryRule, SignalRule
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
 

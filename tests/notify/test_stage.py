@@ -15,9 +15,10 @@ from processors.notify.signature import SecretError
 from processors.notify.stage import NotifyStage
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
 from schemas.config import Config, NotifyConfig
+from schemas.encoding import decode_batch, encode_batch
 from schemas.protocols import Clock, Message, PoisonError, RetryableError
 from schemas.receivers import WebhookReceiver
-from schemas.records import AlertTransition, decode_batch, encode_batch, encode_record
+from schemas.records import AlertTransition, encode_record
 from schemas.topics import ALERT_TRANSITIONS
 from tests.notify.receivers import Answer, WebhookServer
 from tests.notify.test_encoding import SECRET, transition

@@ -252,9 +252,7 @@ def test_awss_records_are_named_by_the_scope_and_hold_both_sides() -> None:
     record = make_log(
         "opentelemetry.instrumentation.openai.v1", body, attributes=pairs({"session.id": "s-1"})
     )
-    fragment = normalize_log(
-        record, NOWHERE, "default", START_NS // 1_000_000, REDACTOR
-    )
+    fragment = normalize_log(record, NOWHERE, "default", START_NS // 1_000_000, REDACTOR)
     assert fragment is not None
     assert fragment.said == {"conversation_id": "s-1"}
     assert fragment.content.parts() == [("input/0/0", "What?"), ("output/0/0", "Rain.")]

@@ -16,16 +16,9 @@ from processors.store import StoreStage
 from processors.store.rows import content_row, operation_row
 from schemas.config import Config
 from schemas.dead_letters import encode_headers
+from schemas.encoding import encode_batch
 from schemas.protocols import DeadLetter, Message, PoisonError, TableSink
-from schemas.records import (
-    AlertTransition,
-    Content,
-    Document,
-    LedgerRow,
-    Record,
-    encode_batch,
-    encode_record,
-)
+from schemas.records import AlertTransition, Content, Document, LedgerRow, Record, encode_record
 from schemas.topics import (
     ALERT_TRANSITIONS,
     DEAD_LETTERS,

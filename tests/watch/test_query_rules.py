@@ -17,9 +17,10 @@ from processors.watch.query_rules import QueryError, ViewReader
 from processors.watch.rules import load_checked_rules
 from processors.watch.stage import WatchStage
 from schemas.config import ClickHouseConfig, Config, WatchConfig
+from schemas.encoding import encode_batch
 from schemas.identity import rule_partition, span_day
 from schemas.protocols import Message
-from schemas.records import AlertTransition, encode_batch, encode_record
+from schemas.records import AlertTransition, encode_record
 from schemas.rules import QueryRule
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS
 from sql.migrate import migrate

@@ -78,7 +78,7 @@ def read(span: SpanView) -> Reading:
 
 def _value(span: SpanView, key: str) -> Any:
     """The value of an attribute out of its JSON."""
-    return unquoted(span.get(key))
+    return unquoted(span.json(key))
 
 
 def _cost(span: SpanView) -> Any:

@@ -7,7 +7,7 @@ their own way build on this file.
 
 from typing import Any
 
-from processors.operations.attributes import SpanView, as_text, json_text, structured
+from processors.operations.attributes import SpanView, json_text, structured
 from processors.operations.dialects.reading import (
     REFERENCE,
     Dialect,
@@ -156,10 +156,10 @@ def read_references(span: SpanView, reading: Reading) -> None:
 
 def read_message_attributes(span: SpanView, reading: Reading) -> None:
     """Message attributes of 1.37 and later."""
-    reading.input = read_messages(span.get("gen_ai.input.messages"), "user")
-    reading.output = read_messages(span.get("gen_ai.output.messages"), "assistant")
-    reading.system = read_system(span.get("gen_ai.system_instructions"))
-    reading.tools = read_tools(span.get("gen_ai.tool.definitions"))
+    reading.input = read_messages(span.json("gen_ai.input.messages"), "user")
+    reading.output = read_messages(span.json("gen_ai.output.messages"), "assistant")
+    reading.system = read_system(span.json("gen_ai.system_instructions"))
+    reading.tools = read_tools(span.json("gen_ai.tool.definitions"))
 
 
 def read_tool(span: SpanView, reading: Reading) -> None:

@@ -330,4 +330,4 @@ def tool_messages(
 
 def json_field(span: SpanView, key: str) -> dict[str, Any]:
     """An attribute that holds a JSON object, or an empty mapping."""
-    return mapping(span.get(key))
+    return mapping(span.json(key))
