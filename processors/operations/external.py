@@ -12,7 +12,14 @@ from typing import Any
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from processors.operations.attributes import INT64_MAX, Origin, SpanView, as_number, as_text
+from processors.operations.attributes import (
+    FIELD_MAX_CHARS,
+    INT64_MAX,
+    Origin,
+    SpanView,
+    as_number,
+    as_text,
+)
 from processors.operations.dialects.log_events import view_of
 from processors.operations.redact import Redactor
 from schemas.evaluators import STATE_RANK, Reason, State, Target
@@ -43,7 +50,8 @@ def of_span(
     view = SpanView.of(span, origin)
 
     def text(*keys: str) -> str:
-        return redactor.redact_attribute(view.text(*keys), tenant, view.trace_id)
+        said = redactor.redact_attribute(view.text(*keys), tenant, view.trace_id)
+        return said[:FIELD_MAX_CHARS]
 
     kind = text("gen_ai.operation.name")
     model = text("gen_ai.response.model", "gen_ai.request.model")
@@ -81,7 +89,7 @@ def _read(
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else time_ns
 
     def masked(value: str) -> str:
-        return redactor.redact_attribute(value, tenant, view.trace_id)
+        return redactor.redact_attribute(value, tenant, view.trace_id)[:FIELD_MAX_CHARS]
 
     def text(key: str) -> str:
         return masked(as_text(said.get(key)))

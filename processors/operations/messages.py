@@ -295,7 +295,7 @@ def _media(block: dict[str, Any]) -> Part:
         mime_type = mime_type or uri[5:].partition(";")[0].partition(",")[0]
         uri = ""
     modality = as_text(block.get("modality"))
-    return Part(type="media", uri=uri, mime_type=mime_type[:255], name=modality)
+    return Part(type="media", uri=uri, mime_type=mime_type, name=modality)
 
 
 def plain_result(value: Any) -> str:

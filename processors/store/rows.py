@@ -64,6 +64,7 @@ def operation_row(operation: Operation) -> Row:
             },
             "rolls_up": call.rolls_up(),
             "finish_reasons": list(call.finish_reasons),
+            "tags": list(call.tags),
             "input_tokens": _count(usage.input_tokens),
             "cache_read_tokens": _count(usage.cache_read_tokens),
             "cache_write_tokens": _count(usage.cache_write_tokens),
