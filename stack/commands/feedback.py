@@ -58,12 +58,8 @@ def label(  # noqa: PLR0917 - a command's options
     console.print(f"{said.target} labelled {said.label} ({said.identity(owner)})", highlight=False)
     if unknown:
         thing = "call" if said.target in ("operation", "evaluation") else said.target
-        errors.print(
-            f"label: no such {thing} of tenant {owner} is stored (yet); the label is kept and "
-            f"counts once it is",
-            markup=False,
-            highlight=False,
-        )
+        missing = f"label: no such {thing} of tenant {owner} is stored (yet); the label is kept and"
+        errors.print(f"{missing} counts once it is", markup=False, highlight=False)
 
 
 async def _stored(store: "FeedbackStore", owner: str, said: "Feedback") -> bool:
