@@ -22,6 +22,7 @@ from typing import Any
 import orjson
 from aiokafka import AIOKafkaProducer
 
+from ingest import telemetry
 from ingest.kafka import kafka_options
 from processors.clickhouse import INSERT_SETTINGS
 from processors.runtime.admin import create_topics
@@ -127,11 +128,14 @@ def inserts(config: ClickHouseConfig, *, token: bool) -> float:
 class UnorderedPipeline(Pipeline):
     """Acknowledges each message as it ends: what the order is measured against."""
 
-    def _acknowledge(self, assignment: Any) -> None:
-        for entry in [one for one in assignment.waiting if one.done]:
-            assignment.waiting.remove(entry)
-            self._release(entry)
-            entry.ack()
+    async def _run(self, assignment: Any, entry: Any) -> None:
+        with telemetry.message_span(self._stage.name, entry.message):
+            await self._complete(assignment, entry)
+        entry.done = True
+        self._note_progress()
+        self._count(entry, "done")
+        self._release(entry)
+        entry.ack()
 
 
 async def pipe(kind: type[Pipeline]) -> float:
