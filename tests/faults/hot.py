@@ -17,6 +17,7 @@ SPANS_A_REQUEST = 200
 CALLS_IN = 50
 """One span in so many is a GenAI call, as in a trace of a whole application."""
 SUSTAINED_TRACES = 400
+TRACES_AT_ONCE = 100
 NS_PER_S = 1_000_000_000
 
 
@@ -52,10 +53,11 @@ def one_trace(endpoint: str, spans: int) -> None:
 def many_calls(endpoint: str, seconds: float) -> None:
     """Whole traces, as fast as they are taken, for that long."""
     until = time.monotonic() + seconds
-    for parcel in plan("hot-tenant", 100_000, 1e9, 7, split=False):
-        if time.monotonic() > until:
-            return
-        post(endpoint, parcel.body)
+    seed = 0
+    while time.monotonic() < until:
+        seed += 1
+        for parcel in plan("hot-tenant", TRACES_AT_ONCE, 1e9, seed, split=False):
+            post(endpoint, parcel.body)
 
 
 def sustained_rate(cluster: Cluster) -> float:

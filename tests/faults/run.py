@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 
 from sql.client import connect
-from stack.verify.windows import WindowReport, check_windows
+from stack.verify.windows import check_windows
 from tests.faults import table
 from tests.faults.cluster import Cluster
 from tests.faults.scenarios import SCENARIOS
@@ -25,46 +25,66 @@ SETTINGS = {"STREAMGAUGE_WATCH__STREAMS_PER_TENANT": "1000000"}
 """Each seed is a service of its own: all of them keep streams of their own."""
 
 
-def wait_for_windows(cluster: Cluster, services: list[str], wait_s: float) -> WindowReport:
-    """Compare until every window is sealed and right, or the time is up."""
-    deadline = time.monotonic() + wait_s
-    client = connect(cluster.direct_clickhouse)
-    while True:
-        total = WindowReport()
-        for service in services:
-            one = check_windows(client, service)
-            total.compared += one.compared
-            total.unsealed += one.unsealed
-            total.differ += [f"{service}: {text}" for text in one.differ]
-        if not (total.unsealed or total.differ) or time.monotonic() > deadline:
-            return total
-        time.sleep(10)
+class Windows:
+    """The windows of services that are not all sealed yet, or not yet right."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+        self._waiting: list[str] = []
+        self.compared = 0
+        self.differ: list[str] = []
+
+    def add(self, service: str) -> None:
+        """Of one more run."""
+        self._waiting.append(service)
+
+    def look(self) -> bool:
+        """Compare those that wait; whether all are done. Late rows rewrite a window in minutes."""
+        client = connect(self._cluster.direct_clickhouse)
+        left = []
+        self.differ = []
+        for service in self._waiting:
+            found = check_windows(client, service)
+            if found.unsealed or found.differ:
+                left.append(service)
+                self.differ += [f"{service}: {text}" for text in found.differ]
+            else:
+                self.compared += found.compared
+        self._waiting = left
+        client.close()
+        return not left
+
+    def wait(self, wait_s: float) -> dict[str, object]:
+        """Until all are done or the time is up; what was found."""
+        deadline = time.monotonic() + wait_s
+        while not self.look() and time.monotonic() < deadline:
+            time.sleep(10)
+        for text in self.differ[:20]:
+            print("   ", text, flush=True)
+        facts = {"windows": self.compared, "differ": len(self.differ), "open": len(self._waiting)}
+        print(" ".join(f"{name}={value}" for name, value in facts.items()), flush=True)
+        return dict(facts)
 
 
-def _seeds(cluster: Cluster, seeds: list[int], folder: Path, commit: str) -> int:
-    """Run them; returns how many failed."""
+def _seeds(cluster: Cluster, seeds: list[int], folder: Path, commit: str, until_s: float) -> int:
+    """Run them until it is time; returns how many failed."""
     failed = 0
-    services = []
+    windows = Windows(cluster)
     for seed in seeds:
+        if time.monotonic() > until_s:
+            break
         ready_again(cluster)
         trial = Trial(cluster, seed, folder)
-        services.append(trial.service)
         result = trial.run()
+        windows.add(trial.service)
         failed += bool(result.problems)
         _tell(f"seed={seed}", result)
         table.append({"commit": commit, "run": "seed", **result.facts})
-    if services:
-        windows = wait_for_windows(cluster, services, SEALED_WITHIN_S)
-        for text in windows.differ[:20]:
-            print("   ", text, flush=True)
-        print(f"windows={windows.compared} differ={len(windows.differ)} "
-              f"unsealed={windows.unsealed}", flush=True)  # fmt: skip
-        failed += bool(windows.differ)
-        table.append(
-            {"commit": commit, "run": "windows", "seeds": seeds, "windows": windows.compared,
-             "unsealed": windows.unsealed, "differ": len(windows.differ)}
-        )  # fmt: skip
-    return failed
+        table.write()
+        windows.look()
+    facts = windows.wait(SEALED_WITHIN_S)
+    table.append({"commit": commit, "run": "windows", **facts})
+    return failed + bool(facts["differ"]) + bool(facts["open"])
 
 
 def _tell(name: str, result: Result) -> None:
@@ -85,12 +105,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="first seed")
     parser.add_argument("--name", default="", help=f"instead: one of {', '.join(SCENARIOS)}")
+    parser.add_argument("--minutes", type=float, default=1e6, help="begin no seed after these")
     parser.add_argument("--keep", type=Path, default=None, help="folder for logs and journals")
     options = parser.parse_args()
     if options.name and options.name not in SCENARIOS:
         parser.error(f"no run of that name: there are {', '.join(SCENARIOS)}")
     commit = table.version()
     done = {row["seed"] for row in table.rows() if row["commit"] == commit and "seed" in row}
+    until_s = time.monotonic() + options.minutes * 60
     seeds = [s for s in range(options.seed, options.seed + options.runs) if s not in done]
     print(f"commit={commit} seeds={seeds or 'none new'} name={options.name}", flush=True)
     failed = 0
@@ -106,7 +128,7 @@ def main() -> None:
                 table.append({"commit": commit, "run": options.name, **result.facts})
             elif seeds:
                 cluster.start()
-                failed = _seeds(cluster, seeds, folder, commit)
+                failed = _seeds(cluster, seeds, folder, commit, until_s)
         finally:
             cluster.stop()
             table.write()

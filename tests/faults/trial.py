@@ -9,7 +9,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import ClickHouseError
 
 from schemas.rules import load_rules
 from schemas.topics import OTLP_SPANS
@@ -23,7 +22,6 @@ from tests.faults import catalogue
 from tests.faults.cluster import Cluster
 from tests.faults.seeds import TRAFFIC_S, Fault, Plan
 from tests.faults.seeds import plan as plan_faults
-from tests.kafka.service import Service
 
 TRACES_PER_S = 10.0
 SETTLE_S = 150.0
@@ -55,6 +53,7 @@ class Trial:
         self._reached = False
         self._junk: list[tuple[int, int]] = []
         self._restarts: list[str] = []
+        self._broken: list[str] = []
         self._ended_s = 0.0
         self._moved_s: float | None = None
         self._missing: int | None = None
@@ -111,10 +110,11 @@ class Trial:
         parcels = plan(self.service, int(TRAFFIC_S * TRACES_PER_S), TRACES_PER_S, self._seed)
         if self._plan.resent:
             parcels = _thrice(parcels)
-        threads = [threading.Thread(target=self._point), threading.Thread(target=self._flood)]
         started = time.monotonic()
-        threads += [
-            threading.Thread(target=_at_its_time, args=(started, one)) for one in self._plan.faults
+        acts = [Fault(0, self._plan.spare.name, self._point), Fault(6, "flood", self._flood)]
+        threads = [
+            threading.Thread(target=self._at_its_time, args=(started, one))
+            for one in [*acts, *self._plan.faults]
         ]
         for thread in threads:
             thread.start()
@@ -129,6 +129,14 @@ class Trial:
             thread.join()
         return sender
 
+    def _at_its_time(self, started: float, fault: Fault) -> None:
+        """A fault that could not be done or mended is a problem of the run, not silence."""
+        time.sleep(max(0.0, started + fault.at_s - time.monotonic()))
+        try:
+            fault.act()
+        except Exception as error:  # a thread's end would tell nobody
+            self._broken.append(f"{fault.name}: {error!r}")
+
     def _point(self) -> None:
         self._reached = catalogue.killed_at_point(
             self._plan.spare, self._plan.point, self._plan.arrivals
@@ -136,7 +144,6 @@ class Trial:
 
     def _flood(self) -> None:
         if self._plan.junk:
-            time.sleep(6)
             self._junk = catalogue.poison_flood(self._cluster, self._plan.junk)
 
     @contextmanager
@@ -179,7 +186,8 @@ class Trial:
         self._missing = missing
 
     def _problems(self, client: Client, report: Report) -> list[str]:
-        problems = [f"lost {one}" for one in report.lost]
+        problems = [f"the test itself: {one}" for one in self._broken]
+        problems += [f"lost {one}" for one in report.lost]
         problems += [f"twice {one}" for one in report.duplicates]
         problems += [f"phantom {one}" for one in report.phantoms]
         if report.withheld and not self._plan.redactor_fails:
@@ -227,11 +235,6 @@ _LETTERS = """SELECT origin_partition, origin_offset FROM v_dead_letters
 WHERE stage = 'operations' AND origin_topic = {topic:String} AND origin_offset >= {since:Int64}"""
 
 
-def _at_its_time(started: float, fault: Fault) -> None:
-    time.sleep(max(0.0, started + fault.at_s - time.monotonic()))
-    fault.act()
-
-
 def _thrice(parcels: list[Parcel]) -> list[Parcel]:
     """Every request again, twice, as a sender does that heard nothing."""
     again = [
@@ -242,20 +245,10 @@ def _thrice(parcels: list[Parcel]) -> list[Parcel]:
     return sorted(again, key=lambda parcel: parcel.due_s)
 
 
-def ready_again(cluster: Cluster, spare: Service | None = None) -> None:
+def ready_again(cluster: Cluster) -> None:
     """Until every process is ready, so that a seed begins with a whole line."""
     for service in cluster.services():
+        if not service.alive():
+            service.start()
+    for service in cluster.services():
         service.wait_ready()
-
-
-def settled_clickhouse(client: Client, wait_s: float = 30) -> bool:
-    """Whether ClickHouse answers."""
-    deadline = time.monotonic() + wait_s
-    while time.monotonic() < deadline:
-        try:
-            client.command("SELECT 1")
-        except ClickHouseError:
-            time.sleep(0.5)
-        else:
-            return True
-    return False
