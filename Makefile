@@ -6,7 +6,7 @@ SHELL  := /bin/bash
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo up test check kafka-test faults lock clean
+.PHONY: help demo up test check kafka-test faults lock audit clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -53,6 +53,10 @@ lock: ## re-resolve requirements.lock and the image's two (needs uv)
 	$(LOCK) --extra embedded --extra dev -o requirements.lock
 	$(LOCK) -c requirements.lock --no-annotate -o deploy/image/requirements.lock
 	$(LOCK) -c requirements.lock --no-annotate --extra gpu -o deploy/image/requirements-gpu.lock
+
+audit: ## known weaknesses of the locked dependencies, from PyPI's advisories (needs uv)
+	uv tool run pip-audit --strict --require-hashes --disable-pip -r requirements.lock
+	uv tool run pip-audit --strict --require-hashes --disable-pip -r deploy/image/requirements.lock
 
 clean: ## remove the environment and what runs left behind
 	rm -rf $(VENV) .streamgauge .cache
