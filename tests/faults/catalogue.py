@@ -33,7 +33,7 @@ POINTS = {
     "notify": ("processed", "acked"),
 }
 """Named points that a stage surely comes by, between an output and its acknowledgement or after."""
-POINT_WAIT_S = 20.0
+POINT_WAIT_S = 30.0
 TABLES = ("otel_spans", "genai_operations", "genai_evaluations", "genai_ledger")
 REFUSALS = {
     "read_only": ("table_readonly = 1", "table_readonly = 0"),

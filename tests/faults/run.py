@@ -7,6 +7,7 @@ of all runs are sealed and compares them with a recount. It exits with 1 if anyt
 """
 
 import argparse
+import logging
 import sys
 import tempfile
 import time
@@ -110,6 +111,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.name and options.name not in SCENARIOS:
         parser.error(f"no run of that name: there are {', '.join(SCENARIOS)}")
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the senders' own, by design away
     commit = table.version()
     done = {row["seed"] for row in table.rows() if row["commit"] == commit and "seed" in row}
     until_s = time.monotonic() + options.minutes * 60

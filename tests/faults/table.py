@@ -76,7 +76,7 @@ _HEAD = """# Fault tests
 
 Written by `make faults`; every run with its faults is a line of `fault-tests.jsonl`. Each seed:
 three Apache Kafka brokers (replication 3, `min.insync.replicas` 2), the embedded ClickHouse
-engine, gateway and seven stages on one two-core machine; session timeout 6 s; about 160 traces by
+engine, gateway and seven stages on one two-core machine; session timeout 6 s; about 110 traces by
 OTLP/HTTP, OTLP/gRPC, straight to Kafka and by `KafkaSpanExporter`, some with their texts in log
 records. In each seed one stage has two workers, one of which dies at a named point; there is one
 outage of Kafka or ClickHouse, one fault of a worker, one of the gateway, and one inside a process

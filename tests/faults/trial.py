@@ -23,7 +23,7 @@ from tests.faults.cluster import Cluster
 from tests.faults.seeds import TRAFFIC_S, Fault, Plan
 from tests.faults.seeds import plan as plan_faults
 
-TRACES_PER_S = 10.0
+TRACES_PER_S = 7.0
 SETTLE_S = 150.0
 STABLE_S = 3.0
 PROGRESS_LIMIT_S = 45.0

@@ -18,7 +18,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 CACHE = HERE.parent.parent / ".cache" / "kafka" / "lib"
-START_S = 60.0
+START_S = 180.0
 STOP_S = 20.0
 HEAP = "-Xmx512m"
 

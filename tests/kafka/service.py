@@ -12,7 +12,7 @@ from pathlib import Path
 import psutil
 
 ROOT = Path(__file__).resolve().parents[2]
-READY_S = 60.0
+READY_S = 150.0
 
 
 @dataclass(slots=True)
