@@ -141,11 +141,17 @@ class GatewayConfig(Section):
         default=None, description="PEM, with its chain: exports come by TLS only, HTTP and gRPC"
     )
     ssl_keyfile: Path | None = Field(default=None, description="PEM, of ssl_certfile, unencrypted")
+    ssl_client_cafile: Path | None = Field(
+        default=None,
+        description="PEM: senders must show a certificate of one of these authorities (mutual TLS)",
+    )
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> "GatewayConfig":
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("ssl_certfile and ssl_keyfile go together")
+        if self.ssl_client_cafile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_client_cafile is of no use without ssl_certfile")
         return self
 
 

@@ -24,7 +24,7 @@ from urllib3.exceptions import HTTPError
 from processors.watch.query_alerts import NS_PER_S, Found, QueryAlerts
 from schemas.config import Config
 from schemas.identity import rule_partition
-from schemas.metrics import RULE_EVALUATIONS, RULE_LAST_EVALUATION
+from schemas.metrics import RULE_EVALUATIONS, RULE_LAST_EVALUATION, RULE_MATCHES
 from schemas.protocols import Clock, RetryableError
 from schemas.records import AlertTransition
 from schemas.rules import QueryRule
@@ -123,6 +123,7 @@ class QueryRules:
             else:
                 RULE_EVALUATIONS.labels(rule.alert, "done").inc()
                 RULE_LAST_EVALUATION.labels(rule.alert).set(at_ns / NS_PER_S)
+                RULE_MATCHES.labels(rule.alert).set(len(found))
                 for transition in alerts.evaluate(at_ns, found):
                     await self._tell(partition, transition)
                 at_ns += rule.interval_s * NS_PER_S
