@@ -11,7 +11,7 @@ import numpy as np
 import numpy.typing as npt
 from clickhouse_connect.driver.client import Client
 
-from schemas.streams import FAMILIES, OTHER
+from schemas.streams import FAMILIES, METRICS, OTHER
 from sql.windows import SETTINGS
 
 EVERY_HOUR = 255
@@ -52,6 +52,8 @@ SELECT tenant, stream_id, detector, baseline, memory
 FROM genai_detectors FINAL
 WHERE detector_version = {{detector_version:String}} AND {_SEEN}
 """  # noqa: S608
+BOTH = [key for key, metric in METRICS.items() if metric.is_rate and metric.is_distribution]
+"""Metrics that two detectors look at."""
 _DETECTORS = "1 + ((family, metric) IN {both:Array(Tuple(String, String))})"
 DUE = f"""
 SELECT s.tenant, s.stream_id, s.family, s.metric, t.detectors, f.thresholds
@@ -189,6 +191,21 @@ WHERE w.bucket >= s.since - INTERVAL 7 DAY
 GROUP BY w.stream_id
 """
 """Counts of streams in the seven days before a time of each, and from then on."""
+CHOSEN = """
+SELECT stream_id, family, metric, evaluator, arrayStringConcat(arrayFilter(v -> v != '',
+  arrayConcat([toString(model_version)], mapValues(labels))), ' / ')
+FROM genai_streams FINAL
+WHERE tenant = {tenant:String} AND {stream:String} IN ('', stream_id)
+  AND {metric:String} IN ('', metric) AND {evaluator:String} IN ('', evaluator)
+  AND {service:String} IN ('', labels['service_name'])
+ORDER BY metric, evaluator, model_version, dimensions, labels
+"""
+"""Streams that people choose."""
+_TENANT_DETECTORS = f"""
+SELECT sum({_DETECTORS}) FROM genai_streams FINAL
+WHERE tenant = {{tenant:String}}
+  AND last_seen > toDateTime({{now:UInt32}}, 'UTC') - INTERVAL {SEEN_DAYS} DAY
+"""  # noqa: S608
 TENANTS = """
 SELECT DISTINCT tenant FROM genai_streams
 WHERE family IN {families:Array(String)}
@@ -207,6 +224,13 @@ def asked(client: Client, query: str, parameters: Mapping[str, object]) -> Seque
 def families_of(source: str) -> list[str]:
     """Names of the families counted from a table."""
     return [family.name for family in FAMILIES if family.source == source]
+
+
+def tenant_detectors(client: Client, tenant: str, now_s: int) -> int:
+    """Detectors that share a tenant's false alarms, at least 1."""
+    given = {"tenant": tenant, "now": now_s, "both": BOTH}
+    ((number,),) = asked(client, _TENANT_DETECTORS, given)
+    return max(1, int(number))
 
 
 class History:

@@ -108,8 +108,9 @@ SELECT *,
     AS ratio,
   if(told AND length(r) = 2, exp({Z95} * sqrt(phi * greatest(0., 1 / (c[2] + 0.5) - 1 / (m + 0.5)
     + 1 / (r[2] + 0.5) - 1 / (n + 0.5)))), NULL) AS ratio_width,
-  if(length(r) = 2, ratio, greatest(0., psi_less_chance)) AS effect,
-  if(length(r) = 2, ratio / ratio_width, greatest(0., effect - psi_width)) AS effect_low,
+  if(length(r) = 2, ratio, if(told, greatest(0., psi_less_chance), NULL)) AS effect,
+  if(length(r) = 2, ratio / ratio_width, if(told, greatest(0., effect - psi_width), NULL))
+    AS effect_low,
   if(length(r) = 2, ratio * ratio_width, effect + psi_width) AS effect_high,
   arraySlice(arrayReverseSort(t -> t.4, arrayFilter(t -> t.4 > 0, arrayMap((a, b, p, q, i) ->
     (i, a / n, b / m, (q - p) * log(q / p)), ru, cu, smoothed(ru, n), smoothed(cu, m), places_used)

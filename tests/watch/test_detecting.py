@@ -317,3 +317,16 @@ def test_a_shadow_alarms_nobody_and_its_windows_are_its_baseline_once_promoted(
     )
     judge_all(client, LIVE, source="genai_evaluations")
     assert {row["verdict"] for stream in fits.values() for row in now(client, stream)} == {"steady"}
+
+
+def test_a_stream_that_vanished_is_silent_not_drifting(client: Client) -> None:
+    stream = shifted(client)
+    fit_due(client, WATCH, FIT_S)
+    judge_all(client, LIVE)
+    client.command(
+        "INSERT INTO genai_drift SELECT * REPLACE (bucket - 90000 AS bucket, day - 1 AS day) "
+        "FROM genai_drift FINAL"
+    )
+    client.command("DELETE FROM genai_drift WHERE day >= today() - 1 AND bucket > now() - 86400")
+    (row,) = now(client, stream)
+    assert (row["state"], row["verdict"], row["severity"]) == ("silent", "unknown", "")

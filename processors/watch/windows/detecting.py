@@ -179,7 +179,7 @@ def _step(
         memory = Memory(fitted.key, memory.state.restarted())
     before, bucket = memory.state, window.at_s // BUCKET_S
     baseline = fitted.at(bucket)
-    made = _detector(detector, baseline, fitted.log_threshold)
+    made = detector_on(detector, baseline, fitted.log_threshold)
     counts = window.counts(detector)
     memory.state, evidence = made.step(before, bucket, counts, now_s // BUCKET_S)
     if evidence.status is not Counted.COUNTED:
@@ -193,7 +193,8 @@ def _step(
     return _row(window, detector, metric, fitted, evidence, verdict)
 
 
-def _detector(name: str, baseline: Baseline, log_threshold: float) -> Detector:
+def detector_on(name: str, baseline: Baseline, log_threshold: float = 0.0) -> Detector:
+    """The detector of that name on a baseline."""
     made = RateDetector if name == RATE else HistogramDetector
     return made(baseline, log_threshold)
 

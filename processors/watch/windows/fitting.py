@@ -18,9 +18,7 @@ from clickhouse_connect.driver.client import Client
 from processors.watch.drift import (
     Baseline,
     BaselineState,
-    HistogramDetector,
     Kind,
-    RateDetector,
     Series,
     fit_baseline,
     guaranteed_threshold,
@@ -28,10 +26,10 @@ from processors.watch.drift import (
 )
 from processors.watch.drift.baseline import SMOOTHING
 from processors.watch.drift.thresholds import starts_per_day
-from processors.watch.windows.detecting import INSERT_SETTINGS, RATE, detectors_of
+from processors.watch.windows.detecting import INSERT_SETTINGS, RATE, detector_on, detectors_of
 from schemas.config import WatchConfig
 from schemas.streams import BUCKET_S, METRICS, Metric
-from sql.drift import ALARMED, DUE, EVERY_HOUR, FIXED, History, asked, histories, utc
+from sql.drift import ALARMED, BOTH, DUE, EVERY_HOUR, FIXED, History, asked, histories, utc
 from sql.tables import table
 
 DAY_S = 86_400
@@ -112,10 +110,9 @@ def series_of(history: History | None, detector: str, metric: Metric) -> Series:
 
 def fit_due(client: Client, config: WatchConfig, now_s: int) -> int:
     """Compute the baselines that are due, a bounded number; how many. Raises as queries do."""
-    both = [key for key, metric in METRICS.items() if len(detectors_of(metric)) > 1]
     given = {
         "now": now_s, "ready": READY_AGAIN_S, "waiting": WAITING_AGAIN_S, "most": MOST_AT_ONCE,
-        "both": both, "known": list(METRICS),
+        "both": BOTH, "known": list(METRICS),
     }  # fmt: skip
     found = [Due(*row) for row in asked(client, DUE, given)]
     due = sorted(found, key=lambda one: one.tenant)
@@ -165,7 +162,7 @@ def _replayed(
     if baseline.state is not BaselineState.READY:
         height = guaranteed_threshold(days, streams, starts_per_day(series, baseline))
         return Replayed(detector, "", 0, height, None, 0)
-    made = RateDetector(baseline, 0.0) if detector == RATE else HistogramDetector(baseline, 0.0)
+    made = detector_on(detector, baseline)
     found = replayed_threshold(series, made, days, streams, paths=PATHS)
     return Replayed(detector, "", 0, found.log_threshold, found.false_alarms, now_s)
 
