@@ -251,6 +251,14 @@ class WatchConfig(Section):
     streams_per_tenant: int = Field(
         default=2000, ge=0, description="streams with windows of their own; the rest is other"
     )
+    baseline: Literal["seasonal", "previous"] = Field(
+        default="seasonal",
+        description="what streams without a fixed baseline are compared with: hours of the last "
+        "four weeks, or the last seven days",
+    )
+    false_alarm_days: float = Field(
+        default=30.0, gt=0, description="days between false drift alarms of all streams of a tenant"
+    )
 
 
 class NotifyConfig(Section):
