@@ -7,54 +7,24 @@ seconds after the call) or ``expr`` (:class:`QueryRule`, a SELECT over the views
 import hashlib
 import re
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    model_validator,
-)
+from pydantic import Discriminator, Field, Tag, model_validator
 
+from schemas.durations import Duration
 from schemas.evaluators import Evaluator
+from schemas.strict_yaml import Strict, StrictYamlError, load_strict
+from schemas.templates import LabelTemplate, SignalTemplate
 
 TAGS = {"evaluation": "signals", "expr": "query"}
 """The kinds of rules by the key that says when."""
-_UNIT_S = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
 
 
 class RuleError(ValueError):
-    """A rule file cannot be used; the text names the field."""
+    """A rule file cannot be used; the text names file, line and key."""
 
 
-def parse_duration(value: object) -> object:
-    """Seconds of a Prometheus duration such as ``5m`` or ``1h30m``; 0 needs no unit."""
-    if value == 0:
-        return 0
-    found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
-    if found is None:
-        raise ValueError("a duration is digits and units, for example 30s, 5m or 1h30m")
-    return sum(
-        int(digits or 0) * _UNIT_S[unit]
-        for digits, unit in zip(found.groups(), "dhms", strict=True)
-    )
-
-
-Duration = Annotated[int, BeforeValidator(parse_duration)]
-"""Seconds; written as a Prometheus duration."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EvaluationCondition(_Strict):
+class EvaluationCondition(Strict):
     """Fast path: single ``operation`` verdicts at or above a label's threshold or a score."""
 
     evaluator: Evaluator
@@ -62,20 +32,27 @@ class EvaluationCondition(_Strict):
     min_score: float | None = Field(default=None, ge=0, le=1)
 
 
-class _Rule(_Strict):
+class _Rule(Strict):
     alert: str = Field(min_length=1)
     labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _labels_are_free(self) -> Self:
+        grouped = getattr(self, "group_by", ())
+        if shadowed := sorted({"alertname", *grouped} & self.labels.keys()):
+            raise ValueError(f"labels.{shadowed[0]}: set by alert name or group_by")
+        return self
 
     @property
     def version(self) -> str:
         """Hash of what the rule says."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        return hashlib.sha256(self.model_dump_json(exclude_defaults=True).encode()).hexdigest()[:12]
 
 
 class SignalRule(_Rule):
     """Single verdicts. The alert's identity is tenant, ``alert`` and the values of ``group_by``."""
 
+    annotations: dict[str, SignalTemplate] = Field(default_factory=dict)
     evaluation: EvaluationCondition
     group_by: tuple[Literal["service_name", "environment", "model"], ...] = ("service_name",)
     group_interval_s: int = Field(default=60, ge=1, description="alert start is floored to this")
@@ -93,6 +70,7 @@ class QueryRule(_Rule):
     (else the configured tenant's); every other column is a label and part of the identity.
     """
 
+    annotations: dict[str, LabelTemplate] = Field(default_factory=dict)
     expr: str
     interval_s: Duration = Field(default=60, alias="interval", ge=1)
     for_s: Duration = Field(
@@ -114,44 +92,42 @@ class QueryRule(_Rule):
         return self
 
 
-def _condition(rule: Any) -> str:
-    """Which kind of rule a mapping is; raises ``ValueError`` unless it has one condition."""
-    if not isinstance(rule, dict):
-        return TAGS["evaluation"]
-    given = [tag for key, tag in TAGS.items() if key in rule]
-    if len(given) != 1:
-        named = f"rule {rule.get('alert', '?')}"
-        raise ValueError(f"{named}: exactly one of {', '.join(TAGS)} is needed")
-    return given[0]
+def _condition(rule: Any) -> str | None:
+    """Which kind of rule a mapping is; None unless it has one condition."""
+    keys = rule if isinstance(rule, dict) else type(rule).model_fields
+    given = [tag for key, tag in TAGS.items() if key in keys]
+    return given[0] if len(given) == 1 else None
 
 
 Rule = Annotated[
     Annotated[SignalRule, Tag(TAGS["evaluation"])] | Annotated[QueryRule, Tag(TAGS["expr"])],
-    Discriminator(_condition),
+    Discriminator(
+        _condition,
+        custom_error_type="conditions",
+        custom_error_message=f"exactly one of {', '.join(TAGS)} is needed",
+    ),
 ]
 
 
-class Group(_Strict):
+class Group(Strict):
     """Named rules."""
 
     name: str
     rules: tuple[Rule, ...]
 
 
-class RuleFile(_Strict):
+class RuleFile(Strict):
     """The whole file."""
 
     groups: tuple[Group, ...]
 
 
 def load_rules(path: Path) -> tuple[SignalRule | QueryRule, ...]:
-    """Rules of a file in order. Raises :class:`RuleError` naming file and field."""
+    """Rules of a file in order. Raises :class:`RuleError` naming file, line and key."""
     try:
-        parsed = RuleFile.model_validate(yaml.safe_load(path.read_text()))
-    except FileNotFoundError:
-        raise RuleError(f"{path} does not exist (watch.rules_file)") from None
-    except (ValidationError, ValueError, yaml.YAMLError) as error:
-        raise RuleError(f"{path}: {error}") from None
+        parsed = load_strict(path, RuleFile, "watch.rules_file")
+    except StrictYamlError as error:
+        raise RuleError(str(error)) from None
     rules = tuple(rule for group in parsed.groups for rule in group.rules)
     names = [rule.alert for rule in rules]
     if repeated := {name for name in names if names.count(name) > 1}:

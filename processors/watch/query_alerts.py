@@ -8,10 +8,11 @@ its predecessor had pending.
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from processors.watch.rules import rendered, template_values
+from processors.watch.rules import template_values
 from schemas.identity import fingerprint, transition_id
 from schemas.records import AlertTransition
 from schemas.rules import QueryRule
+from schemas.templates import rendered
 
 NS_PER_S = 1_000_000_000
 

@@ -19,7 +19,7 @@ from math import inf
 from processors.batches import all_taken, read_batch, readable_records
 from processors.watch.alerts import Alert, PartitionAlerts
 from processors.watch.query_rules import QueryRules, ViewReader
-from processors.watch.rules import hits, load_checked_rules, signal_of
+from processors.watch.rules import hits, signal_of
 from processors.watch.windows import Windows
 from schemas.config import Config
 from schemas.identity import rule_partition
@@ -39,7 +39,7 @@ from schemas.records import (
     BatchError,
     Evaluation,
 )
-from schemas.rules import QueryRule, SignalRule
+from schemas.rules import QueryRule, SignalRule, load_rules
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
 
 logger = logging.getLogger(__name__)
@@ -83,7 +83,7 @@ class WatchStage(StageBase):
 
     async def start(self) -> None:
         """Load the rules. Raises ``RuleError`` naming file, rule and field."""
-        rules = load_checked_rules(self._config.watch.rules_file)
+        rules = load_rules(self._config.watch.rules_file)
         self._rules = {rule.alert: rule for rule in rules if isinstance(rule, SignalRule)}
         self._queries = self._query_rules([r for r in rules if isinstance(r, QueryRule)])
         self._timer = asyncio.create_task(self._resolve_in_time())

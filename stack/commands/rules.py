@@ -27,13 +27,12 @@ def rules_check(
     Exit status 1 if the file is refused or a query has no answer.
     """
     from processors.watch.query_rules import QueryError, ViewReader
-    from processors.watch.rules import load_checked_rules
-    from schemas.rules import QueryRule
+    from schemas.rules import QueryRule, load_rules
 
     config = people_config()
     path = file or config.watch.rules_file
     with one_line_errors("rules"):
-        rules = load_checked_rules(path)
+        rules = load_rules(path)
     failed = False
     reader = ViewReader(config)
     for rule in rules:

@@ -39,7 +39,7 @@ def test_the_rules_that_come_with_the_product_load() -> None:
 
 def test_missing_file_names_the_setting(tmp_path: Path) -> None:
     path = tmp_path / "none.yaml"
-    assert refusal(path) == f"{path} does not exist (watch.rules_file)"
+    assert refusal(path) == f"{path}: No such file or directory (watch.rules_file)"
 
 
 def test_repeated_alerts_are_named(tmp_path: Path) -> None:
@@ -48,23 +48,29 @@ def test_repeated_alerts_are_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "place"),
+    ("text", "said"),
     [
-        ("groups: []\nrule: 1", "rule\n  Extra inputs are not permitted"),
+        ("groups: []\nrule: 1", ":2: rule: unknown key"),
+        ("group: []", ":1: group: unknown key; did you mean groups?"),
         (
-            f"groups: [{{name: a, rules: [{RULE.replace('}}', '}, for: 5m}')}]}}]",
-            "groups.0.rules.0.signals.for\n  Extra inputs are not permitted",
+            f"groups:\n- name: a\n  rules:\n  - {RULE.replace('}}', '}, recovery: 5}')}",
+            ":4: groups.0.rules.0.recovery: unknown key; did you mean recovery_s?",
         ),
         (
-            f"groups: [{{name: a, rules: [{RULE.replace('injection', 'sarcasm')}]}}]",
-            "groups.0.rules.0.signals.evaluation.evaluator\n",
+            f"groups:\n- name: a\n  rules:\n  - {RULE.replace('injection', 'sarcasm')}",
+            ":4: groups.0.rules.0.evaluation.evaluator: Input should be",
         ),
-        ("", "valid dictionary"),
-        ("groups: [", "while parsing"),
+        (
+            "groups:\n- name: a\n  rules:\n  - alert: A\n    expr: SELECT {at:DateTime}\n"
+            "    keep_fireing_for: 5m",
+            ":6: groups.0.rules.0.keep_fireing_for: unknown key; did you mean keep_firing_for?",
+        ),
+        ("groups:\n- {name: a, rules: [{alert: A}]}", ":2: groups.0.rules.0: exactly one of"),
+        ("groups: []\ngroups: []", ":2: groups: stands twice"),
+        ("", ":1: file: Input should be a valid dictionary"),
+        ("groups: [", ":1: not YAML:"),
     ],
 )
-def test_wrong_key_is_named(tmp_path: Path, text: str, place: str) -> None:
+def test_a_mistake_is_named_by_line_and_key(tmp_path: Path, text: str, said: str) -> None:
     path = rules(tmp_path, text)
-    found = refusal(path)
-    assert found.startswith(f"{path}: ")
-    assert place in found
+    assert refusal(path).startswith(f"{path}{said}")

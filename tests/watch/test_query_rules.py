@@ -14,13 +14,12 @@ from processors.runtime.clock import SystemClock
 from processors.runtime.memory import MemoryOutputs
 from processors.store.rows import operation_row
 from processors.watch.query_rules import QueryError, ViewReader
-from processors.watch.rules import load_checked_rules
 from processors.watch.stage import WatchStage
 from schemas.config import ClickHouseConfig, Config, WatchConfig
 from schemas.identity import rule_partition, span_day
 from schemas.protocols import Message
 from schemas.records import AlertTransition, encode_batch, encode_record
-from schemas.rules import QueryRule
+from schemas.rules import QueryRule, load_rules
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS
 from sql.migrate import migrate
 from stack.clickhouse.process import ClickHouse
@@ -205,7 +204,7 @@ async def test_the_shipped_query_rules_can_be_asked(config: Config) -> None:
     migrate(config)
     await store_calls(config, "error", 30, first=1)
     reader = ViewReader(config)
-    rules = [r for r in load_checked_rules(SHIPPED) if isinstance(r, QueryRule)]
+    rules = [r for r in load_rules(SHIPPED) if isinstance(r, QueryRule)]
     assert rules
     found = {rule.alert: await reader.ask(rule, time.time_ns()) for rule in rules}
     (failing,) = found["CallsFail"]
