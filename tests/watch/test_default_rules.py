@@ -19,7 +19,7 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse import ClickHouseSink
 from processors.runtime.clock import SystemClock
 from processors.store.rows import dead_letter_row, evaluation_row, ledger_row, operation_row
-from processors.watch.query_rules import ViewReader
+from processors.watch.view_reader import ViewReader
 from schemas.config import ClickHouseConfig, Config
 from schemas.dead_letters import encode_headers
 from schemas.evaluators import Evaluator, Label, State, Target
