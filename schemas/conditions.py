@@ -72,10 +72,7 @@ class EvaluationCondition(Strict):
     min_score: float | None = Field(default=None, ge=0, le=1)
 
 
-class _OfStreams(Strict):
-    """Streams of one measure: under which labels, and which of them."""
-
-    of: MeasureName = Field(description="an evaluator, or calls.errors, tools.duration_ns, ...")
+class _Streams(Strict):
     by: Literal["service", "model", "prompt", "release", "tool"] = Field(
         default="service", description="set of labels; each combination is a condition of its own"
     )
@@ -84,25 +81,56 @@ class _OfStreams(Strict):
     )
 
     @property
-    def measure(self) -> Measure:
-        """What is measured."""
-        return measure_of(self.of)
+    def families(self) -> tuple[Family, ...]:
+        """Families that it may be about."""
+        return FAMILIES
 
     @property
     def dimensions(self) -> DimensionSet:
         """The set of labels."""
-        return next(s for s in self.measure.family.dimension_sets if s.name == self.by)
+        sets = (chosen for family in self.families for chosen in family.dimension_sets)
+        return next(chosen for chosen in sets if chosen.name == self.by)
 
     @model_validator(mode="after")
     def _labels_are_there(self) -> Self:
-        sets = self.measure.family.dimension_sets
-        if self.by not in {chosen.name for chosen in sets}:
-            raise ValueError(f"by: {self.of} has {', '.join(chosen.name for chosen in sets)}")
+        sets = {chosen.name for family in self.families for chosen in family.dimension_sets}
+        if self.by not in sets:
+            raise ValueError(f"by: {self.by}: there are {', '.join(sorted(sets))}")
         known = {*self.dimensions.labels, "tenant"}
         for text in self.where:
             if (name := parse(text).name) not in known:
                 raise ValueError(f"where: {name} is none of {', '.join(sorted(known))}")
         return self
+
+
+class _OfStreams(_Streams):
+    """Streams of one measure: under which labels, and which of them."""
+
+    of: MeasureName = Field(description="an evaluator, or calls.errors, tools.duration_ns, ...")
+
+    @property
+    def measure(self) -> Measure:
+        """What is measured."""
+        return measure_of(self.of)
+
+    @property
+    def families(self) -> tuple[Family, ...]:
+        """The measure's."""
+        return (self.measure.family,)
+
+
+class DriftCondition(_Streams):
+    """Streams that drift, as ``v_drift`` says: any measure, or some."""
+
+    of: tuple[MeasureName, ...] = Field(default=(), description="measures; all without any")
+    severity: Literal["page", "ticket"] = Field(
+        default="page", description="how bad at least; page is worse"
+    )
+
+    def takes(self, measure: str, severity: str) -> bool:
+        """Whether a drifting stream is meant."""
+        bad = severity == "page" or (severity == "ticket" and self.severity == "ticket")
+        return bad and (not self.of or measure in self.of)
 
 
 class MetricCondition(_OfStreams):

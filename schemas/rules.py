@@ -2,7 +2,7 @@
 
 A rule says when by exactly one key: ``evaluation`` (:class:`SignalRule`, single verdicts, seconds
 after the call), ``expr`` (:class:`QueryRule`, a SELECT over the views), or a shorthand over windows
-(:class:`StreamRule`): ``metric``, ``slo``, ``absent``.
+(:class:`StreamRule`): ``metric``, ``slo``, ``absent``, ``drift``.
 """
 
 import hashlib
@@ -15,6 +15,7 @@ from pydantic import Discriminator, Field, Tag, model_validator
 
 from schemas.conditions import (
     AbsentCondition,
+    DriftCondition,
     EvaluationCondition,
     MetricCondition,
     SloCondition,
@@ -159,7 +160,7 @@ class StreamRule(TimedRule):
     interval_s: Duration = Field(default=BUCKET_S, alias="interval", ge=BUCKET_S)
 
     @property
-    def condition(self) -> MetricCondition | SloCondition | AbsentCondition:
+    def condition(self) -> MetricCondition | SloCondition | AbsentCondition | DriftCondition:
         """What the rule is about."""
         raise NotImplementedError
 
@@ -171,7 +172,7 @@ class StreamRule(TimedRule):
     @property
     def source(self) -> str:
         """See :class:`TimedRule`."""
-        return self.condition.measure.family.source
+        return self.condition.families[0].source
 
     @model_validator(mode="after")
     def _fits_windows(self) -> Self:
@@ -222,12 +223,34 @@ class AbsentRule(StreamRule):
         return self.absent
 
 
+class DriftRule(StreamRule):
+    """Streams that drift by ``v_drift``; the value is the size of the change."""
+
+    drift: DriftCondition
+
+    @property
+    def condition(self) -> DriftCondition:
+        """What the rule is about."""
+        return self.drift
+
+    @property
+    def own_labels(self) -> frozenset[str]:
+        """Labels that the rule's findings set."""
+        return frozenset({*self.condition.dimensions.labels, "of"})
+
+    @property
+    def source(self) -> str:
+        """None: detectors read sealed windows only, and ``v_drift`` says what they last said."""
+        return ""
+
+
 CONDITIONS: Mapping[str, str] = {
     "evaluation": "signals",
     "expr": "query",
     "metric": "statistic",
     "slo": "budget",
     "absent": "silence",
+    "drift": "drifting",
 }
 """The kinds of rules by the key that says when."""
 
@@ -239,13 +262,14 @@ def _kind(rule: Any) -> str | None:
     return given[0] if len(given) == 1 else None
 
 
-AnyRule = SignalRule | QueryRule | MetricRule | SloRule | AbsentRule
+AnyRule = SignalRule | QueryRule | MetricRule | SloRule | AbsentRule | DriftRule
 Rule = Annotated[
     Annotated[SignalRule, Tag("signals")]
     | Annotated[QueryRule, Tag("query")]
     | Annotated[MetricRule, Tag("statistic")]
     | Annotated[SloRule, Tag("budget")]
-    | Annotated[AbsentRule, Tag("silence")],
+    | Annotated[AbsentRule, Tag("silence")]
+    | Annotated[DriftRule, Tag("drifting")],
     Discriminator(
         _kind,
         custom_error_type="conditions",

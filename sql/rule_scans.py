@@ -15,6 +15,14 @@ WHERE stage = 'watch' AND incarnation = {incarnation:String}
 """
 """By table, the time up to which its windows are sealed, s since 1970."""
 
+DRIFTING = """
+SELECT tenant, if(evaluator = '', concat(family, '.', metric), toString(evaluator)), dimensions,
+  labels, verdict, severity, effect, n
+FROM v_drift WHERE detector != ''
+"""
+"""(tenant, measure, dimensions, labels, verdict, severity, effect, n) of every detector's newest
+verdict on each stream."""
+
 _STREAMS = """
     SELECT tenant, stream_id, family, metric, evaluator, dimensions, labels, first_seen
     FROM genai_streams FINAL

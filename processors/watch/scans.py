@@ -13,9 +13,9 @@ from typing import Any
 from processors.watch.timed_alerts import Found, LabelSet, Said, label_set
 from schemas.conditions import AbsentCondition, MetricCondition, SloCondition
 from schemas.matchers import Matcher, parse
-from schemas.rules import AbsentRule, MetricRule, SloRule, StreamRule
+from schemas.rules import AbsentRule, DriftRule, MetricRule, SloRule, StreamRule
 from schemas.streams import quantile
-from sql.rule_scans import EXPECTED_DAYS, silence_query, statistics_query
+from sql.rule_scans import DRIFTING, EXPECTED_DAYS, silence_query, statistics_query
 
 Run = Callable[[str, Mapping[str, object]], Sequence[Sequence[Any]]]
 """Rows of a statement."""
@@ -46,7 +46,8 @@ class Scans:
 
     def __init__(self, run: Run, rules: Sequence[StreamRule], at_s: int) -> None:
         """``rules`` are all that will be asked for."""
-        measures = [(rule.condition.measure, rule.condition.by) for rule in rules]
+        conditions = [rule.condition for rule in rules if not isinstance(rule, DriftRule)]
+        measures = [(one.measure, one.by) for one in conditions if isinstance(one, Condition)]
         self._given: dict[str, object] = {
             "at": at_s,
             "families": sorted({measure.family.name for measure, _ in measures}),
@@ -60,6 +61,7 @@ class Scans:
         }
         self._run = run
         self._scans: dict[tuple[str, int], Scan] = {}
+        self._drifting: Sequence[Sequence[Any]] | None = None
 
     def statistics(self, condition: Condition, over_s: int) -> Sequence[Series]:
         """Numbers of the condition's streams: n, flagged, total, sketch."""
@@ -68,6 +70,12 @@ class Scans:
     def silence(self, condition: AbsentCondition) -> Sequence[Series]:
         """Numbers of the condition's streams: n, usual, week_ago, days."""
         return self._series("silence", condition.over, condition)
+
+    def drifting(self) -> Sequence[Sequence[Any]]:
+        """Rows of :data:`sql.rule_scans.DRIFTING`."""
+        if self._drifting is None:
+            self._drifting = self._run(DRIFTING, {})
+        return self._drifting
 
     def _series(self, kind: str, over_s: int, condition: Condition) -> Sequence[Series]:
         scan = self._scans.get((kind, over_s))
@@ -105,6 +113,8 @@ def findings(rule: StreamRule, scans: Scans, open_sets: Set[LabelSet]) -> list[F
             found = _of_budget(rule, scans)
         case AbsentRule():
             found = _of_silence(rule, scans)
+        case DriftRule():
+            found = _of_drift(rule, scans)
         case _:
             raise TypeError(type(rule))
     told = []
@@ -197,6 +207,25 @@ def _of_silence(rule: AbsentRule, scans: Scans) -> Iterator[Judged]:
             expected = min(expected, week_ago)
         silent = n == 0 and expected >= rule.absent.expected
         yield one, float(expected), n, Said.HOLDS if silent else Said.CLEAR
+
+
+def _of_drift(rule: DriftRule, scans: Scans) -> Iterator[Judged]:
+    """Of a stream's detectors the worst that is meant; none of them: steady before unknown."""
+    condition = rule.drift
+    matchers = _matchers(condition.where)
+    worst: dict[LabelSet, Judged] = {}
+    for tenant, measure, sets, labels, verdict, severity, effect, n in scans.drifting():
+        series = Series(str(tenant), {**labels, "of": str(measure)}, ())
+        if sets != condition.by or not _takes(matchers, series):
+            continue
+        if condition.takes(str(measure), str(severity)):
+            said = Said.HOLDS
+        else:
+            said = Said.INSUFFICIENT if verdict == "unknown" else Said.CLEAR
+        before = worst.get(series.key)
+        if before is None or _URGENCY[said] > _URGENCY[before[3]]:
+            worst[series.key] = (series, effect, n, said)
+    yield from worst.values()
 
 
 @cache

@@ -116,7 +116,7 @@ def test_shorthands_are_read_with_their_defaults(tmp_path: Path) -> None:
         ("over: 15m", "over: 7m", "6: groups.0.rules.0.metric.over: a period is a multiple of 5m"),
         ("over: 15m", "ovr: 15m", "groups.0.rules.0.metric.ovr: unknown key; did you mean over?"),
         ("over: 15m", "statistic: p95x", "6: groups.0.rules.0.metric: statistic: rate, mean"),
-        ("over: 15m", "by: tool", "6: groups.0.rules.0.metric: by: hallucination has service"),
+        ("over: 15m", "by: tool", "6: groups.0.rules.0.metric: by: tool: there are model"),
         ("recovery: 0.05", "recovery: 0.2", "5: groups.0.rules.0: recovery: on the good side"),
         ("min_samples: 50", "no_data: alert", "5: groups.0.rules.0: no_data: ok or keep"),
         ("min_samples: 50", "interval: 1m", "8: groups.0.rules.0.interval: Input should be"),

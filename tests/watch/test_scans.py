@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 import pytest
@@ -12,7 +13,7 @@ from processors.watch.scans import Scans, findings
 from processors.watch.timed_alerts import Found, LabelSet, Said, label_set
 from processors.watch.view_reader import ViewReader
 from schemas.config import ClickHouseConfig, Config
-from schemas.rules import AbsentRule, MetricRule, SloRule, StreamRule
+from schemas.rules import AbsentRule, DriftRule, MetricRule, SloRule, StreamRule
 from schemas.streams import BUCKET_S
 from sql.client import connect
 from sql.migrate import migrate
@@ -66,13 +67,14 @@ def client(config: Config) -> Iterator[Client]:
     client.close()
 
 
+def run(client: Client, query: str, given: Any) -> Any:
+    return client.query(query, parameters=given).result_rows
+
+
 def found(client: Client, rule: StreamRule, *open_sets: LabelSet) -> dict[str, Found]:
     """Findings by service."""
 
-    def run(query: str, given: Any) -> Any:
-        return client.query(query, parameters=given).result_rows
-
-    rows = findings(rule, Scans(run, [rule], AT_S), set(open_sets))
+    rows = findings(rule, Scans(partial(run, client), [rule], AT_S), set(open_sets))
     return {row.labels["service_name"]: row for row in rows}
 
 
@@ -173,16 +175,52 @@ def test_silence_is_told_where_traffic_is_expected(client: Client) -> None:
     assert told["new"].said is Said.INSUFFICIENT
 
 
+@pytest.mark.parametrize(
+    ("drift", "of"),
+    [
+        ({"severity": "page"}, {"calls.errors"}),
+        ({"severity": "ticket"}, {"calls.errors", "hallucination"}),
+        ({"severity": "ticket", "of": ["hallucination"]}, {"hallucination"}),
+        ({"severity": "ticket", "where": ["service_name=other"]}, set()),
+    ],
+)
+def test_drift_is_what_detectors_said_last(client: Client, drift: Any, of: set[str]) -> None:
+    for measure, version, severity, state in (
+        ("calls.errors", "", "page", "drift"),
+        ("hallucination", "v1", "ticket", "drift"),
+        ("calls.duration_ns", "", "", "steady"),
+    ):
+        client.command(
+            "INSERT INTO genai_drift (tenant, stream_id, detector, detector_version, bucket, day, "
+            "revision, state, severity, n, baseline_n, effect) "
+            "SELECT tenant, stream_id, 'rate', '1', now() - 600, today(), 1, "
+            "{state:String}, {severity:String}, 100, 1000, 0.5 FROM genai_streams FINAL "
+            "WHERE labels['service_name'] = 'shop' AND model_version = {version:String} "
+            "AND if(evaluator = '', concat(family, '.', metric), evaluator) = {of:String}",
+            parameters={
+                "version": version,
+                "of": measure,
+                "state": state,
+                "severity": severity,
+            },  # fmt: skip
+        )
+    rule = DriftRule.model_validate({"alert": "A", "drift": drift})
+    rows = findings(rule, Scans(partial(run, client), [rule], AT_S), set())
+    held = [row for row in rows if row.said is Said.HOLDS]
+    assert {row.labels["of"] for row in held} == of
+    assert {(row.labels["service_name"], row.value, row.n) for row in held} <= {("shop", 0.5, 100)}
+
+
 def test_rules_of_a_time_share_a_scan(client: Client) -> None:
     asked = []
 
-    def run(query: str, given: Any) -> Any:
+    def counted(query: str, given: Any) -> Any:
         asked.append(query)
-        return client.query(query, parameters=given).result_rows
+        return run(client, query, given)
 
     rules = [metric("calls.errors", above=limit / 100) for limit in range(100)]
     rules += [metric("hallucination", above=0.1), metric("tools.errors", above=0.1)]
-    scans = Scans(run, rules, AT_S)
+    scans = Scans(counted, rules, AT_S)
     held = sum(bool(findings(rule, scans, set())) for rule in rules)
     assert held >= 30
     assert len(asked) == 1
