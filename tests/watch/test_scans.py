@@ -202,7 +202,7 @@ def test_drift_is_what_detectors_said_last(client: Client, drift: Any, of: set[s
                 "of": measure,
                 "state": state,
                 "severity": severity,
-            },  # fmt: skip
+            },
         )
     rule = DriftRule.model_validate({"alert": "A", "drift": drift})
     rows = findings(rule, Scans(partial(run, client), [rule], AT_S), set())
