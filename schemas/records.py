@@ -359,6 +359,12 @@ class AlertSignal(Record):
     span_end_ns: Int64
 
 
+WATCHDOG = "Watchdog"
+"""Name of the alert that always fires, once a minute anew."""
+NOT_EVALUATED = "RuleNotEvaluated"
+"""Name of the alert about rules that are not evaluated."""
+
+
 class AlertTransition(Record):
     """One change of an alert's status; also the outbox row that ``notify`` delivers."""
 

@@ -45,7 +45,7 @@ from schemas.receivers import (
     SlackReceiver,
     WebhookReceiver,
 )
-from schemas.records import AlertTransition, encode_record
+from schemas.records import WATCHDOG, AlertTransition, encode_record
 from schemas.topics import ALERT_TRANSITIONS
 
 logger = logging.getLogger(__name__)
@@ -57,6 +57,7 @@ DELIVERED_IDS_MAX = 50_000
 """Transition ids per receiver remembered as delivered; older ones may be delivered twice."""
 
 
+_HEARTBEAT = {"alertname": WATCHDOG}
 Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender
 
 
@@ -67,8 +68,22 @@ class Route:
     sender: Sender
     matchers: tuple[Matcher, ...]
 
+    @property
+    def wants_heartbeat(self) -> bool:
+        """Whether the alert that always fires is for it."""
+        named = any(
+            one.name == "alertname" and one.operator in ("=", "=~") and one.holds(_HEARTBEAT)
+            for one in self.matchers
+        )
+        return named or isinstance(self.sender, AlertmanagerSender)
+
     def takes(self, transition: AlertTransition) -> bool:
-        """Whether every matcher holds; ``tenant`` is matched like a label."""
+        """Whether every matcher holds; ``tenant`` is matched like a label.
+
+        The heartbeat is for Alertmanagers and for whoever names it.
+        """
+        if transition.rule == WATCHDOG and not self.wants_heartbeat:
+            return False
         labels = {**transition.labels, "tenant": transition.tenant}
         return all(matcher.holds(labels) for matcher in self.matchers)
 

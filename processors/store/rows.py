@@ -15,6 +15,7 @@ from schemas.dead_letters import DeadLetterHeaders, decode_headers
 from schemas.identity import NS_PER_MS
 from schemas.protocols import Message
 from schemas.records import (
+    WATCHDOG,
     AlertTransition,
     Content,
     Evaluation,
@@ -187,8 +188,10 @@ def ledger_row(books: LedgerRow) -> Row:
     )
 
 
-def alert_row(transition: AlertTransition) -> Row:
-    """One row of ``genai_alert_events``."""
+def alert_row(transition: AlertTransition) -> Row | None:
+    """One row of ``genai_alert_events``; None of the heartbeat, which nobody asks for."""
+    if transition.rule == WATCHDOG:
+        return None
     ends_at_ns = transition.ends_at_ns
     return table("genai_alert_events").row(
         {

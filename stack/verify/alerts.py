@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 
 from clickhouse_connect.driver.client import Client
 
-from schemas.rules import QueryRule, SignalRule
+from schemas.rules import AnyRule, SignalRule
 
 _MET_SQL = """SELECT evaluator, label, score FROM v_verdicts
 WHERE service_name = {service:String} AND target = 'operation' AND state = 'ok'"""
@@ -33,9 +33,7 @@ class AlertReport:
     """Alerts of rules that no verdict met, and ends without a beginning."""
 
 
-def check_alerts(
-    client: Client, rules: Sequence[SignalRule | QueryRule], service: str
-) -> AlertReport:
+def check_alerts(client: Client, rules: Sequence[AnyRule], service: str) -> AlertReport:
     """Compare once, now; rules are those in force while the service sent."""
     found = client.query(_MET_SQL, parameters={"service": service}).result_rows
     verdicts = [(str(name), str(label), float(score)) for name, label, score in found]

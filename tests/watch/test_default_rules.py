@@ -19,15 +19,14 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse import ClickHouseSink
 from processors.runtime.clock import SystemClock
 from processors.store.rows import dead_letter_row, evaluation_row, ledger_row, operation_row
-from processors.watch.query_rules import ViewReader
-from processors.watch.rules import load_checked_rules
+from processors.watch.view_reader import ViewReader
 from schemas.config import ClickHouseConfig, Config
 from schemas.dead_letters import encode_headers
 from schemas.evaluators import Evaluator, Label, State, Target
 from schemas.identity import evaluation_revision, span_day
 from schemas.protocols import DeadLetter, Message
 from schemas.records import Evaluation, LedgerRow, Operation
-from schemas.rules import QueryRule
+from schemas.rules import QueryRule, load_rules
 from schemas.topics import DEAD_LETTERS
 from sql.client import connect
 from sql.migrate import migrate
@@ -36,7 +35,7 @@ from tests.sql.records import call, evaluation, operation
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
-RULES = load_checked_rules(ROOT / "deploy" / "rules.yaml")
+RULES = load_rules(ROOT / "deploy" / "rules.yaml")
 QUERIES = [rule for rule in RULES if isinstance(rule, QueryRule)]
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
