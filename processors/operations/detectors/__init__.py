@@ -7,6 +7,7 @@ words before a number keep out order numbers, versions, UUIDs and hashes; what a
 stays in the text.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
 
 from processors.operations.detectors.contact import emails, phones
@@ -33,6 +34,12 @@ DETECTORS: tuple[Callable[[str], Iterator[Hit]], ...] = (
 )
 """In order of precedence: of overlapping hits the earlier detector names the entity."""
 
+_DIGIT = re.compile("[0-9]")
+NEED_DIGITS = frozenset((cards, ibans, ip_addresses, national_ids, phones))
+"""What these find has digits: most sentences have none."""
+_WITHOUT_DIGITS = tuple((n, d) for n, d in enumerate(DETECTORS) if d not in NEED_DIGITS)
+_ALL = tuple(enumerate(DETECTORS))
+
 _LAST = len(DETECTORS)
 """Rank of what only looks random, and of ``others``: any detector that knows more goes before."""
 
@@ -45,7 +52,7 @@ def detect(text: str, others: Sequence[Hit] = ()) -> list[Hit]:
     folded = fold(text)
     ranked = [
         (_LAST if hit.entity is Entity.HIGH_ENTROPY else rank, hit)
-        for rank, find in enumerate(DETECTORS)
+        for rank, find in (_ALL if _DIGIT.search(folded) else _WITHOUT_DIGITS)
         for hit in find(folded)
     ]
     ranked += [(_LAST, hit) for hit in others]
