@@ -8,6 +8,7 @@ of all runs are sealed and compares them with a recount. It exits with 1 if anyt
 
 import argparse
 import logging
+import signal
 import sys
 import tempfile
 import time
@@ -111,6 +112,7 @@ def main() -> None:
     options = parser.parse_args()
     if options.name and options.name not in SCENARIOS:
         parser.error(f"no run of that name: there are {', '.join(SCENARIOS)}")
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing it started is left behind
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the senders' own, by design away
     commit = table.version()
     done = {row["seed"] for row in table.rows() if row["commit"] == commit and "seed" in row}

@@ -86,7 +86,8 @@ A run is right if every span with success is stored once or in the dead letters,
 twice and nothing was invented, alerts are those that the stored verdicts call for, every
 undecodable message has one dead letter, memory stays within bounds, and the line moves again within
 45 s of the last fault's end. `commit` with `+` is that commit with changes not yet committed; a run
-that found a fault of the product stays in the table, and its seed is run again with later commits.
+that found a fault, of the product or of the tests, stays in the table, and its seed is run again
+with later commits.
 """
 
 
@@ -114,7 +115,7 @@ def _by_fault(seeds: list[Row]) -> list[str]:
     wrong: Counter[str] = Counter()
     for row in seeds:
         for name in row["faults"]:
-            kind = _kind(name)
+            kind = _kind(name, reached=bool(row["point_reached"]))
             times.setdefault(kind, []).append(float(row["recovered_s"]))
             wrong[kind] += bool(row["problems"])
     lines = ["## Faults", "", "Recovery is that of the whole run: nothing missing any more.", "",
@@ -127,8 +128,10 @@ def _by_fault(seeds: list[Row]) -> list[str]:
     return [*lines, ""]
 
 
-def _kind(name: str) -> str:
+def _kind(name: str, *, reached: bool) -> str:
     """A fault without its moment and count."""
+    if not reached:
+        name = name.replace(" killed at ", " killed before it came to ")
     moment, _, rest = name.partition("s ")
     kind = rest if rest and moment.replace(".", "").isdigit() else name
     kind = kind.partition(":")[0]

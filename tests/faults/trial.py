@@ -102,7 +102,9 @@ class Trial:
 
     def _names(self) -> list[str]:
         names = [f"{fault.at_s:.1f}s {fault.name}" for fault in self._plan.faults]
-        names.append(f"{self._plan.spare.name} killed at {self._plan.point}:{self._plan.arrivals}")
+        point = f"{self._plan.point}:{self._plan.arrivals}"
+        where = "at" if self._reached else "before it came to"
+        names.append(f"{self._plan.spare.name} killed {where} {point}")
         names += ["every request three times"] * self._plan.resent
         return names + [f"{len(self._plan.junk)} undecodable messages"] * bool(self._plan.junk)
 
@@ -207,8 +209,9 @@ class Trial:
         """Each undecodable message has its one dead letter, within the time of a settled line."""
         deadline = time.monotonic() + SETTLE_S / 3
         while self._junk:
+            since = min(offset for _, offset in self._junk)
             found = client.query(
-                _LETTERS, parameters={"topic": OTLP_SPANS.name, "since": min(self._junk)[1]}
+                _LETTERS, parameters={"topic": OTLP_SPANS.name, "since": since}
             ).result_rows
             seen = [(int(partition), int(offset)) for partition, offset in found]
             missing = set(self._junk) - set(seen)
