@@ -1,11 +1,11 @@
 """Why a stream drifted: which labels changed most, what is new, and calls to look at.
 
-For few verdicts at once. Only figures, labels and ids are kept: texts stay where they are, and of
+Only figures, labels and ids are kept: texts stay where they are, and of
 users nothing is kept at all.
 """
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -20,7 +20,7 @@ from sql.drift import BEFORE_AND_AFTER, RELATED, asked
 from sql.windows import bin_condition, samples_query
 
 MOST = 20
-"""Verdicts explained at once, pages first."""
+"""Verdicts that get groups and samples at once, pages first."""
 GROUPS_NAMED = 3
 SAMPLES = 3
 NEW_BEFORE_S = 3600
@@ -68,29 +68,32 @@ class Whole:
     parts: list[Part]
 
 
-def explain(client: Client, drifting: Iterable[Drifting]) -> None:
+def explain(client: Client, drifting: Sequence[Drifting]) -> None:
     """Add to the rows' explanations; a page in which something new began becomes a ticket.
 
     What was released on purpose is compared with its predecessor by ``release_change``: nobody is
     to be woken by it. Raises clickhouse-connect's errors.
     """
-    chosen = sorted(drifting, key=lambda one: one.row["severity"] != Severity.PAGE)[:MOST]
-    if not chosen:
+    if not drifting:
         return
-    wholes = _related(client, chosen)
+    wholes = _related(client, drifting)
+    for one in drifting:
+        if new := _new(one, wholes[one.row["stream_id"]]):
+            one.row["severity"] = str(Severity.TICKET)
+            said = [{"dimension": part.dimensions, "label": part.label} for part in new]
+            one.row["explanation"]["new"] = said
+            one.row["explained"] += f"; new since then: {new[0].dimensions} {new[0].label}"
+    newest = {(one.row["stream_id"], one.row["detector"]): one for one in drifting}
+    pages_first = sorted(newest.values(), key=lambda one: one.row["severity"] != Severity.PAGE)
+    chosen = pages_first[:MOST]
     counts = _before_and_after(client, chosen, wholes)
     for one in chosen:
         whole = wholes[one.row["stream_id"]]
-        said = one.row["explanation"]
-        if new := _new(one, whole):
-            one.row["severity"] = str(Severity.TICKET)
-            said["new"] = [{"dimension": part.dimensions, "label": part.label} for part in new]
-            first = new[0]
-            one.row["explained"] += f"; new since then: {first.dimensions} {first.label}"
         if groups := _groups(one, whole, counts):
-            said["groups"] = groups
-            one.row["explained"] += f"; most of it in {groups[0]['dimension']} {groups[0]['label']}"
-        said["samples"] = _samples(client, one, whole)
+            one.row["explanation"]["groups"] = groups
+            most = groups[0]
+            one.row["explained"] += f"; most of it in {most['dimension']} {most['label']}"
+        one.row["explanation"]["samples"] = _samples(client, one, whole)
 
 
 def _related(client: Client, chosen: Sequence[Drifting]) -> dict[str, Whole]:

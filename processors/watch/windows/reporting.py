@@ -6,14 +6,17 @@ most values in the seven days before: after 1, 6, 24 and 72 hours, which is four
 for a quarter of the chance. Changes on purpose: a ticket at most.
 
 Made before windows count as sealed, so made again after a crash, with the same identity. What is
-long past is not made: at a first start there may be a month to be sealed.
+long past is not made: at a first start there may be a month to be sealed. A report that the server
+gives up on is missing, and said to be in the log.
 """
 
+import logging
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from clickhouse_connect.driver.client import Client
+from clickhouse_connect.driver.exceptions import DatabaseError
 
 from processors.watch.drift import DriftState, Policy, ReleaseChange, release_change
 from processors.watch.drift.words import interval_text, moved_bins
@@ -21,8 +24,10 @@ from processors.watch.windows.detecting import bins_of, detectors_of, insert_dri
 from processors.watch.windows.explaining import HISTORY_S, Counts, counted
 from schemas.streams import BUCKET_S, METRICS
 from sql.drift import BEFORE_AND_AFTER, NEWCOMERS, TENANTS, asked, families_of, utc
-from sql.reports import REPORTS, report_insert
+from sql.reports import REPORTS, Report, report_insert
 from sql.windows import SETTINGS
+
+logger = logging.getLogger(__name__)
 
 HOUR_S = 3600
 LOOKS_H = (1, 6, 24, 72)
@@ -58,12 +63,19 @@ def make_reports(client: Client, source: str, buckets: Sequence[int], now_s: int
                 continue
             given = {"families": families, "now": now_s}
             for (tenant,) in asked(client, TENANTS, given):
-                statement = report_insert(report, end_s, families)
-                client.command(
-                    statement, parameters={"tenant": tenant}, settings=STATEMENT_SETTINGS
-                )
+                _make(client, report, end_s, families, tenant)
         if now_s - end_s < 2 * HOUR_S:
             compare_releases(client, end_s, families)
+
+
+def _make(client: Client, report: Report, end_s: int, families: Sequence[str], tenant: str) -> None:
+    """One report of a tenant; one that takes too long must not hold windows and detectors."""
+    statement = report_insert(report, end_s, families)
+    try:
+        client.command(statement, parameters={"tenant": tenant}, settings=STATEMENT_SETTINGS)
+    except DatabaseError as error:
+        code = getattr(error, "code", None)  # the text may quote what the tables hold
+        logger.warning("%s of %s is missing: code %s", report.name, utc(end_s), code)
 
 
 def compare_releases(client: Client, end_s: int, families: Sequence[str]) -> None:
