@@ -16,6 +16,14 @@ class _ReceiverSection(Section):
         description='takes only alerts whose labels meet all, such as severity="page"',
     )
     timeout_s: float = Field(default=15.0, description="of one attempt")
+    repeat_interval_s: float = Field(
+        default=14_400.0, ge=0, description="an alert that still fires is told again; 0 = never"
+    )
+    give_up_s: float = Field(
+        default=14_400.0,
+        gt=0,
+        description="a transition not taken for so long becomes a dead letter",
+    )
 
 
 class WebhookReceiver(_ReceiverSection):
@@ -47,6 +55,9 @@ class PagerDutyReceiver(_ReceiverSection):
     """A PagerDuty service, by an Events API v2 integration: incidents open and resolve."""
 
     type: Literal["pagerduty"]
+    repeat_interval_s: float = Field(
+        default=0.0, ge=0, description="an incident that is open stays so without being told again"
+    )
     routing_key_file: Path = Field(description="file with the integration's key")
     url: str = Field(
         default="https://events.pagerduty.com/v2/enqueue", description="of the EU: events.eu...."

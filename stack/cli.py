@@ -5,6 +5,7 @@ imports happen inside commands so that ``--help`` is quick and a worker loads on
 """
 
 from stack.commands import (
+    alerts,
     configuration,
     costs,
     delivery,
@@ -20,6 +21,7 @@ from stack.commands import (
 from stack.commands.common import app
 
 __all__ = [
+    "alerts",
     "app",
     "configuration",
     "costs",
