@@ -71,6 +71,21 @@ class SlackReceiver(_ReceiverSection):
     url_file: Path = Field(description="file with the webhook's URL, which is a secret")
 
 
+class EmailReceiver(_ReceiverSection):
+    """Addresses, by an SMTP server."""
+
+    type: Literal["email"]
+    host: str = Field(description="of the SMTP server")
+    port: int = Field(default=587, ge=1, le=65_535)
+    encryption: Literal["starttls", "tls", "none"] = Field(
+        default="starttls", description="nothing is sent without it; none is for a server next door"
+    )
+    username: str = ""
+    password_file: Path | None = None
+    sender: str = Field(pattern=r".+@.+", description="address that it comes from")
+    to: list[str] = Field(min_length=1, description="addresses that it goes to")
+
+
 def _receiver_type(receiver: object) -> str:
     if isinstance(receiver, dict):
         return str(receiver.get("type", "webhook"))
@@ -81,6 +96,7 @@ Receiver = Annotated[
     Annotated[WebhookReceiver, Tag("webhook")]
     | Annotated[AlertmanagerReceiver, Tag("alertmanager")]
     | Annotated[PagerDutyReceiver, Tag("pagerduty")]
-    | Annotated[SlackReceiver, Tag("slack")],
+    | Annotated[SlackReceiver, Tag("slack")]
+    | Annotated[EmailReceiver, Tag("email")],
     Discriminator(_receiver_type),
 ]

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from processors.notify.alertmanager import AlertmanagerSender
+from processors.notify.email import EmailSender
 from processors.notify.pagerduty import PagerDutySender
 from processors.notify.slack import SlackSender
 from processors.notify.webhook import WebhookSender
@@ -11,6 +12,7 @@ from schemas.matchers import Matcher, parse
 from schemas.protocols import Clock
 from schemas.receivers import (
     AlertmanagerReceiver,
+    EmailReceiver,
     PagerDutyReceiver,
     Receiver,
     SlackReceiver,
@@ -19,7 +21,7 @@ from schemas.receivers import (
 from schemas.records import WATCHDOG, AlertTransition
 
 _HEARTBEAT = {"alertname": WATCHDOG}
-Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender
+Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender | EmailSender
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +76,8 @@ def _sender(receiver: Receiver, clock: Clock) -> Sender:
             return AlertmanagerSender(receiver, clock)
         case PagerDutyReceiver():
             return PagerDutySender(receiver, clock)
+        case EmailReceiver():
+            return EmailSender(receiver, clock)
         case SlackReceiver():
             return SlackSender(receiver, clock)
         case WebhookReceiver():

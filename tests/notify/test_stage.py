@@ -17,7 +17,7 @@ from processors.notify.stage import NotifyStage
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
 from schemas.config import ClickHouseConfig, Config, NotifyConfig
 from schemas.protocols import Clock, Message, PoisonError, RetryableError
-from schemas.receivers import WebhookReceiver
+from schemas.receivers import Receiver, WebhookReceiver
 from schemas.records import AlertTransition, decode_batch, encode_batch, encode_record
 from schemas.topics import ALERT_TRANSITIONS
 from tests.notify.receivers import Answer, WebhookServer
@@ -47,7 +47,7 @@ class HurriedClock:
 
 @contextlib.asynccontextmanager
 async def started(
-    *receivers: WebhookReceiver,
+    *receivers: Receiver,
     clock: Clock | None = None,
     outputs: MemoryOutputs | None = None,
     **settings: object,
@@ -113,6 +113,16 @@ async def test_nobody_listening_is_tried_again() -> None:
             await clock.advance(60)
         assert not waiting.done()
         waiting.cancel()
+
+
+async def test_tls_that_is_none_is_tried_again_and_given_up() -> None:
+    async with WebhookServer() as server:
+        outputs = MemoryOutputs()
+        wrong = receiver(server, url=server.url.replace("http:", "https:"), give_up_s=5)
+        async with started(wrong, outputs=outputs) as stage:
+            await stage.process(message(transition(1)))
+        assert server.requests == []
+        assert [letter.reason for letter in outputs.letters] == ["receiver_away"]
 
 
 async def test_retry_after_is_honoured() -> None:
