@@ -17,7 +17,7 @@ KEPT_DAYS = 8
 """Silences that ended longer ago say nothing of any alert that is still known."""
 _COLUMNS = """
 SELECT tenant, silence_id, matchers, toUnixTimestamp64Nano(starts_at),
-  toUnixTimestamp64Nano(ends_at), author, comment, toUnixTimestamp64Nano(created_at)
+  toUnixTimestamp64Nano(ends_at), author, why, toUnixTimestamp64Nano(created_at)
 FROM genai_silences FINAL
 """
 _LATELY = f"{_COLUMNS} WHERE ends_at > now() - INTERVAL {KEPT_DAYS} DAY ORDER BY ends_at"
@@ -59,7 +59,7 @@ def store_silence(client: Client, silence: Silence, now_ns: int) -> None:
             "starts_at": ticks(silence.starts_at_ns),
             "ends_at": ticks(silence.ends_at_ns),
             "author": silence.author,
-            "comment": silence.comment,
+            "why": silence.comment,
             "created_at": ticks(silence.created_at_ns),
         }
     )

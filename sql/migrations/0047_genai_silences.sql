@@ -9,7 +9,7 @@ CREATE TABLE IF NOT EXISTS genai_silences
   starts_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'From then on, UTC',
   ends_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'Until then, UTC',
   author String CODEC(ZSTD(1)) COMMENT 'Who made it',
-  comment String CODEC(ZSTD(3)) COMMENT 'Why, in the words of an operator',
+  why String CODEC(ZSTD(3)) COMMENT 'Why, in the words of an operator',
   created_at DateTime64(9, 'UTC') CODEC(Delta(8), ZSTD(1)) COMMENT 'When it was made, UTC',
   inserted_at DateTime('UTC') DEFAULT now() CODEC(Delta(4), ZSTD(1)) COMMENT 'When ClickHouse took the row, UTC'
 )

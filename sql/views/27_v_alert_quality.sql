@@ -1,5 +1,5 @@
 -- How far each rule's alerts of the last 30 days can be trusted: false alarms, time to
--- acknowledgement, flapping. Content class: restricted, since it reads what people said. A label of
+-- acknowledgement, flapping. Read by reviewers, since it counts what people said. A label of
 -- an alert is about its newest episode that had begun by then.
 -- * alerts: Episodes (alert and start)
 -- * judged: Episodes that somebody called correct or incorrect

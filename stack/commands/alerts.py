@@ -164,7 +164,7 @@ def silence_list(
 ) -> None:
     """Silences that last."""
     query = """
-    SELECT silence_id, state, matchers, starts_at, ends_at, author, comment FROM v_silences
+    SELECT silence_id, state, matchers, starts_at, ends_at, author, why FROM v_silences
     WHERE tenant = {tenant:String} AND (state != 'expired' OR {all:UInt8}) ORDER BY ends_at
     """
     with one_line_errors("silence"):

@@ -8,8 +8,8 @@ STEPS = {"MAIL": "250 ok", "RCPT": "250 ok", "NOOP": "250 ok", "RSET": "250 ok",
 
 
 class SmtpServer:
-    """``faults`` are used in turn, one a connection: (command, reply), or hang or close; then mail is
-    taken."""
+    """``faults`` are used in turn, one a connection: (command, reply), or hang or close; then
+    mail is taken."""
 
     def __init__(self, *faults: tuple[str, str] | str) -> None:
         self.faults = list(faults)
