@@ -38,7 +38,7 @@ class _Window:
 def failures(test: RuleTest, rules: Sequence[AnyRule]) -> list[str]:
     """What does not come as the test says; empty if all does. Raises ``ValueError``."""
     named = {rule.alert: rule for rule in rules}
-    wrong = []
+    wrong: list[str] = []
     for asked in test.alert_rule_test:
         rule = named.get(asked.alertname)
         if not isinstance(rule, TimedRule):
