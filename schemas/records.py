@@ -361,6 +361,8 @@ class AlertSignal(Record):
 
 WATCHDOG = "Watchdog"
 """Name of the alert that always fires, once a minute anew."""
+NOTIFICATION_FAILED = "NotificationFailed"
+"""Name of the alert that the fallback receiver gets where another one failed."""
 NOT_EVALUATED = "RuleNotEvaluated"
 """Name of the alert about rules that are not evaluated."""
 
@@ -383,6 +385,23 @@ class AlertTransition(Record):
     trace_ids: tuple[str, ...] = Field(default=(), description="examples")
 
 
+class AlertDelivery(Record):
+    """What became of one transition at one receiver. Identity: transition and receiver."""
+
+    tenant: str
+    transition_id: str
+    receiver: str
+    fingerprint: str
+    rule: str
+    status: Literal["firing", "resolved"]
+    outcome: Literal["delivered", "refused", "silenced", "inhibited"]
+    attempts: int = 0
+    begun_at_ns: Int64
+    ended_at_ns: Int64
+    starts_at_ns: Int64
+    reason: str = Field(default="", description="silence or alert that held it back, or refusal")
+
+
 RECORDS: dict[str, type[Record]] = {
     "fragment": Fragment,
     "operation": Operation,
@@ -390,6 +409,7 @@ RECORDS: dict[str, type[Record]] = {
     "ledger": LedgerRow,
     "alert_signal": AlertSignal,
     "alert_transition": AlertTransition,
+    "alert_delivery": AlertDelivery,
 }
 """Record type by schema name (the topic's ``schema``)."""
 

@@ -5,6 +5,7 @@ imports happen inside commands so that ``--help`` is quick and a worker loads on
 """
 
 from stack.commands import (
+    alerts,
     configuration,
     costs,
     delivery,
@@ -21,6 +22,7 @@ from stack.commands import (
 from stack.commands.common import app
 
 __all__ = [
+    "alerts",
     "app",
     "configuration",
     "costs",

@@ -16,6 +16,7 @@ from schemas.identity import NS_PER_MS
 from schemas.protocols import Message
 from schemas.records import (
     WATCHDOG,
+    AlertDelivery,
     AlertTransition,
     Content,
     Evaluation,
@@ -253,6 +254,27 @@ def dead_letter_row(message: Message, tenant: str) -> Row:
             "letter_offset": message.offset,
         }
     )
+
+
+def delivery_row(delivery: AlertDelivery) -> Row:
+    """One row of ``genai_alert_deliveries``."""
+    return table("genai_alert_deliveries").row(
+        {
+            **{
+                name: getattr(delivery, name)
+                for name in (
+                    "tenant", "transition_id", "receiver", "fingerprint", "rule", "status",
+                    "outcome", "reason",
+                )
+            },
+            "day": day_of_ns(delivery.starts_at_ns),
+            "revision": max(0, delivery.ended_at_ns) // NS_PER_MS,
+            "attempts": _count(delivery.attempts) or 0,
+            "starts_at": ticks(delivery.starts_at_ns),
+            "begun_at": ticks(delivery.begun_at_ns),
+            "ended_at": ticks(delivery.ended_at_ns),
+        }
+    )  # fmt: skip
 
 
 def _within(value: int, least: int, most: int) -> int:

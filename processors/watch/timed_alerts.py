@@ -107,6 +107,12 @@ class TimedAlerts:
         return {condition.found for condition in self._conditions.values()}
 
     @property
+    def firing(self) -> list[AlertTransition]:
+        """Alerts that fire, as they would be told now."""
+        found = (condition.firing for condition in self._conditions.values())
+        return [self._render(firing) for firing in found if firing is not None]
+
+    @property
     def state(self) -> RuleState:
         """The rule's own: the most urgent of its conditions'."""
         states = {standing.state for standing in self.standings}
