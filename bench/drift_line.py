@@ -119,7 +119,6 @@ async def main_async(shares: Sequence[float]) -> list[dict[str, Any]]:
     for number, share in enumerate(shares):
         with tempfile.TemporaryDirectory() as folder:
             broker = Broker(Path(folder) / "kafka", free_port())
-            (Path(folder) / "kafka").mkdir()
             server = ClickHouse(Path(folder) / "clickhouse", free_port(), secrets.token_hex(16))
             await broker.start()
             server.start()
