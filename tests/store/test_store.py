@@ -19,6 +19,7 @@ from schemas.dead_letters import encode_headers
 from schemas.encoding import encode_batch
 from schemas.protocols import DeadLetter, Message, PoisonError, TableSink
 from schemas.records import (
+    AlertDelivery,
     AlertTransition,
     Content,
     Document,
@@ -28,6 +29,7 @@ from schemas.records import (
     encode_record,
 )
 from schemas.topics import (
+    ALERT_DELIVERIES,
     ALERT_TRANSITIONS,
     DEAD_LETTERS,
     EVALUATIONS,
@@ -85,6 +87,11 @@ async def test_each_topic_fills_its_table(sink: ClickHouseSink, client: Client) 
         tenant="default", transition_id="t", fingerprint="f", rule="R", rule_version="1",
         status="firing", labels={}, starts_at_ns=NOW_NS,
     )  # fmt: skip
+    delivery = AlertDelivery(
+        tenant="default", transition_id="t", receiver="hook", fingerprint="f", rule="R",
+        status="firing", outcome="delivered", attempts=1, begun_at_ns=NOW_NS, ended_at_ns=NOW_NS,
+        starts_at_ns=NOW_NS,
+    )  # fmt: skip
     books = LedgerRow(
         tenant="default", stage="operations", topic="otlp_spans", partition=0, offset=1,
         timestamp_ms=NOW_MS, items_in=2, items_out=2, filtered=0, dead=0,
@@ -97,6 +104,7 @@ async def test_each_topic_fills_its_table(sink: ClickHouseSink, client: Client) 
         batch(EVALUATIONS, evaluation(1, 1)),
         batch(LEDGER, books),
         batch(ALERT_TRANSITIONS, transition),
+        batch(ALERT_DELIVERIES, delivery),
         letter(),
     ]
     for message in messages * 2:
@@ -106,12 +114,12 @@ async def test_each_topic_fills_its_table(sink: ClickHouseSink, client: Client) 
         name: one(client, f"SELECT count() AS n FROM {name} FINAL")["n"]  # noqa: S608
         for name in (
             "genai_operations", "genai_content", "genai_evaluations", "genai_ledger",
-            "genai_alert_events", "genai_dead_letters",
+            "genai_alert_events", "genai_alert_deliveries", "genai_dead_letters",
         )
     }  # fmt: skip
     assert counted == {
         "genai_operations": 2, "genai_content": 1, "genai_evaluations": 1, "genai_ledger": 1,
-        "genai_alert_events": 1, "genai_dead_letters": 1,
+        "genai_alert_events": 1, "genai_alert_deliveries": 1, "genai_dead_letters": 1,
     }  # fmt: skip
     row = one(client, "SELECT * FROM genai_content FINAL")
     assert row["part_path"] == ["system/0", "input/0/0", "output/0/0", "document/0"]
