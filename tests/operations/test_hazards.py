@@ -238,6 +238,48 @@ def test_audio_is_apart_from_input_and_output() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "usage"),
+    [
+        # 50 of audio, of which the cache cannot leave more than 20.
+        ({"cache_read.input_tokens": 80, "audio.input_tokens": 50},
+         Usage(input_tokens=0, cache_read_tokens=80, input_audio_tokens=20, output_tokens=100)),
+        # 40 of them are said to be cached.
+        ({"cache_read.input_tokens": 80, "audio.input_tokens": 50,
+          "audio.cache_read.input_tokens": 40},
+         Usage(input_tokens=10, cache_read_tokens=80, input_audio_tokens=10, output_tokens=100)),
+        ({"reasoning.output_tokens": 60, "audio.output_tokens": 60},
+         Usage(input_tokens=100, output_tokens=0, reasoning_tokens=60, output_audio_tokens=40)),
+    ],
+)  # fmt: skip
+def test_parts_that_overlap_are_told_once(said: dict[str, int], usage: Usage) -> None:
+    counts = {"input_tokens": 100, "output_tokens": 100, "total_tokens": 200, **said}
+    found = read(chat() | {f"gen_ai.usage.{name}": count for name, count in counts.items()})
+    assert call_of(found).usage == usage
+
+
+@pytest.mark.parametrize(
+    ("details", "usage"),
+    [
+        # OpenAI's realtime: 40 of the 50 audio tokens are among the 80 cached ones.
+        ({"prompt_tokens": 100, "completion_tokens": 10, "prompt_tokens_details": {
+            "cached_tokens": 80, "audio_tokens": 50,
+            "cached_tokens_details": {"text_tokens": 40, "audio_tokens": 40}}},
+         Usage(input_tokens=10, cache_read_tokens=80, input_audio_tokens=10, output_tokens=10)),
+        # Gemini's counts leave thoughts out of the answer, tools' results out of the prompt.
+        ({"promptTokenCount": 100, "candidatesTokenCount": 60, "thoughtsTokenCount": 50,
+          "toolUsePromptTokenCount": 30, "totalTokenCount": 240},
+         Usage(input_tokens=130, output_tokens=60, reasoning_tokens=50)),
+        ({"prompt_token_count": 100, "candidates_token_count": 60, "thoughts_token_count": 50},
+         Usage(input_tokens=100, output_tokens=60, reasoning_tokens=50)),
+    ],
+)  # fmt: skip
+def test_counts_of_a_providers_usage_object(details: dict[str, Any], usage: Usage) -> None:
+    said = {"langfuse.observation.type": "generation",
+            "langfuse.observation.usage_details": json.dumps(details)}  # fmt: skip
+    assert call_of(read(said)).usage == usage
+
+
 def test_geminis_thoughts_are_beside_its_answer() -> None:
     (call, *_) = (o.call for o in counted("google_adk1-google-adk-1.14.1"))
     assert (call.usage.output_tokens, call.usage.reasoning_tokens) == (17, 5)

@@ -68,6 +68,7 @@ KEYS: Keys = {
         "gen_ai.usage.input_audio_tokens",
         "gen_ai.usage.details.input_audio_tokens",
     ),
+    "cached_audio_tokens": ("gen_ai.usage.audio.cache_read.input_tokens",),
     "output_audio_tokens": (
         "gen_ai.usage.audio.output_tokens",
         "gen_ai.usage.output_audio_tokens",

@@ -53,7 +53,7 @@ SCALARS = ("provider", "request_model", "response_model", "response_id", "conver
 
 TOKENS = ("input_tokens", "output_tokens", "total_tokens", "cache_read_tokens",
           "cache_write_tokens", "reasoning_tokens", "input_audio_tokens",
-          "output_audio_tokens")  # fmt: skip
+          "cached_audio_tokens", "output_audio_tokens")  # fmt: skip
 
 PARAMETERS = ("temperature", "top_p", "top_k", "max_tokens", "frequency_penalty",
               "presence_penalty", "seed", "stop_sequences", "choice.count", "stream",
