@@ -53,6 +53,13 @@ def test_a_self_hosted_model_has_the_price_of_the_file(tmp_path: Path) -> None:
     assert priced(prices, asked, NOV_NS).cost_usd == Decimal("0.1")
 
 
+def test_an_entry_is_for_the_model_also_behind_its_providers_name(tmp_path: Path) -> None:
+    prices = table(tmp_path, "prices:\n- {model: acme-7b, usd_per_million: {input: 1, output: 0}}")
+    asked = call(response_model="ollama/acme-7b", provider="ollama")
+    assert priced(prices, asked, NOV_NS).cost_usd == 1
+    assert priced(prices, call(response_model="else/acme-7b"), NOV_NS).cost_usd is None
+
+
 def test_every_part_has_its_rate_or_the_usual_one(tmp_path: Path) -> None:
     prices = table(
         tmp_path,
