@@ -44,11 +44,13 @@ def read(span: SpanView) -> Reading:
     reading.tools = reading.tools or request.tools
     reading.parameters = {**request.parameters, **reading.parameters}
     reading.hints["request_model"] = request.model
+    reading.service_tier = request.service_tier
     raw = read_counts(json_field(span, "gen_ai.usage.raw")).values
     reading.counts.values = {name: raw[name] for name in _INCLUSIVE if name in raw}
     if response is not None:
         reading.output = reading.output or response.messages
         reading.finish_reasons = response.finish_reasons
+        reading.service_tier = response.service_tier or reading.service_tier
         reading.counts.values = {**response.counts.values, **reading.counts.values}
         reading.counts.excludes_cache = response.counts.excludes_cache
     if span.text("logfire.span_type") == "log":

@@ -94,6 +94,7 @@ class Reading:
     started_ns: int | None = None
     time_to_first_token_ns: int | None = None
     reported_cost_usd: Any = None
+    service_tier: str = ""
     failed: bool = False
     content_is_external: bool = False
     wraps: bool = False
@@ -280,7 +281,7 @@ def read_call(span: SpanView, dialect: Dialect, reading: Reading) -> CallFields:
         "error_type": error_type(span),
         "finish_reasons": reasons,
         "usage": read_usage(span, present.tokens, reading),
-        "service_tier": read_service_tier(span),
+        "service_tier": read_service_tier(span) or reading.service_tier.lower(),
         "reported_cost_usd": as_decimal(cost if cost is not None else reading.reported_cost_usd),
         "tags": read_tags(span.get(*others["tags"])) if "tags" in others else (),
         "content_state": content_state(reading),
