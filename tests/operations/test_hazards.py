@@ -297,6 +297,17 @@ def test_time_to_first_token_in_seconds_or_milliseconds_under_one_key() -> None:
 
 
 @pytest.mark.parametrize(
+    ("said", "found_ns"),
+    [(0.25, 250_000_000), (250, 250_000_000), (1.0, 1_000_000_000), (1.2, 1_200_000_000)],
+)
+def test_milliseconds_under_a_key_for_seconds_are_told_by_the_calls_length(
+    said: float, found_ns: int
+) -> None:
+    found = read(chat() | {"gen_ai.server.time_to_first_token": said})  # of one second
+    assert call_of(found).time_to_first_token_ns == found_ns
+
+
+@pytest.mark.parametrize(
     ("model", "provider"),
     [
         ("gpt-4o", "openai"),

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from schemas.encoding import decode_batch, encode_batch
 from schemas.records import Fragment, Message, Part
 from schemas.records import encode_record as encode
-from tests.operations.spans import call_of, chat, messages, read, texts
+from tests.operations.spans import call_of, chat, messages, pairs, read, texts
 
 TOOL_CALL = Part(type="tool_call", id="c1", name="f", text='{"a":1}')
 
@@ -88,6 +89,41 @@ def test_tool_results_of_every_shape(message: dict[str, Any]) -> None:
 def test_blocks_of_every_shape(block: dict[str, Any], part: Part) -> None:
     fragment = read(chat(input__messages=messages({"role": "user", "parts": [block]})))
     assert fragment.content.input[0].parts == (part,)
+
+
+ASKED = Message(role="user", parts=(Part(type="text", text="hi"),))
+CALLED = Message(role="assistant", parts=(TOOL_CALL,))
+ANSWERED = Message(role="assistant", parts=(Part(type="text", text="yo"),), finish_reason="stop")
+DETAILS = "gen_ai.client.inference.operation.details"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "asked", "answered"),
+    [
+        ("gen_ai.user.message", {"content": "hi"}, (ASKED,), ()),
+        ("gen_ai.user.message", {"content": '[{"type": "text", "text": "hi"}]'}, (ASKED,), ()),
+        ("gen_ai.user.message", {"gen_ai.event.content": '{"content": "hi"}'}, (ASKED,), ()),
+        ("gen_ai.user.message", {"role": "user"}, (), ()),
+        ("gen_ai.assistant.message", {"tool_calls": [
+            {"id": "c1", "function": {"name": "f", "arguments": '{"a":1}'}}]}, (CALLED,), ()),
+        ("gen_ai.tool.message", {"id": "c1", "content": "ok"},
+         (Message(role="tool", parts=(Part(type="tool_result", id="c1", text="ok"),)),), ()),
+        ("gen_ai.choice", {"message": '{"role": "assistant", "content": "yo"}',
+                           "finish_reason": "stop", "index": 0}, (), (ANSWERED,)),
+        ("gen_ai.choice", {"content": "yo", "finish_reason": "stop"}, (), (ANSWERED,)),
+        ("gen_ai.choice", {"message": "yo", "finish_reason": "stop"}, (), (ANSWERED,)),
+        (DETAILS, {"gen_ai.input.messages": '[{"role": "user", "content": "hi"}]',
+                   "gen_ai.output.messages": [{"role": "assistant", "finish_reason": "stop",
+                                               "parts": [{"type": "text", "content": "yo"}]}]},
+         (ASKED,), (ANSWERED,)),
+    ],
+)  # fmt: skip
+def test_messages_in_span_events(
+    name: str, said: dict[str, Any], asked: tuple[Message, ...], answered: tuple[Message, ...]
+) -> None:
+    event = Span.Event(name=name, time_unix_nano=1, attributes=pairs(said))
+    content = read(chat(), events=[event]).content
+    assert (content.input, content.output) == (asked, answered)
 
 
 def test_native_and_doubly_encoded_messages_read_alike() -> None:

@@ -84,6 +84,8 @@ def test_unknown_emitters_keep_what_any_key_says() -> None:
         ("opentelemetry.instrumentation.openai.v1", {"gen_ai.system": "openai"}, "openllmetry"),
         ("x", {"mcp.method.name": "tools/call", "gen_ai.operation.name": "execute_tool"}, "mcp"),
         ("x", {"gen_ai.system": "openai"}, "otel_genai"),
+        ("x", {"gen_ai.system": "strands-agents"}, "strands"),
+        ("x", {"gen_ai.provider.name": "strands-agents"}, "strands"),
     ],
 )  # fmt: skip
 def test_the_strongest_signal_names_the_dialect(

@@ -14,6 +14,8 @@ from opentelemetry.proto.trace.v1.trace_pb2 import Span
 from processors.operations.attributes import Origin, SpanView, plain, structured
 from processors.operations.dialects import adot
 from processors.operations.dialects.otel_genai import (
+    CHOICE_EVENT,
+    DETAILS_EVENT,
     KEYS,
     MESSAGE_EVENTS,
     read_message_attributes,
@@ -23,8 +25,6 @@ from processors.operations.dialects.reading import SCALARS, Reading
 from processors.operations.messages import read_message
 from schemas.records import Message
 
-DETAILS_EVENT = "gen_ai.client.inference.operation.details"
-CHOICE_EVENT = "gen_ai.choice"
 CONTENT_EVENTS = frozenset((*MESSAGE_EVENTS, CHOICE_EVENT, DETAILS_EVENT))
 
 _INDEX_KEY = "CHAT_MESSAGE_INDEX"

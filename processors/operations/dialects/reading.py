@@ -200,13 +200,19 @@ def time_to_first_token_ns(
     span: SpanView, keys: Keys, first_token_events: tuple[str, ...]
 ) -> int | None:
     """From attributes in seconds or milliseconds, or from the event of the first token."""
+    lasted_ns = span.end_ns - span.start_ns
     for name, unit_ns in (
         ("time_to_first_token_s", SECOND_NS),
         ("time_to_first_token_ms", MILLISECOND_NS),
     ):
         amount = span.number(*keys[name]) if name in keys else None
-        if amount is not None and 0 < amount * unit_ns <= INT64_MAX:
-            return round(amount * unit_ns)
+        if amount is None:
+            continue
+        # No token comes long after the end: then it is milliseconds under the key for seconds.
+        is_ms = amount * MILLISECOND_NS <= lasted_ns < amount * SECOND_NS / 2
+        since_ns = amount * (MILLISECOND_NS if is_ms else unit_ns)
+        if 0 < since_ns <= INT64_MAX:
+            return round(since_ns)
     events = span.events(*first_token_events) if first_token_events else []
     if events and span.start_ns <= events[0].time_ns <= INT64_MAX:
         return events[0].time_ns - span.start_ns
