@@ -148,13 +148,14 @@ def read_response(value: Any) -> Response:
         else "",
         service_tier=body_tier(body),
     )
-    usage = next((body[key] for key in _USAGE if isinstance(body.get(key), dict)), None)
+    usage = next((body[key] for key in _USAGE if isinstance(body.get(key), dict | str)), None)
     if usage is not None:
         response.counts = read_counts(usage)
     _read_answers(body, response)
     reason = next((body[key] for key in _FINISH if isinstance(body.get(key), str)), "")
-    reasons = [fold_finish_reason(reason)] if reason else []
-    reasons += [m.finish_reason for m in response.messages if m.finish_reason]
+    reasons = [m.finish_reason for m in response.messages if m.finish_reason]
+    if not reasons and (folded := fold_finish_reason(reason)):
+        reasons = [folded]
     response.finish_reasons = response.finish_reasons or tuple(reasons)
     return response
 

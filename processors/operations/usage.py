@@ -6,11 +6,13 @@ taken as excluding them. Parts that overlap are told once: cached audio as cache
 audio.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from processors.operations.attributes import as_count, branch, mapping
+from processors.operations.attributes import as_count, branch, mapping, structured
+from processors.operations.python_values import parse_literal
 from schemas.records import Usage
 
 Paths = tuple[tuple[str, ...], ...]
@@ -81,6 +83,8 @@ _BESIDE: tuple[tuple[str, Paths, Paths], ...] = (
 )
 """Gemini counts these beside: thoughts beside the answer, what tools said beside the prompt."""
 
+_NAMED = re.compile(r"\s*[A-Za-z_][\w.]*\((.*)\)\s*", re.DOTALL)
+
 UNKNOWN = Usage()
 
 
@@ -94,7 +98,7 @@ class Counts:
 
 def read_counts(usage: Any) -> Counts:
     """Counts of a usage object of any provider, native or as text."""
-    found = mapping(usage)
+    found = mapping(_out_of_its_class(usage))
     values: dict[str, int] = {}
     if not found:
         return Counts(values)
@@ -106,6 +110,19 @@ def read_counts(usage: Any) -> Counts:
             values[name] += _count(found, parts) or 0
     excludes = any(key in found for key in _EXCLUSIVE) and "total_tokens" not in values
     return Counts(values, excludes)
+
+
+def _out_of_its_class(usage: Any) -> Any:
+    """The mapping that a text like ``Usage(prompt_tokens=42)`` or ``OrderedDict([..])`` shows."""
+    named = _NAMED.fullmatch(usage) if isinstance(usage, str) else None
+    if named is None:
+        return usage
+    found = parse_literal(named[0])
+    if found is None:
+        found = structured(named[1])
+    if isinstance(found, list) and all(isinstance(one, list) and len(one) == 2 for one in found):
+        return {str(key): value for key, value in found}
+    return found
 
 
 def _count(usage: Mapping[str, Any], paths: Paths) -> int | None:

@@ -175,6 +175,18 @@ def test_python_representations_are_read() -> None:
         "'prompt_tokens_details': {'cached_tokens': 8}, 'completion_tokens_details': "
         "{'reasoning_tokens': 5}}",
     }
+    assert call_of(read(raw, scope="litellm", name="raw_gen_ai_request")).usage == BILLED
+    for usage in (
+        "Usage(prompt_tokens=42, completion_tokens=17, prompt_tokens_details="
+        "Details(cached_tokens=8), completion_tokens_details=Details(reasoning_tokens=5))",
+        "OrderedDict([('prompt_tokens', 34), ('completion_tokens', 17), ('reasoning_tokens', 5), "
+        "('cached_input_tokens', 8), ('total_tokens', 59)])",
+        "OrderedDict({'prompt_tokens': 42, 'completion_tokens': 17, 'total_tokens': 59, "
+        "'cached_input_tokens': 8, 'reasoning_tokens': 5})",
+    ):
+        said = {"langfuse.observation.type": "generation"}
+        found = read(said | {"langfuse.observation.usage_details": usage})
+        assert call_of(found).usage == BILLED, usage
     fragment = read(raw, scope="litellm", parent_span_id=b"\x01" * 8, name="raw_gen_ai_request")
     assert texts(fragment) == [("input/0/0", "it's A"), ("output/0/0", "{}")]
     assert call_of(fragment).usage == BILLED

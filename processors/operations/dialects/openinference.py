@@ -245,7 +245,8 @@ def _content(block: Any) -> list[Part]:
     if url:
         said = {"type": as_text(inner.get("type")) or "image", "url": url}
         said["type"] = said["type"] if said["type"] in ("image", "audio") else "image"
-        said["mime_type"] = branch(inner, "audio", "audio", "mime_type") or ""
+        for name in ("mime_type", "transcript"):
+            said[name] = branch(inner, "audio", "audio", name) or ""
         return read_parts([said])
     return read_parts([inner])
 
