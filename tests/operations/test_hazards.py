@@ -1,10 +1,13 @@
 """What makes the same call look different: each hazard that captures have proved, by name."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from processors.runtime.memory import START_NS
 from schemas.records import LLM_KINDS, Operation, Part, Usage
 from tests.operations import captures
 from tests.operations.spans import call_of, chat, messages, read, texts
@@ -207,6 +210,75 @@ def test_tool_arguments_may_be_objects_or_json() -> None:
         said = messages({"role": "assistant", "parts": [{**part, "arguments": arguments}]})
         found = read(chat(output__messages=said)).content.output[0].parts
         assert found == (Part(type="tool_call", id="c", name="f", text='{"a":1}'),)
+
+
+# --- older spellings ----------------------------------------------------------------------------
+
+OPENLLMETRY = "opentelemetry.instrumentation.openai.v1"
+
+
+def test_a_flattened_function_call_is_a_tool_call() -> None:
+    fragment = read(
+        {
+            "llm.request.type": "chat",
+            "gen_ai.prompt.0.content": "hi",
+            "gen_ai.completion.0.finish_reason": "function_call",
+            "gen_ai.completion.0.function_call.name": "f",
+            "gen_ai.completion.0.function_call.arguments": '{"a":1}',
+        },
+        OPENLLMETRY,
+    )
+    assert fragment.content.output[0].parts == (Part(type="tool_call", name="f", text='{"a":1}'),)
+
+
+def test_openllmetrys_first_keys_are_read() -> None:
+    fragment = read(
+        {
+            "llm.vendor": "OpenAI",
+            "llm.request.type": "chat",
+            "llm.request.model": "gpt-4",
+            "llm.response.model": "gpt-4-0613",
+            "llm.prompts.0.role": "user",
+            "llm.prompts.0.content": "hi",
+            "llm.completions.0.role": "assistant",
+            "llm.completions.0.content": "yo",
+            "llm.usage.prompt_tokens": 42,
+            "llm.usage.completion_tokens": 17,
+        },
+        OPENLLMETRY,
+    )
+    call = call_of(fragment)
+    assert (call.kind, call.provider) == ("chat", "openai")
+    assert (call.request_model, call.response_model) == ("gpt-4", "gpt-4-0613")
+    assert call.usage == Usage(input_tokens=42, output_tokens=17)
+    assert texts(fragment) == [("input/0/0", "hi"), ("output/0/0", "yo")]
+
+
+@pytest.mark.parametrize(
+    "name", ["llm.content.completion.chunk", "gen_ai.content.completion.chunk"]
+)
+def test_the_first_token_of_a_stream_is_its_first_chunk(name: str) -> None:
+    chunks = [Span.Event(name=name, time_unix_nano=START_NS + n * 10**8) for n in (3, 4)]
+    call = call_of(read({"llm.request.type": "chat"}, OPENLLMETRY, events=chunks))
+    assert call.time_to_first_token_ns == 300_000_000
+
+
+def test_logfires_bodies_alone_are_a_call() -> None:
+    said = {
+        "logfire.msg": "x",
+        "request_data": json.dumps(
+            {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+        ),
+        "response_data": json.dumps(
+            {
+                "message": {"role": "assistant", "content": "yo"},
+                "usage": {"prompt_tokens": 42, "completion_tokens": 17, "total_tokens": 59},
+            }
+        ),
+    }
+    call = call_of(read(said, "logfire.openai"))
+    assert (call.dialect, call.kind, call.request_model) == ("logfire", "chat", "gpt-4o")
+    assert call.cost_usd == (42 * Decimal("2.5") + 17 * 10) / 1_000_000
 
 
 # --- counts --------------------------------------------------------------------------------------

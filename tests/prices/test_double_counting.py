@@ -97,10 +97,11 @@ def test_an_agents_sum_of_its_calls_is_not_paid_again() -> None:
     """langfuse#9305: spans above a call repeat its usage; only the call costs."""
     counts: dict[str, Any] = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 10}
     named = chat(request__model="gpt-4o") | counts
-    agent = call_of(read(named | {"gen_ai.operation.name": "invoke_agent"}))
     assert call_of(read(named)).cost_usd == (1000 * Decimal("2.5") + 10 * 10) / MTOK
-    assert agent.rolls_up()
-    assert (agent.cost_usd, agent.price_version) == (None, "")
+    for name in ("invoke_agent", "run_agent", "agent.run"):
+        agent = call_of(read(named | {"gen_ai.operation.name": name}))
+        assert agent.rolls_up()
+        assert (agent.cost_usd, agent.price_version) == (None, "")
 
 
 @pytest.mark.parametrize(

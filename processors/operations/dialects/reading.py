@@ -3,6 +3,7 @@
 ``docs/dialects.md`` says how to add one.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,9 +42,25 @@ KINDS = {
     "text.completions": "text_completion", "responses": "chat", "reranker": "rerank",
     "guardrail": "chain", "evaluator": "chain", "memory": "chain", "event": "chain",
     "span": "chain", "generation": "chat", "rerank_documents": "rerank", "query": "retrieval",
-    "search": "retrieval", "acompletion": "chat", "aembedding": "embeddings",
+    "search": "retrieval", "generate": "chat", "generate_text": "chat", "acompletion": "chat",
+    "aembedding": "embeddings", "message": "chat", "stream": "chat",
 }  # fmt: skip
 """Operation names that are not the conventions', folded; ``chain`` is any other unit of work."""
+
+_NAMED_KINDS = LLM_KINDS | {"embeddings", "rerank", "retrieval", "execute_tool", "create_agent",
+                            "invoke_agent", "invoke_workflow", "chain"}  # fmt: skip
+_STEMS = (
+    ("image", ""), ("audio", ""), ("speech", ""), ("transcri", ""), ("moderat", ""),
+    ("token", ""), ("list", ""), ("delete", ""), ("memory", ""), ("batch", ""), ("file", ""),
+    ("embed", "embeddings"), ("rerank", "rerank"), ("retriev", "retrieval"),
+    ("tool", "execute_tool"), ("function", "execute_tool"),
+    ("workflow", "invoke_workflow"), ("agent", "invoke_agent"),
+    ("generate_content", "generate_content"), ("chat", "chat"), ("completion", "text_completion"),
+    ("converse", "chat"), ("response", "chat"), ("messages", "chat"), ("invoke_model", "chat"),
+)  # fmt: skip
+"""Parts of other operation names, by which they are folded: the first that one has. Empty: it is
+none of ours, and stays."""
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 MODEL_KINDS = LLM_KINDS | {"embeddings", "rerank"}
 """Kinds that a provider's model answers."""
@@ -165,9 +182,14 @@ def extended(base: Keys, further: Keys) -> Keys:
 
 
 def fold_kind(kind: str) -> str:
-    """The operation name in the conventions' vocabulary."""
-    kind = kind.lower()
-    return KINDS.get(kind, kind)
+    """The operation name in the conventions' vocabulary, by its stem if it is none of those that
+    are known; one without a known stem stays."""
+    lower = kind.lower()
+    known = KINDS.get(lower, lower)
+    if not known or known in _NAMED_KINDS:
+        return known
+    words = _HUMP.sub("_", kind).lower().replace("-", "_")
+    return next((folded for stem, folded in _STEMS if stem in words), "") or known
 
 
 _PARAMETER_PREFIXES = ("gen_ai.request.", "gen_ai.openai.request.")
