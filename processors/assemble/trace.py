@@ -121,6 +121,9 @@ class TraceState:
             state = joined.state() or call.content_state
             call = call.model_copy(update={"content_state": state})
         call = _flagged(call, entry.fragments.values())
+        reasons = tuple(m.finish_reason for m in joined.content.output if m.finish_reason)
+        if reasons and not call.finish_reasons:
+            call = call.model_copy(update={"finish_reasons": reasons})
         evidence, cut = self.evidence_for(entry, evidence_limit_bytes)
         return Operation(
             tenant=fragment.tenant,

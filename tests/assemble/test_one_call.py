@@ -133,6 +133,15 @@ def test_what_only_a_log_record_says_is_kept_and_the_spans_own_word_wins() -> No
     assert (call.user_id, call.conversation_id) == ("u", "own")
 
 
+def test_the_reasons_that_only_log_records_have_are_the_calls() -> None:
+    answer = Message(role="assistant", parts=(Part(type="text", text="x"),), finish_reason="length")
+    records = (log(1, Content(output=(answer,))), log(1, Content(), error_type="a.B"))
+    call = in_any_order(span(1), *records)[span_id(1)].call
+    assert (call.finish_reasons, call.error_type) == (("length",), "a.B")
+    own = in_any_order(span(1, finish_reasons=("stop",)), *records)[span_id(1)].call
+    assert own.finish_reasons == ("stop",)
+
+
 def test_finer_usage_of_the_same_totals_completes_the_call() -> None:
     fine = {"input_tokens": 7, "cache_read_tokens": 3, "output_tokens": 5}
     for usage, expected in ((fine, 3), ({**fine, "input_tokens": 8}, None)):
