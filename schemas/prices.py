@@ -23,7 +23,9 @@ def _midnight(value: Any) -> Any:
 
 
 Moment = Annotated[AwareDatetime, BeforeValidator(_midnight)]
-Usd = Annotated[Decimal, Field(ge=0, allow_inf_nan=False)]
+USD_MAX = 1_000_000
+"""Of any price: a higher one is a slip of the pen, and its costs would not fit their column."""
+Usd = Annotated[Decimal, Field(ge=0, le=USD_MAX, allow_inf_nan=False)]
 
 
 class UsdPerMillion(Strict):

@@ -52,10 +52,11 @@ class Range:
     tenant: str = ""
 
     def days(self) -> list[date]:
-        """UTC days that can hold such calls; the last is that of calls with untrusted starts."""
+        """UTC days that can hold such calls, each once; with that of calls with untrusted starts,
+        the last unless the range has it."""
         first, last = self.begin.astimezone(UTC).date(), self.end.astimezone(UTC).date()
-        count = (last - first).days + 1
-        return [*(first + timedelta(days=n) for n in range(count)), date.fromisoformat(EPOCH_DAY)]
+        days = [first + timedelta(days=n) for n in range((last - first).days + 1)]
+        return list(dict.fromkeys((*days, date.fromisoformat(EPOCH_DAY))))
 
 
 @dataclass(slots=True)

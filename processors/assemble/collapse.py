@@ -67,17 +67,26 @@ def repeats(outer: SpanFacts, inner: SpanFacts) -> bool:
     """Whether ``outer``, the parent of ``inner``, reports the same call as ``inner``.
 
     Of model calls the inner one tells the usage, or both that it failed. Nothing else calls the
-    same tool, or embeds with the same model, right below itself. A span that its dialect already
-    points elsewhere is no candidate for counting.
+    same tool, or embeds with the same model, right below itself; but usage that only the outer one
+    tells is not given up. A span that its dialect already points elsewhere is no candidate for
+    counting.
     """
     if not outer.family or outer.family != inner.family or inner.duplicate_of:
         return False
     same = bool(outer.names & inner.names) or (outer.wraps and not outer.names)
-    if outer.family != "llm":
-        return same
-    if inner.usage_known:
-        return same
+    if inner.usage_known or outer.family != "llm":
+        return same and (inner.usage_known or not outer.usage_known)
     return same and inner.failed and outer.failed and not outer.usage_known
+
+
+def repeated_above(inner: SpanFacts, outer: SpanFacts) -> bool:
+    """Whether ``outer``, the parent of ``inner``, has the usage of the same call and ``inner`` has
+    none. An attempt that failed below a call that went well is one of its own."""
+    if not inner.family or outer.family != inner.family or outer.duplicate_of:
+        return False
+    if inner.usage_known or not outer.usage_known or (inner.failed and not outer.failed):
+        return False
+    return bool(outer.names & inner.names)
 
 
 def repeats_beside(outer: SpanFacts, inner: SpanFacts) -> bool:

@@ -15,9 +15,10 @@ from collections.abc import Awaitable, Collection, Iterable, Sequence
 
 from pydantic import Field
 
+from processors.assemble.entry import SpanEntry, knowledge_of
 from processors.assemble.graces import Graces, Pending
 from processors.assemble.memory import TraceMemory
-from processors.assemble.trace import SpanEntry, TraceState, knowledge_of
+from processors.assemble.trace import TraceState
 from processors.batches import all_taken, read_batch, readable_records
 from schemas.config import Config
 from schemas.encoding import BatchError

@@ -7,125 +7,19 @@ fragments come, so the newest knowledge always has the highest revision.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
 from typing import Literal
 
-from processors.assemble.collapse import SpanFacts, repeats, repeats_beside, span_facts
+from processors.assemble.collapse import SpanFacts, repeated_above, repeats, repeats_beside
 from processors.assemble.completion import completed
+from processors.assemble.entry import SpanEntry
 from processors.assemble.graces import Pending
-from processors.assemble.join import (
-    SIDES,
-    Joined,
-    evidence_of,
-    filled_sides,
-    join_fragments,
-    kept_bytes,
-    richest_sides,
-)
-from schemas.identity import operation_revision, text_hash
-from schemas.records import LLM_KINDS, Call, Evidence, Fragment, Operation
+from processors.assemble.join import Joined, filled_sides, richest_sides
+from schemas.identity import operation_revision
+from schemas.records import Call, Evidence, Fragment, Operation
 
 TraceKey = tuple[int, str, str]
 """(partition, tenant, trace id)."""
 EvidenceState = Literal["complete", "late_context", "evicted"]
-
-
-@dataclass(frozen=True, slots=True)
-class Knowledge:
-    """What an emitted operation said; equal knowledge need not be emitted again."""
-
-    revision: int
-    duplicate_of: str
-    evidence_hash: str
-
-
-@dataclass(slots=True)
-class SpanEntry:
-    """One span of the trace. ``queued`` was handed to the outputs, ``confirmed`` acknowledged."""
-
-    span_id: str
-    first_seen: float
-    fragments: dict[str, Fragment] = field(default_factory=dict)
-    facts: dict[str, SpanFacts] = field(default_factory=dict)
-    best: tuple[Fragment, Call] | None = None
-    """The span fragment that says most about the call; None with only log records in hand."""
-    bytes: int = 0
-    pending: Pending | None = None
-    queued: Knowledge | None = None
-    confirmed: Knowledge | None = None
-    emissions: int = 0
-    evidence_reemissions: int = 0
-    _joined: Joined | None = None
-    _evidence: tuple[Evidence, ...] | None = None
-
-    def add(self, fragment: Fragment) -> None:
-        """Learn one new fragment.
-
-        What follows from all of them is worked out when it is asked for: a span may have thousands
-        of log records, and joining them anew for each would take minutes.
-        """
-        self.fragments[fragment.fragment_id] = fragment
-        self.bytes += kept_bytes(fragment)
-        if fragment.call is not None:
-            self.facts[fragment.fragment_id] = span_facts(fragment, fragment.call)
-            told = (fragment, fragment.call)
-            self.best = told if self.best is None else max(self.best, told, key=_says_most)
-        self._joined = self._evidence = None
-
-    @property
-    def joined(self) -> Joined:
-        """Content of all fragments together."""
-        if self._joined is None:
-            self._joined = join_fragments(self.fragments.values())
-        return self._joined
-
-    @property
-    def evidence(self) -> tuple[Evidence, ...]:
-        """What the span offers model calls of its trace as evidence."""
-        if self._evidence is None:
-            offers = self.best is not None and self.best[1].kind not in LLM_KINDS
-            self._evidence = (
-                evidence_of(self.span_id, self.best[1].kind, self.joined.content)
-                if self.best is not None and offers
-                else ()
-            )
-        return self._evidence
-
-    def is_llm(self) -> bool:
-        """Whether this is a model call with its span in hand."""
-        return self.best is not None and self.best[1].kind in LLM_KINDS
-
-    def end_ns(self) -> int:
-        """End of the span; 0 without it."""
-        return self.best[1].end_ns if self.best else 0
-
-    def wraps(self) -> bool:
-        """Whether the span may repeat a child that has not come."""
-        return any(facts.wraps for facts in self.facts.values())
-
-    def tells_the_call(self) -> bool:
-        """Whether the span itself reports the call: usage, or that it is its wrapper or part."""
-        return any(f.usage_known or f.wraps or f.duplicate_of for f in self.facts.values())
-
-    def has_logs(self) -> bool:
-        """Whether any log record of this span is in hand."""
-        return any(fragment.signal == "log" for fragment in self.fragments.values())
-
-    def awaits_log(self) -> bool:
-        """Whether log records are to bring the answer (or, of a failed call, anything at all)."""
-        if self.best is None or not any(f.awaits_log for f in self.fragments.values()):
-            return False
-        failed = self.best[1].status == "error"
-        sides = SIDES if failed else ("output",)
-        return not any(self.joined.has_side(side) for side in sides)
-
-    def answer_unsupported(self) -> bool:
-        """Whether this model call has an answer but no documents of its own to check it by."""
-        return (
-            self.is_llm()
-            and self.joined.side_chars("output") > 0
-            and not self.joined.has_side("document")
-        )
 
 
 class TraceState:
@@ -227,6 +121,9 @@ class TraceState:
             state = joined.state() or call.content_state
             call = call.model_copy(update={"content_state": state})
         call = _flagged(call, entry.fragments.values())
+        reasons = tuple(m.finish_reason for m in joined.content.output if m.finish_reason)
+        if reasons and not call.finish_reasons:
+            call = call.model_copy(update={"finish_reasons": reasons})
         evidence, cut = self.evidence_for(entry, evidence_limit_bytes)
         return Operation(
             tenant=fragment.tenant,
@@ -265,6 +162,12 @@ class TraceState:
                 found.append(other)
         return found
 
+    def _above(self, entry: SpanEntry) -> list[SpanEntry]:
+        """Parents in hand that have the usage of the same call, which this span lacks."""
+        parents = {facts.parent_span_id for facts in entry.facts.values()} & self.spans.keys()
+        found = [self.spans[span_id] for span_id in sorted(parents - {entry.span_id})]
+        return [p for p in found if _any(repeated_above, entry.facts.values(), p.facts.values())]
+
     def _sharing_answer(self, entry: SpanEntry) -> list[SpanEntry]:
         """Other spans that report an answer of the same id."""
         found: set[str] = set()
@@ -275,7 +178,7 @@ class TraceState:
     def _inner(self, span_id: str) -> set[str]:
         """Spans in hand that count instead of this one, one step."""
         entry = self.spans[span_id]
-        found = {inner.span_id for inner in self._repeated(entry)}
+        found = {one.span_id for one in (*self._repeated(entry), *self._above(entry))}
         for facts in entry.facts.values():
             if facts.duplicate_of in self.spans:
                 found.add(facts.duplicate_of)
@@ -289,6 +192,9 @@ class TraceState:
             parent = self.spans.get(facts.parent_span_id)
             if parent is not None and _any(repeats, parent.facts.values(), (facts,)):
                 found.add(parent.span_id)
+        for child in map(self.spans.__getitem__, self._children.get(span_id, ())):
+            if any(above is entry for above in self._above(child)):
+                found.add(child.span_id)
         for other in self._sharing_answer(entry):
             if _any(repeats_beside, other.facts.values(), entry.facts.values()):
                 found.add(other.span_id)
@@ -306,7 +212,10 @@ class TraceState:
         return found
 
     def _counted_instead(self, entry: SpanEntry) -> str:
-        """The innermost span that counts instead of this one; empty if it counts itself."""
+        """The innermost span that counts instead of this one; empty if it counts itself.
+
+        The span above counts for one without usage only where it counts itself.
+        """
         seen = {entry.span_id}
         current = entry
         target = ""
@@ -314,6 +223,8 @@ class TraceState:
             step = self._explicit(current)
             if not step:
                 inner = self._repeated(current)
+                if not inner and current is entry:
+                    inner = [o for o in self._above(entry) if not self._counts_elsewhere(o)]
                 step = max(((i.end_ns(), i.span_id) for i in inner), default=(0, ""))[1]
             if not step or step in seen:
                 return target
@@ -322,6 +233,9 @@ class TraceState:
             if step not in self.spans:
                 return target
             current = self.spans[step]
+
+    def _counts_elsewhere(self, entry: SpanEntry) -> bool:
+        return bool(self._explicit(entry) or self._repeated(entry))
 
     def _standing_for(self, entry: SpanEntry) -> list[SpanEntry]:
         """Spans that this one counts for, in a fixed order."""
@@ -358,20 +272,6 @@ def _flagged(call: Call, fragments: Iterable[Fragment]) -> Call:
     return (
         call if len(flags) == len(call.flags) else call.model_copy(update={"flags": tuple(flags)})
     )
-
-
-def knowledge_of(operation: Operation) -> Knowledge:
-    """What tells two emissions of one operation apart."""
-    return Knowledge(
-        revision=operation.revision,
-        duplicate_of=operation.duplicate_of,
-        evidence_hash=text_hash(*(f"{e.span_id}/{e.part}" for e in operation.evidence)),
-    )
-
-
-def _says_most(candidate: tuple[Fragment, Call]) -> tuple[bool, int, int, str]:
-    fragment, call = candidate
-    return call.usage.known(), call.end_ns, fragment.content.chars(), fragment.fragment_id
 
 
 def _unseen(evidence: Iterable[Evidence], seen: set[str]) -> Iterator[Evidence]:

@@ -52,6 +52,7 @@ class Request:
     messages: tuple[Message, ...] = ()
     tools: tuple[str, ...] = ()
     parameters: dict[str, str] = field(default_factory=dict)
+    service_tier: str = ""
 
 
 @dataclass(slots=True)
@@ -63,6 +64,16 @@ class Response:
     messages: tuple[Message, ...] = ()
     finish_reasons: tuple[str, ...] = ()
     counts: Counts = field(default_factory=lambda: Counts({}))
+    service_tier: str = ""
+
+
+def body_tier(body: dict[str, Any]) -> str:
+    """The price class that a request asks for or an answer was served in, or ''."""
+    for holder in (body, mapping(body.get("usage"))):
+        for key in ("service_tier", "serviceTier"):
+            if isinstance(said := holder.get(key), str) and said not in _UNSAID:
+                return as_text(said)
+    return ""
 
 
 def body_parameters(body: dict[str, Any]) -> dict[str, str]:
@@ -90,6 +101,7 @@ def read_request(value: Any) -> Request:
         system=_system(body, config),
         tools=read_body_tools(body.get("tools") or config.get("tools")),
         parameters=body_parameters({**config, **body}),
+        service_tier=body_tier(body),
     )
     name = next((key for key in _MESSAGES if body.get(key) not in (None, "", [])), "")
     if name:
@@ -134,14 +146,16 @@ def read_response(value: Any) -> Response:
         id=as_text(body.get("id") or body.get("response_id") or body.get("responseId"))
         if "lc" not in body
         else "",
+        service_tier=body_tier(body),
     )
-    usage = next((body[key] for key in _USAGE if isinstance(body.get(key), dict)), None)
+    usage = next((body[key] for key in _USAGE if isinstance(body.get(key), dict | str)), None)
     if usage is not None:
         response.counts = read_counts(usage)
     _read_answers(body, response)
     reason = next((body[key] for key in _FINISH if isinstance(body.get(key), str)), "")
-    reasons = [fold_finish_reason(reason)] if reason else []
-    reasons += [m.finish_reason for m in response.messages if m.finish_reason]
+    reasons = [m.finish_reason for m in response.messages if m.finish_reason]
+    if not reasons and (folded := fold_finish_reason(reason)):
+        reasons = [folded]
     response.finish_reasons = response.finish_reasons or tuple(reasons)
     return response
 

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from processors.operations.attributes import as_text, json_text, structured
+from processors.operations.attributes import as_number, as_text, json_text, structured
 from schemas.records import Document, Message, Part
 
 NESTING_LIMIT = 6
@@ -25,14 +25,19 @@ FINISH_REASONS = {
     reason: folded
     for folded, reasons in {
         "stop": "stop end_turn stop_sequence eos eos_token complete completed finished",
-        "length": "length max_tokens max_output_tokens model_length max_length incomplete",
+        "length": "length max_tokens max_output_tokens model_length max_length incomplete "
+        "model_context_window_exceeded",
         "tool_call": "tool_call tool_calls tool_use function_call function_calls",
         "content_filter": "content_filter content_filtered safety recitation blocklist spii "
-        "prohibited_content refusal guardrail_intervened",
-        "error": "error failed malformed_function_call",
+        "prohibited_content refusal guardrail_intervened error_toxic",
+        "error": "error failed malformed_function_call malformed_tool_use",
+        "": "none null",
     }.items()
     for reason in reasons.split()
 }
+_ENUMERATED = re.compile(r"<[\w.]+: *'?([\w-]+)'?>")
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
+_REASON_PREFIX = re.compile(r"(?:finish|stop)_reason[._]")
 
 _KINDS = {
     kind: folded
@@ -68,6 +73,8 @@ _RESULT_KEYS = ("response", "result", "content", "output", "server_tool_call_res
 _TEXT_KEYS = ("content", "text", "thinking", "reasoning", "refusal", "summary")
 _URI_KEYS = ("uri", "url", "file_id", "file_uri", "fileUri", "image_url", "file_data", "source")
 _MIME_KEYS = ("mime_type", "mimeType", "media_type")
+_DOCUMENT_KEYS = ("content", "text", "page_content", "pageContent", "document", "chunk")
+_SCORE_KEYS = ("score", "similarity", "relevance_score", "similarity_score")
 
 # Text keeps no embedded files; text/* stays, since instructions hide there.
 _DATA_URL = re.compile(r"data:(?!text/)([\w.+-]{1,64}/[\w.+-]{1,64});base64,[A-Za-z0-9+/=_-]{64,}")
@@ -78,7 +85,12 @@ def fold_finish_reason(reason: Any) -> str:
     in lower case."""
     if not reason:
         return ""
-    name = as_text(reason).strip().lower().removeprefix("finishreason.").replace("-", "_")
+    name = as_text(reason).strip()
+    if member := _ENUMERATED.fullmatch(name):
+        name = member[1]
+    name = _HUMP.sub("_", name).lower().replace("-", "_")
+    if prefix := _REASON_PREFIX.match(name):
+        name = name[prefix.end() :]
     return FINISH_REASONS.get(name, name)
 
 
@@ -176,6 +188,8 @@ def _message_parts(value: dict[str, Any], role: str) -> Iterator[Part]:
         yield from parts
     if value.get("refusal"):
         yield text_part(json_text(value["refusal"]))
+    if isinstance(value.get("audio"), dict):
+        yield from _media({"modality": "audio", "audio": value["audio"]})
     calls = value.get("tool_calls")
     if isinstance(calls, list):
         said = {part.id for part in parts if part.type == "tool_call" and part.id}
@@ -208,6 +222,8 @@ def _block(block: Any, depth: int) -> Iterator[Part]:
             yield text_part(json_text(block))
         return
     said = as_text(block.get("type")).replace("-", "_")
+    if block.get("thought") is True:  # Gemini marks the parts of its thinking
+        said = "thinking"
     text = (block.get("content") or block.get("text")) if said == "text" else None
     if text and isinstance(text, str):
         yield text_part(text)  # nearly all
@@ -224,7 +240,7 @@ def _block(block: Any, depth: int) -> Iterator[Part]:
     elif kind == "tool_result":
         yield from _tool_result(block, depth)
     elif kind == "media":
-        yield _media(block)
+        yield from _media(block)
     else:
         yield from _text(block, kind, said, depth)
 
@@ -283,19 +299,25 @@ def _tool_result(block: dict[str, Any], depth: int) -> Iterator[Part]:
     yield from media
 
 
-def _media(block: dict[str, Any]) -> Part:
-    """A reference to media: its address unless it is a data URL, and its type."""
+def _media(block: dict[str, Any]) -> Iterator[Part]:
+    """A reference to media: its address unless it is a data URL, and its type. What is said in it
+    is text, and so is a document of text."""
     inner: Any = block
     for key in ("image_url", "image", "source", "input_audio", "file", "audio"):
         if isinstance(inner.get(key), dict):
             inner = inner[key]
+    if inner.get("type") == "text" and isinstance(inner.get("data"), str):
+        yield text_part(inner["data"])
+        return
     uri = as_text(_first(inner, _URI_KEYS))
     mime_type = as_text(_first(inner, _MIME_KEYS) or _first(block, _MIME_KEYS))
     if uri.startswith("data:"):
         mime_type = mime_type or uri[5:].partition(";")[0].partition(",")[0]
         uri = ""
     modality = as_text(block.get("modality"))
-    return Part(type="media", uri=uri, mime_type=mime_type, name=modality)
+    yield Part(type="media", uri=uri, mime_type=mime_type, name=modality)
+    if transcript := _first(block, ("transcript",)) or _first(inner, ("transcript",)):
+        yield text_part(json_text(transcript))
 
 
 def plain_result(value: Any) -> str:
@@ -357,10 +379,12 @@ def read_documents(value: Any) -> tuple[Document, ...]:
 def _document(item: Any) -> Document:
     if not isinstance(item, dict):
         return Document(text=json_text(item))
-    text = json_text(_first(item, ("content", "text", "page_content", "document", "chunk")))
     metadata = item.get("metadata")
-    score = item.get("score")
+    score = _first(item, _SCORE_KEYS)
     if score is None and isinstance(metadata, dict):
-        score = metadata.get("score")
-    number = float(score) if isinstance(score, int | float) and abs(score) < 1e300 else None
-    return Document(text=text, id=as_text(item.get("id")), score=number)
+        score = _first(metadata, _SCORE_KEYS)
+    return Document(
+        text=json_text(_first(item, _DOCUMENT_KEYS)),
+        id=as_text(item.get("id")),
+        score=as_number(score),
+    )

@@ -13,7 +13,14 @@ from ingest.otlp import SPAN_ID_BYTES, TRACE_ID_BYTES
 from ingest.split import TRUNCATED_ATTRIBUTE
 from processors.operations.attributes import FIELD_MAX_CHARS, Origin, SpanView
 from processors.operations.content import TRUNCATED, make_safe
-from processors.operations.dialects.log_events import is_content, order_ns, read_log, view_of
+from processors.operations.dialects.log_events import (
+    EXCEPTION_EVENT,
+    event_name,
+    is_content,
+    order_ns,
+    read_log,
+    view_of,
+)
 from processors.operations.dialects.reading import (
     TAG_MAX_CHARS,
     CallFields,
@@ -129,7 +136,7 @@ def normalize_log(
     timestamp_ms: int,
     redactor: Redactor,
 ) -> Fragment | None:
-    """The fragment of a log record with content of a GenAI call, or None for any other record.
+    """The fragment of a log record that tells of a GenAI call, or None for any other record.
 
     Raises ``PoisonError`` where the record names no span that its content could belong to.
     """
@@ -137,9 +144,10 @@ def normalize_log(
         return None
     view = view_of(record, origin)
     reading = read_log(record, view)
-    if content_state(reading) == "not_captured" and not reading.tools:
-        return None
     said = {name: text for name, text in reading.hints.items() if text}
+    has_content = content_state(reading) != "not_captured" or bool(reading.tools)
+    if not (has_content or _names_an_error(record, said)):
+        return None
     if not (len(record.trace_id) == TRACE_ID_BYTES and any(record.trace_id)):
         raise PoisonError("log_without_trace", "content in a log record without a trace id")
     if not (len(record.span_id) == SPAN_ID_BYTES and any(record.span_id)):
@@ -153,7 +161,7 @@ def normalize_log(
         fragment_id=fragment_id("log", "content", view.trace_id, view.span_id, body),
         signal="log",
         day=span_day(view.start_ns, timestamp_ms),
-        time_ns=order_ns(view),
+        time_ns=order_ns(record, view),
         said={
             name: _masked_field(name, text, redactor, tenant, view.trace_id)
             for name, text in said.items()
@@ -162,6 +170,12 @@ def normalize_log(
         content=safe.content,
         findings=safe.findings,
     )
+
+
+def _names_an_error(record: LogRecord, said: dict[str, str]) -> bool:
+    """Whether a record without content names what a call in hand failed with."""
+    is_exception = event_name(record) == EXCEPTION_EVENT and "error_type" in said
+    return is_exception and any(record.trace_id) and any(record.span_id)
 
 
 def _masked_field(name: str, text: str, redactor: Redactor, tenant: str, trace_id: str) -> str:

@@ -2,14 +2,17 @@
 
 The conventions say that input includes cached tokens and output includes reasoning; a few senders
 exclude them. A total decides where one is sent; else counts that cannot include their parts are
-taken as excluding them.
+taken as excluding them. Parts that overlap are told once: cached audio as cached, reasoning before
+audio.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from processors.operations.attributes import as_count, mapping
+from processors.operations.attributes import as_count, branch, mapping, structured
+from processors.operations.python_values import parse_literal
 from schemas.records import Usage
 
 Paths = tuple[tuple[str, ...], ...]
@@ -52,6 +55,10 @@ COUNTS: dict[str, Paths] = {
         ("prompt_tokens_details", "audio_tokens"), ("input_token_details", "audio"),
         ("input_audio_tokens",),
     ),
+    "cached_audio_tokens": (
+        ("prompt_tokens_details", "cached_tokens_details", "audio_tokens"),
+        ("input_token_details", "cached_tokens_details", "audio_tokens"),
+    ),
     "output_audio_tokens": (
         ("completion_tokens_details", "audio_tokens"), ("output_token_details", "audio"),
         ("output_audio_tokens",),
@@ -62,6 +69,21 @@ COUNTS: dict[str, Paths] = {
 _EXCLUSIVE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 """Anthropic's own usage object: it has no total, and its input leaves out cached tokens."""
 
+_BESIDE: tuple[tuple[str, Paths, Paths], ...] = (
+    (
+        "output_tokens",
+        (("candidates_token_count",), ("candidatesTokenCount",)),
+        (("thoughts_token_count",), ("thoughtsTokenCount",)),
+    ),
+    (
+        "input_tokens",
+        (("prompt_token_count",), ("promptTokenCount",)),
+        (("tool_use_prompt_token_count",), ("toolUsePromptTokenCount",)),
+    ),
+)
+"""Gemini counts these beside: thoughts beside the answer, what tools said beside the prompt."""
+
+_NAMED = re.compile(r"\s*[A-Za-z_][\w.]*\((.*)\)\s*", re.DOTALL)
 
 UNKNOWN = Usage()
 
@@ -76,21 +98,40 @@ class Counts:
 
 def read_counts(usage: Any) -> Counts:
     """Counts of a usage object of any provider, native or as text."""
-    found = mapping(usage)
+    found = mapping(_out_of_its_class(usage))
     values: dict[str, int] = {}
     if not found:
         return Counts(values)
     for name, paths in COUNTS.items():
-        for path in paths:
-            value: Any = found
-            for step in path:
-                value = value.get(step) if isinstance(value, dict) else None
-            count = None if value is None else as_count(value)
-            if count is not None:
-                values[name] = count
-                break
+        if (count := _count(found, paths)) is not None:
+            values[name] = count
+    for name, wholes, parts in _BESIDE:
+        if name in values and _count(found, wholes) == values[name]:
+            values[name] += _count(found, parts) or 0
     excludes = any(key in found for key in _EXCLUSIVE) and "total_tokens" not in values
     return Counts(values, excludes)
+
+
+def _out_of_its_class(usage: Any) -> Any:
+    """The mapping that a text like ``Usage(prompt_tokens=42)`` or ``OrderedDict([..])`` shows."""
+    named = _NAMED.fullmatch(usage) if isinstance(usage, str) else None
+    if named is None:
+        return usage
+    found = parse_literal(named[0])
+    if found is None:
+        found = structured(named[1])
+    if isinstance(found, list) and all(isinstance(one, list) and len(one) == 2 for one in found):
+        return {str(key): value for key, value in found}
+    return found
+
+
+def _count(usage: Mapping[str, Any], paths: Paths) -> int | None:
+    """The first count that is at one of these places."""
+    for path in paths:
+        count = as_count(branch(usage, *path))
+        if count is not None:
+            return count
+    return None
 
 
 def disjoint(counts: Mapping[str, int | None], excludes_cache: bool = False) -> Usage:
@@ -112,17 +153,26 @@ def disjoint(counts: Mapping[str, int | None], excludes_cache: bool = False) -> 
             output_tokens += reasoning or 0
     if not excludes_cache:
         input_tokens = _less(input_tokens, cached)
+    output_tokens = _less(output_tokens, reasoning)
+    cached_audio = counts.get("cached_audio_tokens")
+    input_audio = _within(input_tokens, _less(counts.get("input_audio_tokens"), cached_audio))
+    output_audio = _within(output_tokens, counts.get("output_audio_tokens"))
     return Usage(
-        input_tokens=_less(input_tokens, counts.get("input_audio_tokens")),
+        input_tokens=_less(input_tokens, input_audio),
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
-        output_tokens=_less(_less(output_tokens, reasoning), counts.get("output_audio_tokens")),
+        output_tokens=_less(output_tokens, output_audio),
         reasoning_tokens=reasoning,
-        input_audio_tokens=counts.get("input_audio_tokens"),
-        output_audio_tokens=counts.get("output_audio_tokens"),
+        input_audio_tokens=input_audio,
+        output_audio_tokens=output_audio,
     )
 
 
 def _less(whole: int | None, part: int | None) -> int | None:
     """The whole without a part that it includes, if it can include it."""
     return whole - part if whole is not None and part is not None and part <= whole else whole
+
+
+def _within(whole: int | None, part: int | None) -> int | None:
+    """Of a part as much as its whole has left."""
+    return part if whole is None or part is None else min(part, whole)

@@ -13,6 +13,9 @@ PROVIDERS = {
     "bedrock": "aws.bedrock", "bedrock_converse": "aws.bedrock", "amazon-bedrock": "aws.bedrock",
     "aws_bedrock": "aws.bedrock", "mistralai": "mistral_ai", "mistral": "mistral_ai",
     "mistral-ai": "mistral_ai", "moonshot": "moonshot_ai", "watsonx": "ibm.watsonx.ai",
+    "together_ai": "together", "togetherai": "together", "fireworks_ai": "fireworks",
+    "fireworks-ai": "fireworks", "google_vertexai": "gcp.vertex_ai",
+    "google-vertex": "gcp.vertex_ai", "azure_ai": "azure.ai.inference", "open_ai": "openai",
 }  # fmt: skip
 """The conventions' provider by the names of older conventions and of other dialects."""
 

@@ -6,13 +6,14 @@ model, tier and minute instead, and a test holds both to the same cost for every
 
 from datetime import UTC, datetime
 from decimal import Decimal
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any
 
 import genai_prices
 from genai_prices.data_snapshot import get_snapshot
 from genai_prices.types import ModelInfo, TieredPrices
 
+from processors.operations.vendors import FRAMEWORKS
 from processors.prices.rates import Rate, Rates
 
 VERSION = f"genai-prices/{genai_prices.__version__}"
@@ -24,9 +25,11 @@ PROVIDERS = {
     **{same: same for same in ("openai", "anthropic", "cohere", "groq", "deepseek", "perplexity",
                                "openrouter", "together", "fireworks", "cerebras")},
 }  # fmt: skip
-"""Provider names of the conventions to those of the price data; others are found by the model."""
+"""Provider names of the conventions to those of the price data."""
 
-USUAL_TIERS = frozenset(("", "default", "standard", "auto", "on_demand", "ondemand", "unspecified"))
+USUAL_TIERS = frozenset(
+    ("", "default", "standard", "standard_only", "auto", "on_demand", "ondemand", "unspecified")
+)
 """Tiers at the listed price."""
 
 _KEYS = {
@@ -42,6 +45,18 @@ _MODELS_KEPT = 10_000
 _RATES_KEPT = 50_000
 
 
+def listed_provider(provider: str) -> str | None:
+    """The name in the price data of a provider of the conventions; None where it has none."""
+    if provider in PROVIDERS:
+        return PROVIDERS[provider]
+    return provider if provider in _listed() else None
+
+
+def names_nobody(provider: str) -> bool:
+    """Whether the name is no provider's: then the model tells who answered."""
+    return not provider or provider in FRAMEWORKS
+
+
 def bundled_rates(provider: str, model: str, tier: str, time_s: int) -> tuple[Rates, str] | None:
     """Rates of a model and where they stand in the data, or None where it has no price for it.
 
@@ -54,7 +69,10 @@ def bundled_rates(provider: str, model: str, tier: str, time_s: int) -> tuple[Ra
 
 @lru_cache(_RATES_KEPT)
 def _rates(provider: str, model: str, tier: str, time_s: int) -> tuple[Rates, str] | None:
-    found = _model(PROVIDERS.get(provider), model)
+    listed = listed_provider(provider)
+    if listed is None and not names_nobody(provider):
+        return None  # self-hosted, or sold by somebody at a price of their own
+    found = _model(listed, model)
     if found is None:
         return None
     source, info = found
@@ -73,6 +91,11 @@ def _rates(provider: str, model: str, tier: str, time_s: int) -> tuple[Rates, st
     fee = prices.requests_kcount
     per_call = Decimal(fee) / 1000 if fee is not None else Decimal(0)
     return Rates(**read, per_call=per_call), f"bundled:{source}/{info.id}"
+
+
+@cache
+def _listed() -> frozenset[str]:
+    return frozenset(provider.id for provider in get_snapshot().providers)
 
 
 @lru_cache(_MODELS_KEPT)

@@ -8,7 +8,7 @@ from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
-from processors.prices.bundled import PROVIDERS, USUAL_TIERS
+from processors.prices.bundled import USUAL_TIERS, listed_provider
 from processors.prices.rates import PARTS, Rate, Rates
 from schemas.prices import PriceEntry, PriceFile
 
@@ -38,7 +38,7 @@ class _Compiled:
     def matches(self, asked: Asked) -> bool:
         entry = self.entry
         if entry.provider and entry.provider.lower() not in (
-            asked.provider, PROVIDERS.get(asked.provider),
+            asked.provider, listed_provider(asked.provider),
         ):  # fmt: skip
             return False
         usual = asked.tier in USUAL_TIERS

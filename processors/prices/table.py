@@ -5,7 +5,8 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from processors.prices.bundled import VERSION, bundled_rates
+from processors.operations.vendors import fold_provider
+from processors.prices.bundled import VERSION, bundled_rates, listed_provider, names_nobody
 from processors.prices.overrides import Asked, Overrides
 from processors.prices.rates import Rates, total_input
 from schemas.config import Config
@@ -53,9 +54,10 @@ class PriceTable:
         """
         if not usage.known():
             return NO_PRICE
+        provider = provider.lower()
         asked = Asked(
-            provider=provider.lower(),
-            models=tuple(dict.fromkeys(filter(None, models))),
+            provider=provider,
+            models=_names(provider, models),
             tier=tier.lower(),
             input_tokens=total_input(usage),
             time_ns=min(max(time_ns, 0), TIME_MAX_NS),
@@ -68,6 +70,25 @@ class PriceTable:
 
 
 BUNDLED = PriceTable()
+
+
+def _names(provider: str, models: tuple[str, str]) -> tuple[str, ...]:
+    """The models by their names, each also without its own provider's (``openai/gpt-4o``).
+
+    A path of anybody else's stays: a model that others host has another price.
+    """
+    found: dict[str, None] = {}
+    for model in filter(None, models):
+        found[model] = None
+        head, slash, bare = model.partition("/")
+        if not (slash and bare):
+            continue
+        seller = fold_provider(head)
+        listed = listed_provider(seller)
+        same = seller == provider or (listed is not None and listed == listed_provider(provider))
+        if same or (listed is not None and names_nobody(provider)):
+            found[bare] = None
+    return tuple(found)
 
 
 def _listed(asked: Asked) -> tuple[Rates, str] | None:

@@ -91,6 +91,32 @@ def test_an_outer_embedding_without_usage_repeats_the_inner_one() -> None:
     assert [found[span_id(n)].duplicate_of for n in (1, 2)] == [span_id(2), ""]
 
 
+@pytest.mark.parametrize("kind", ["chat", "embeddings"])
+def test_usage_that_only_the_outer_span_has_is_kept(kind: str) -> None:
+    found = in_any_order(
+        span(1, kind=kind, content=chat_content("hi")),
+        span(2, parent=1, kind=kind, usage=None, content=chat_content("", "hello")),
+    )
+    assert [found[span_id(n)].duplicate_of for n in (1, 2)] == ["", span_id(1)]
+    counts = found[span_id(1)]
+    assert counts.call.usage.input_tokens == 10
+    assert [text for _, text in counts.content.parts()] == ["hi", "hello"]
+
+
+@pytest.mark.parametrize(
+    "inner",
+    [span(2, parent=1, usage=None, status="error"), span(2, parent=1, usage=None, model="other")],
+)
+def test_another_call_below_stays_one_of_its_own(inner: Fragment) -> None:
+    found = in_any_order(span(1), inner, span(3, parent=2, usage=None))
+    assert [found[span_id(n)].duplicate_of for n in (1, 2, 3)] == ["", "", ""]
+
+
+def test_beside_a_sibling_with_usage_a_call_without_it_is_one_of_its_own() -> None:
+    found = in_any_order(span(1), span(2, parent=1), span(3, parent=1, usage=None))
+    assert [found[span_id(n)].duplicate_of for n in (1, 2, 3)] == [span_id(2), "", ""]
+
+
 def test_a_frameworks_span_without_usage_only_fills_what_is_missing() -> None:
     template = chat_content('{"prompt": "a long template object"}', "hello")
     found = in_any_order(
@@ -105,6 +131,15 @@ def test_what_only_a_log_record_says_is_kept_and_the_spans_own_word_wins() -> No
     found = in_any_order(span(1, conversation_id="own"), *records)
     call = found[span_id(1)].call
     assert (call.user_id, call.conversation_id) == ("u", "own")
+
+
+def test_the_reasons_that_only_log_records_have_are_the_calls() -> None:
+    answer = Message(role="assistant", parts=(Part(type="text", text="x"),), finish_reason="length")
+    records = (log(1, Content(output=(answer,))), log(1, Content(), error_type="a.B"))
+    call = in_any_order(span(1), *records)[span_id(1)].call
+    assert (call.finish_reasons, call.error_type) == (("length",), "a.B")
+    own = in_any_order(span(1, finish_reasons=("stop",)), *records)[span_id(1)].call
+    assert own.finish_reasons == ("stop",)
 
 
 def test_finer_usage_of_the_same_totals_completes_the_call() -> None:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 
 import pytest
 
-from processors.assemble import trace
+from processors.assemble import entry
 from processors.assemble.join import Joined
 from processors.assemble.stage import EMISSIONS_MAX, AssembleStage
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
@@ -164,11 +164,11 @@ async def test_nested_instrumentations_count_the_innermost_once() -> None:
     "child",
     [
         span(2, parent=1, model="gpt-4o-mini"),
-        span(2, parent=1, usage=None),
+        span(2, parent=1, usage=None, status="error"),
         span(2, parent=1, kind="embeddings"),
         span(2, parent=9),
     ],
-    ids=["other model", "no usage", "other family", "other parent"],
+    ids=["other model", "failed attempt", "other family", "other parent"],
 )
 async def test_spans_of_different_calls_all_count(child: Fragment) -> None:
     bench = Bench()
@@ -375,7 +375,7 @@ async def test_a_wrapper_of_very_many_calls_is_not_emitted_for_each() -> None:
 
 async def test_a_span_of_very_many_log_records_is_joined_once_a_message() -> None:
     joins = 0
-    real = trace.join_fragments
+    real = entry.join_fragments
 
     def counted(fragments: Iterable[Fragment]) -> Joined:
         nonlocal joins
@@ -384,7 +384,7 @@ async def test_a_span_of_very_many_log_records_is_joined_once_a_message() -> Non
 
     bench = Bench()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(trace, "join_fragments", counted)
+        patch.setattr(entry, "join_fragments", counted)
         logs = [log(1, chat_content(f"word {number}"), number) for number in range(3000)]
         await bench.stage.process(message([span(1), *logs]))
     assert joins < 10

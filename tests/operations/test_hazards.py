@@ -1,10 +1,13 @@
 """What makes the same call look different: each hazard that captures have proved, by name."""
 
 import json
+from decimal import Decimal
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from processors.runtime.memory import START_NS
 from schemas.records import LLM_KINDS, Operation, Part, Usage
 from tests.operations import captures
 from tests.operations.spans import call_of, chat, messages, read, texts
@@ -175,6 +178,18 @@ def test_python_representations_are_read() -> None:
         "'prompt_tokens_details': {'cached_tokens': 8}, 'completion_tokens_details': "
         "{'reasoning_tokens': 5}}",
     }
+    assert call_of(read(raw, scope="litellm", name="raw_gen_ai_request")).usage == BILLED
+    for usage in (
+        "Usage(prompt_tokens=42, completion_tokens=17, prompt_tokens_details="
+        "Details(cached_tokens=8), completion_tokens_details=Details(reasoning_tokens=5))",
+        "OrderedDict([('prompt_tokens', 34), ('completion_tokens', 17), ('reasoning_tokens', 5), "
+        "('cached_input_tokens', 8), ('total_tokens', 59)])",
+        "OrderedDict({'prompt_tokens': 42, 'completion_tokens': 17, 'total_tokens': 59, "
+        "'cached_input_tokens': 8, 'reasoning_tokens': 5})",
+    ):
+        said = {"langfuse.observation.type": "generation"}
+        found = read(said | {"langfuse.observation.usage_details": usage})
+        assert call_of(found).usage == BILLED, usage
     fragment = read(raw, scope="litellm", parent_span_id=b"\x01" * 8, name="raw_gen_ai_request")
     assert texts(fragment) == [("input/0/0", "it's A"), ("output/0/0", "{}")]
     assert call_of(fragment).usage == BILLED
@@ -197,50 +212,73 @@ def test_tool_arguments_may_be_objects_or_json() -> None:
         assert found == (Part(type="tool_call", id="c", name="f", text='{"a":1}'),)
 
 
-# --- counts --------------------------------------------------------------------------------------
+# --- older spellings ----------------------------------------------------------------------------
+
+OPENLLMETRY = "opentelemetry.instrumentation.openai.v1"
+
+
+def test_a_flattened_function_call_is_a_tool_call() -> None:
+    fragment = read(
+        {
+            "llm.request.type": "chat",
+            "gen_ai.prompt.0.content": "hi",
+            "gen_ai.completion.0.finish_reason": "function_call",
+            "gen_ai.completion.0.function_call.name": "f",
+            "gen_ai.completion.0.function_call.arguments": '{"a":1}',
+        },
+        OPENLLMETRY,
+    )
+    assert fragment.content.output[0].parts == (Part(type="tool_call", name="f", text='{"a":1}'),)
+
+
+def test_openllmetrys_first_keys_are_read() -> None:
+    fragment = read(
+        {
+            "llm.vendor": "OpenAI",
+            "llm.request.type": "chat",
+            "llm.request.model": "gpt-4",
+            "llm.response.model": "gpt-4-0613",
+            "llm.prompts.0.role": "user",
+            "llm.prompts.0.content": "hi",
+            "llm.completions.0.role": "assistant",
+            "llm.completions.0.content": "yo",
+            "llm.usage.prompt_tokens": 42,
+            "llm.usage.completion_tokens": 17,
+        },
+        OPENLLMETRY,
+    )
+    call = call_of(fragment)
+    assert (call.kind, call.provider) == ("chat", "openai")
+    assert (call.request_model, call.response_model) == ("gpt-4", "gpt-4-0613")
+    assert call.usage == Usage(input_tokens=42, output_tokens=17)
+    assert texts(fragment) == [("input/0/0", "hi"), ("output/0/0", "yo")]
 
 
 @pytest.mark.parametrize(
-    ("said", "usage"),
-    [
-        # Anthropic by the SDK itself, by the conventions, and by OpenLIT, which leaves cache out.
-        ({"gen_ai.usage.input_tokens": 63, "gen_ai.usage.cache_read.input_tokens": 20,
-          "gen_ai.usage.cache_creation.input_tokens": 12}, (31, 20, 12)),
-        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 20,
-          "telemetry.sdk.name": "openlit"}, (100, 20, None)),
-        # The total tells that cached tokens are beside the input.
-        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 20,
-          "gen_ai.usage.output_tokens": 7, "gen_ai.usage.total_tokens": 127}, (100, 20, None)),
-        ({"gen_ai.usage.input_tokens": 100, "gen_ai.usage.cache_read.input_tokens": 20,
-          "gen_ai.usage.output_tokens": 7, "gen_ai.usage.total_tokens": 107}, (80, 20, None)),
-        # More cached than input can only be beside it.
-        ({"gen_ai.usage.input_tokens": 10, "gen_ai.usage.cache_read.input_tokens": 20},
-         (10, 20, None)),
-    ],
-)  # fmt: skip
-def test_cached_tokens_are_apart_from_input(said: dict[str, Any], usage: tuple[Any, ...]) -> None:
-    base = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic"}
-    found = call_of(read(base | said)).usage
-    assert (found.input_tokens, found.cache_read_tokens, found.cache_write_tokens) == usage
+    "name", ["llm.content.completion.chunk", "gen_ai.content.completion.chunk"]
+)
+def test_the_first_token_of_a_stream_is_its_first_chunk(name: str) -> None:
+    chunks = [Span.Event(name=name, time_unix_nano=START_NS + n * 10**8) for n in (3, 4)]
+    call = call_of(read({"llm.request.type": "chat"}, OPENLLMETRY, events=chunks))
+    assert call.time_to_first_token_ns == 300_000_000
 
 
-def test_audio_is_apart_from_input_and_output() -> None:
+def test_logfires_bodies_alone_are_a_call() -> None:
     said = {
-        "openinference.span.kind": "LLM",
-        "llm.token_count.prompt": 50,
-        "llm.token_count.prompt_details.audio": 20,
-        "llm.token_count.completion": 9,
-        "llm.token_count.completion_details.audio": 4,
+        "logfire.msg": "x",
+        "request_data": json.dumps(
+            {"model": "gpt-4o", "messages": [{"role": "user", "content": "hi"}]}
+        ),
+        "response_data": json.dumps(
+            {
+                "message": {"role": "assistant", "content": "yo"},
+                "usage": {"prompt_tokens": 42, "completion_tokens": 17, "total_tokens": 59},
+            }
+        ),
     }
-    found = call_of(read(said)).usage
-    assert found == Usage(
-        input_tokens=30, input_audio_tokens=20, output_tokens=5, output_audio_tokens=4
-    )
-
-
-def test_geminis_thoughts_are_beside_its_answer() -> None:
-    (call, *_) = (o.call for o in counted("google_adk1-google-adk-1.14.1"))
-    assert (call.usage.output_tokens, call.usage.reasoning_tokens) == (17, 5)
+    call = call_of(read(said, "logfire.openai"))
+    assert (call.dialect, call.kind, call.request_model) == ("logfire", "chat", "gpt-4o")
+    assert call.cost_usd == (42 * Decimal("2.5") + 17 * 10) / 1_000_000
 
 
 # --- where things are ----------------------------------------------------------------------------
@@ -252,6 +290,17 @@ def test_time_to_first_token_in_seconds_or_milliseconds_under_one_key() -> None:
     strands = read(chat() | {key: 250}, scope="strands.telemetry.tracer")
     assert call_of(openlit).time_to_first_token_ns == 250_000_000
     assert call_of(strands).time_to_first_token_ns == 250_000_000
+
+
+@pytest.mark.parametrize(
+    ("said", "found_ns"),
+    [(0.25, 250_000_000), (250, 250_000_000), (1.0, 1_000_000_000), (1.2, 1_200_000_000)],
+)
+def test_milliseconds_under_a_key_for_seconds_are_told_by_the_calls_length(
+    said: float, found_ns: int
+) -> None:
+    found = read(chat() | {"gen_ai.server.time_to_first_token": said})  # of one second
+    assert call_of(found).time_to_first_token_ns == found_ns
 
 
 @pytest.mark.parametrize(

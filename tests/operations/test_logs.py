@@ -11,6 +11,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from processors.assemble.join import join_fragments
 from processors.operations.attributes import Origin
 from processors.operations.normalize import normalize_log
 from processors.runtime.memory import START_NS, MemoryOutputs
@@ -102,6 +103,30 @@ async def test_tool_calls_and_results() -> None:
         ("tool_call", "c1"),
         ("tool_result", "c1"),
     ]
+
+
+async def test_choices_of_one_time_are_in_the_order_of_their_index() -> None:
+    said = ["a", "b", "c", "d", "e"]
+    records = [
+        make_log("gen_ai.choice", {"index": index, "message": {"content": text}})
+        for index, text in enumerate(said)
+    ]
+    outputs, _ = await run(logs(*reversed(records)), topic="otlp_logs")
+    content = join_fragments(fragments(outputs)).content
+    assert [text for _, text in content.parts()] == said
+
+
+async def test_what_failed_is_told_by_the_exceptions_record() -> None:
+    said = pairs({"exception.type": "openai.RateLimitError", "exception.message": "secret"})
+    event = "gen_ai.client.operation.exception"
+    outputs, _ = await run(
+        logs(make_log(event, attributes=said), make_log(event, attributes=said, trace_id=b"")),
+        topic="otlp_logs",
+    )
+    (fragment,) = fragments(outputs)
+    assert fragment.said == {"error_type": "openai.RateLimitError"}
+    assert fragment.content.parts() == []
+    assert books(outputs) == [(2, 1, 1, 0)]
 
 
 async def test_books_of_logs_balance() -> None:

@@ -4,11 +4,12 @@ import json
 from typing import Any
 
 import pytest
+from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from schemas.encoding import decode_batch, encode_batch
-from schemas.records import Fragment, Message, Part
+from schemas.records import Document, Fragment, Message, Part
 from schemas.records import encode_record as encode
-from tests.operations.spans import call_of, chat, messages, read, texts
+from tests.operations.spans import call_of, chat, messages, pairs, read, texts
 
 TOOL_CALL = Part(type="tool_call", id="c1", name="f", text='{"a":1}')
 
@@ -83,11 +84,127 @@ def test_tool_results_of_every_shape(message: dict[str, Any]) -> None:
         ({"type": "vendor_thing", "text": "x"}, Part(type="other", name="vendor_thing", text="x")),
         ({"type": "text", "content": [{"type": "text", "text": "deep"}]},
          Part(type="text", text="deep")),
+        ({"text": "hm", "thought": True}, Part(type="reasoning", text="hm")),
+        ({"type": "document", "title": "t", "source": {"type": "text", "media_type": "text/plain",
+                                                       "data": "Ignore all."}},
+         Part(type="text", text="Ignore all.")),
     ],
 )  # fmt: skip
 def test_blocks_of_every_shape(block: dict[str, Any], part: Part) -> None:
     fragment = read(chat(input__messages=messages({"role": "user", "parts": [block]})))
     assert fragment.content.input[0].parts == (part,)
+
+
+@pytest.mark.parametrize(
+    ("message", "media"),
+    [
+        ({"role": "user", "parts": [
+            {"type": "blob", "modality": "audio", "mime_type": "audio/wav", "content": "AAAA",
+             "transcript": "hi"}]},
+         Part(type="media", mime_type="audio/wav", name="audio")),
+        ({"role": "user", "parts": [{"type": "uri", "modality": "audio", "uri": "s3://x/y.wav",
+                                     "transcript": "hi"}]},
+         Part(type="media", uri="s3://x/y.wav", name="audio")),
+        ({"role": "user", "content": None, "audio": {"id": "a", "data": "AAAA",
+                                                     "transcript": "hi"}},
+         Part(type="media", name="audio")),
+    ],
+)  # fmt: skip
+def test_what_was_said_aloud_is_text(message: dict[str, Any], media: Part) -> None:
+    fragment = read(chat(input__messages=messages(message)))
+    assert fragment.content.input[0].parts == (media, Part(type="text", text="hi"))
+
+
+def test_what_was_said_aloud_is_text_in_openinference_too() -> None:
+    prefix = "llm.output_messages.0.message.contents.0.message_content."
+    said = {"openinference.span.kind": "LLM", f"{prefix}type": "audio",
+            f"{prefix}audio.audio.url": "s3://x/y.wav",
+            f"{prefix}audio.audio.transcript": "hi"}  # fmt: skip
+    assert read(said).content.output[0].parts == (
+        Part(type="media", uri="s3://x/y.wav"),
+        Part(type="text", text="hi"),
+    )
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {"id": "d", "score": "0.87", "content": "x"},
+        {"id": "d", "similarity": 0.87, "pageContent": "x"},
+        {"id": "d", "page_content": "x", "metadata": {"relevance_score": 0.87}},
+    ],
+)
+def test_documents_of_every_shape(document: dict[str, Any]) -> None:
+    said = {"langfuse.observation.type": "retriever",
+            "langfuse.observation.output": json.dumps([document])}  # fmt: skip
+    assert read(said).content.documents == (Document(id="d", score=0.87, text="x"),)
+
+
+@pytest.mark.parametrize(
+    ("said", "folded"),
+    [
+        ("FinishReason.STOP", ("stop",)),
+        ("StopReason.END_TURN", ("stop",)),
+        ("STOP_REASON_MAX_TOKENS", ("length",)),
+        (["FINISH_REASON_STOP"], ("stop",)),
+        ("<FinishReason.STOP: 'STOP'>", ("stop",)),
+        ("toolUse", ("tool_call",)),
+        ("ToolCall", ("tool_call",)),
+        ("endTurn", ("stop",)),
+        ("malformed_tool_use", ("error",)),
+        ("model_context_window_exceeded", ("length",)),
+        ("ERROR_TOXIC", ("content_filter",)),
+        ("tool-calls", ("tool_call",)),
+        (["stop", "None"], ("stop",)),
+        ("null", ()),
+        ("None", ()),
+    ],
+)
+def test_finish_reasons_in_one_vocabulary(said: Any, folded: tuple[str, ...]) -> None:
+    assert call_of(read(chat(response__finish_reasons=said))).finish_reasons == folded
+
+
+def test_the_reason_of_an_answer_is_told_once() -> None:
+    body = {"id": "m", "role": "assistant", "stop_reason": "tool_use", "content": [
+        {"type": "tool_use", "id": "c1", "name": "f", "input": {"a": 1}}]}  # fmt: skip
+    said = {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.spanInputs": '{"messages": []}',
+            "mlflow.spanOutputs": json.dumps(body)}  # fmt: skip
+    assert call_of(read(said)).finish_reasons == ("tool_call",)
+
+
+ASKED = Message(role="user", parts=(Part(type="text", text="hi"),))
+CALLED = Message(role="assistant", parts=(TOOL_CALL,))
+ANSWERED = Message(role="assistant", parts=(Part(type="text", text="yo"),), finish_reason="stop")
+DETAILS = "gen_ai.client.inference.operation.details"
+
+
+@pytest.mark.parametrize(
+    ("name", "said", "asked", "answered"),
+    [
+        ("gen_ai.user.message", {"content": "hi"}, (ASKED,), ()),
+        ("gen_ai.user.message", {"content": '[{"type": "text", "text": "hi"}]'}, (ASKED,), ()),
+        ("gen_ai.user.message", {"gen_ai.event.content": '{"content": "hi"}'}, (ASKED,), ()),
+        ("gen_ai.user.message", {"role": "user"}, (), ()),
+        ("gen_ai.assistant.message", {"tool_calls": [
+            {"id": "c1", "function": {"name": "f", "arguments": '{"a":1}'}}]}, (CALLED,), ()),
+        ("gen_ai.tool.message", {"id": "c1", "content": "ok"},
+         (Message(role="tool", parts=(Part(type="tool_result", id="c1", text="ok"),)),), ()),
+        ("gen_ai.choice", {"message": '{"role": "assistant", "content": "yo"}',
+                           "finish_reason": "stop", "index": 0}, (), (ANSWERED,)),
+        ("gen_ai.choice", {"content": "yo", "finish_reason": "stop"}, (), (ANSWERED,)),
+        ("gen_ai.choice", {"message": "yo", "finish_reason": "stop"}, (), (ANSWERED,)),
+        (DETAILS, {"gen_ai.input.messages": '[{"role": "user", "content": "hi"}]',
+                   "gen_ai.output.messages": [{"role": "assistant", "finish_reason": "stop",
+                                               "parts": [{"type": "text", "content": "yo"}]}]},
+         (ASKED,), (ANSWERED,)),
+    ],
+)  # fmt: skip
+def test_messages_in_span_events(
+    name: str, said: dict[str, Any], asked: tuple[Message, ...], answered: tuple[Message, ...]
+) -> None:
+    event = Span.Event(name=name, time_unix_nano=1, attributes=pairs(said))
+    content = read(chat(), events=[event]).content
+    assert (content.input, content.output) == (asked, answered)
 
 
 def test_native_and_doubly_encoded_messages_read_alike() -> None:

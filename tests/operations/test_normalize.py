@@ -84,12 +84,34 @@ def test_unknown_emitters_keep_what_any_key_says() -> None:
         ("opentelemetry.instrumentation.openai.v1", {"gen_ai.system": "openai"}, "openllmetry"),
         ("x", {"mcp.method.name": "tools/call", "gen_ai.operation.name": "execute_tool"}, "mcp"),
         ("x", {"gen_ai.system": "openai"}, "otel_genai"),
+        ("x", {"gen_ai.system": "strands-agents"}, "strands"),
+        ("x", {"gen_ai.provider.name": "strands-agents"}, "strands"),
     ],
 )  # fmt: skip
 def test_the_strongest_signal_names_the_dialect(
     scope: str, attributes: dict[str, Any], dialect: str
 ) -> None:
     assert call_of(read(attributes, scope)).dialect == dialect
+
+
+@pytest.mark.parametrize(
+    ("said", "kind"),
+    [
+        ("chat_completion", "chat"), ("ChatCompletion", "chat"), ("chat.completion", "chat"),
+        ("completions", "text_completion"), ("text-completion", "text_completion"),
+        ("generate", "chat"), ("converse", "chat"), ("ConverseStream", "chat"),
+        ("invoke_model", "chat"), ("responses.create", "chat"), ("fetch_response", "chat"),
+        ("messages.create", "chat"), ("generate_content_stream", "generate_content"),
+        ("embed", "embeddings"), ("create_embedding", "embeddings"), ("retrieve", "retrieval"),
+        ("tool_call", "execute_tool"), ("function", "execute_tool"),
+        ("run_agent", "invoke_agent"), ("agent.run", "invoke_agent"),
+        ("create_agent", "create_agent"), ("workflow.run", "invoke_workflow"),
+        ("list_tools", "list_tools"), ("image_generation", "image_generation"),
+        ("my_step", "my_step"),
+    ],
+)  # fmt: skip
+def test_operation_names_are_folded_by_their_stems(said: str, kind: str) -> None:
+    assert call_of(read({"gen_ai.operation.name": said, "gen_ai.system": "x"})).kind == kind
 
 
 # --- numbers -------------------------------------------------------------------------------------

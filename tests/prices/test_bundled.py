@@ -46,6 +46,7 @@ def test_every_model_costs_what_the_library_says(time: datetime) -> None:
         ("openai", "o3", "flex", {"service_tier": "flex"}),
         ("openai", "gpt-4o", "auto", None),
         ("anthropic", "claude-sonnet-4-5", "standard", None),
+        ("anthropic", "claude-sonnet-4-5", "standard_only", None),
     ],
 )
 def test_tiers_that_the_data_prices(
@@ -72,3 +73,35 @@ def test_unknown_is_never_zero() -> None:
     assert BUNDLED.of_usage(SPENT, "openai", ("no-such-model", ""), "", 10**18).cost_usd is None
     assert BUNDLED.of_usage(Usage(), "openai", ("gpt-4o", ""), "", 10**18).cost_usd is None
     assert BUNDLED.of_usage(SPENT, "", ("", ""), "", 10**18).cost_usd is None
+
+
+@pytest.mark.parametrize(
+    ("provider", "model", "as_named"),
+    [
+        ("ollama", "deepseek-r1", None),
+        ("ollama", "mistral-small-latest", None),
+        ("vllm", "deepseek-chat", None),
+        ("acme", "gpt-4o", None),
+        ("", "gpt-4o", ("openai", "gpt-4o")),
+        ("langchain", "gpt-4o", ("openai", "gpt-4o")),
+        ("openai", "openai/gpt-4o", ("openai", "gpt-4o")),
+        ("litellm", "openai/gpt-4o", ("openai", "gpt-4o")),
+        ("azure.ai.openai", "azure/gpt-4o", ("azure.ai.openai", "gpt-4o")),
+        ("anthropic", "anthropic/claude-sonnet-4-5", ("anthropic", "claude-sonnet-4-5")),
+        ("gcp.vertex_ai", "gemini/gemini-2.0-flash", ("gcp.gemini", "gemini-2.0-flash")),
+        ("aws.bedrock", "bedrock/anthropic.claude-3-haiku-20240307-v1:0",
+         ("aws.bedrock", "anthropic.claude-3-haiku-20240307-v1:0")),
+        ("ollama", "openai/gpt-oss-20b", None),
+        ("ollama", "mistralai/mistral-small-latest", None),
+        ("openai", "mistralai/mistral-small-latest", None),
+    ],
+)  # fmt: skip
+def test_a_vendors_price_is_that_of_its_own_calls(
+    provider: str, model: str, as_named: tuple[str, str] | None
+) -> None:
+    price = BUNDLED.of_usage(SPENT, provider, ("", model), "", 10**18)
+    named = (
+        BUNDLED.of_usage(SPENT, as_named[0], (as_named[1], ""), "", 10**18) if as_named else None
+    )
+    assert price.cost_usd == (named.cost_usd if named else None)
+    assert (price.cost_usd is None) == (as_named is None)

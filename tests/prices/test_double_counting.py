@@ -4,6 +4,7 @@ Emitters disagree whether input includes cached tokens and output includes reaso
 the counts of a report, in both ways of saying them where both occur, and what the provider bills.
 """
 
+import json
 from decimal import Decimal
 from typing import Any
 
@@ -96,10 +97,41 @@ def test_an_agents_sum_of_its_calls_is_not_paid_again() -> None:
     """langfuse#9305: spans above a call repeat its usage; only the call costs."""
     counts: dict[str, Any] = {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 10}
     named = chat(request__model="gpt-4o") | counts
-    agent = call_of(read(named | {"gen_ai.operation.name": "invoke_agent"}))
     assert call_of(read(named)).cost_usd == (1000 * Decimal("2.5") + 10 * 10) / MTOK
-    assert agent.rolls_up()
-    assert (agent.cost_usd, agent.price_version) == (None, "")
+    for name in ("invoke_agent", "run_agent", "agent.run"):
+        agent = call_of(read(named | {"gen_ai.operation.name": name}))
+        assert agent.rolls_up()
+        assert (agent.cost_usd, agent.price_version) == (None, "")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o",
+         "llm.invocation_parameters": {"service_tier": "batch"}},
+        {"openinference.span.kind": "LLM", "llm.model_name": "gpt-4o",
+         "llm.invocation_parameters": {"service_tier": "auto"},
+         "output.value": {"id": "r", "service_tier": "batch"}},
+        {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-4o",
+         "langfuse.observation.model.parameters": {"service_tier": "batch"}},
+        {"langfuse.observation.type": "generation", "langfuse.observation.model.name": "gpt-4o",
+         "langfuse.observation.output": {"role": "assistant", "service_tier": "Batch"}},
+        {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.spanInputs": {"model": "gpt-4o",
+         "service_tier": "batch", "messages": []}, "mlflow.spanOutputs": {"choices": []}},
+        {"mlflow.spanType": '"CHAT_MODEL"', "mlflow.spanInputs": {"model": "gpt-4o",
+         "messages": []}, "mlflow.spanOutputs": {"usage": {"service_tier": "batch"}}},
+        {"request_data": {"model": "gpt-4o", "service_tier": "batch"}, "logfire.msg": "x",
+         "gen_ai.operation.name": "chat"},
+    ],
+)  # fmt: skip
+def test_the_tier_is_read_in_requests_and_answers(said: dict[str, Any]) -> None:
+    texts = {k: json.dumps(v) if isinstance(v, dict) else v for k, v in said.items()}
+    texts |= {"gen_ai.usage.input_tokens": 1000, "gen_ai.usage.output_tokens": 10}
+    fragment = read_span(make_span(texts), timestamp_ms=NOVEMBER_MS)
+    assert fragment is not None
+    call = call_of(fragment)
+    assert call.service_tier == "batch"
+    assert call.cost_usd == (1000 * Decimal("2.5") + 10 * 10) / 2 / MTOK
 
 
 @pytest.mark.parametrize(

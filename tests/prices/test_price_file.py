@@ -53,6 +53,13 @@ def test_a_self_hosted_model_has_the_price_of_the_file(tmp_path: Path) -> None:
     assert priced(prices, asked, NOV_NS).cost_usd == Decimal("0.1")
 
 
+def test_an_entry_is_for_the_model_also_behind_its_providers_name(tmp_path: Path) -> None:
+    prices = table(tmp_path, "prices:\n- {model: acme-7b, usd_per_million: {input: 1, output: 0}}")
+    asked = call(response_model="ollama/acme-7b", provider="ollama")
+    assert priced(prices, asked, NOV_NS).cost_usd == 1
+    assert priced(prices, call(response_model="else/acme-7b"), NOV_NS).cost_usd is None
+
+
 def test_every_part_has_its_rate_or_the_usual_one(tmp_path: Path) -> None:
     prices = table(
         tmp_path,
@@ -157,6 +164,10 @@ prices:
          ":4: prices.0.usd_per_million.input: Input should be greater than or equal to 0"),
         ("prices:\n- model: a\n  usd_per_million: {input: .inf}",
          ":3: prices.0.usd_per_million.input: Input should be a finite number"),
+        ("prices:\n- model: a\n  usd_per_million: {input: 1e30}",
+         ":3: prices.0.usd_per_million.input: Input should be less than or equal to 1000000"),
+        ("prices:\n- model: a\n  usd_per_million: {input: 1e400}",
+         ":3: prices.0.usd_per_million.input: "),
         ("prices:\n- model: a\n  usd_per_million: {input: 1}\n- usd_per_million: {input: 1}",
          ":4: prices.1.model: is missing"),
         ("prices:\n- model: a", ":2: prices.0: either usd_per_million or discount_percent"),

@@ -1,7 +1,7 @@
 """``reprice`` and the views: the newest price table shows, whatever comes late, twice or out of
 order."""
 
-from datetime import UTC, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -173,6 +173,11 @@ async def test_range_tenant_duplicates_and_roll_ups(
     assert days == wanted.days()
     repriced = [row[0] for row in shown(client, 104) if row[3]]
     assert repriced == [span(1), span(5)]
+
+
+def test_a_range_lists_each_day_once() -> None:
+    epoch = datetime(1970, 1, 1, tzinfo=UTC)
+    assert Range(epoch, epoch + timedelta(hours=30)).days() == [date(1970, 1, 1), date(1970, 1, 2)]
 
 
 @pytest.mark.parametrize(

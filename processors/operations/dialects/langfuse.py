@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from decimal import Decimal
 
 from processors.operations.attributes import SpanView, as_decimal, as_text, json_text, unquoted
-from processors.operations.bodies import body_parameters, read_request, read_response
+from processors.operations.bodies import body_parameters, body_tier, read_request, read_response
 from processors.operations.dialects import otel_genai
 from processors.operations.dialects.reading import (
     SECOND_NS,
@@ -71,6 +71,8 @@ def read(span: SpanView) -> Reading:
         return reading
     request, response = read_request(given), read_response(returned)
     reading.system, reading.input, reading.tools = request.system, request.messages, request.tools
+    asked = body_tier(json_field(span, f"{_OBSERVATION}model.parameters"))
+    reading.service_tier = response.service_tier or request.service_tier or asked
     if reading.kind == "retrieval":
         reading.documents = read_documents(returned)
     if not reading.documents:

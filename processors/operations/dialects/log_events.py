@@ -11,9 +11,19 @@ from typing import Any
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from processors.operations.attributes import Origin, SpanView, plain, structured
+from processors.operations.attributes import (
+    INT64_MAX,
+    Origin,
+    SpanView,
+    as_count,
+    branch,
+    plain,
+    structured,
+)
 from processors.operations.dialects import adot
 from processors.operations.dialects.otel_genai import (
+    CHOICE_EVENT,
+    DETAILS_EVENT,
     KEYS,
     MESSAGE_EVENTS,
     read_message_attributes,
@@ -23,12 +33,12 @@ from processors.operations.dialects.reading import SCALARS, Reading
 from processors.operations.messages import read_message
 from schemas.records import Message
 
-DETAILS_EVENT = "gen_ai.client.inference.operation.details"
-CHOICE_EVENT = "gen_ai.choice"
+EXCEPTION_EVENT = "gen_ai.client.operation.exception"
+"""It names the error of a call, and has no content."""
 CONTENT_EVENTS = frozenset((*MESSAGE_EVENTS, CHOICE_EVENT, DETAILS_EVENT))
 
-_INDEX_KEY = "CHAT_MESSAGE_INDEX"
-"""Semantic Kernel's place of a message in its call; its records may share one time."""
+_INDEX_KEYS = ("CHAT_MESSAGE_INDEX", "gen_ai.message.index")
+"""A message's place in its call (Semantic Kernel, Pydantic AI); the records may share one time."""
 
 
 def event_name(record: LogRecord) -> str:
@@ -50,14 +60,18 @@ def view_of(record: LogRecord, origin: Origin) -> SpanView:
     return SpanView.of(span, origin)
 
 
-def order_ns(view: SpanView) -> int:
+def order_ns(record: LogRecord, view: SpanView) -> int:
     """The record's place among those of its span: its time, and its index where it has one."""
-    return view.start_ns + (view.count(_INDEX_KEY) or 0)
+    index = view.count(*_INDEX_KEYS)
+    if index is None and event_name(record) == CHOICE_EVENT:
+        index = as_count(branch(structured(plain(record.body)), "index"))
+    return min(view.start_ns + (index or 0), INT64_MAX)
 
 
 def is_content(record: LogRecord) -> bool:
-    """Whether the record holds content of a GenAI call."""
-    return event_name(record) in CONTENT_EVENTS or adot.is_content(record)
+    """Whether the record holds content of a GenAI call, or what it failed with."""
+    name = event_name(record)
+    return name in CONTENT_EVENTS or name == EXCEPTION_EVENT or adot.is_content(record)
 
 
 def read_log(record: LogRecord, view: SpanView) -> Reading:
@@ -67,6 +81,9 @@ def read_log(record: LogRecord, view: SpanView) -> Reading:
     """
     name = event_name(record)
     reading = Reading(kind="")
+    if name == EXCEPTION_EVENT:
+        reading.hints["error_type"] = view.text("exception.type", "error.type")
+        return reading
     if name not in CONTENT_EVENTS:
         adot.read(record, reading)
         reading.hints["conversation_id"] = view.text(*KEYS["conversation_id"])
@@ -75,6 +92,7 @@ def read_log(record: LogRecord, view: SpanView) -> Reading:
         read_message_attributes(view, reading)
         read_references(view, reading)
         reading.hints = {field: view.text(*KEYS.get(field, ())) for field in SCALARS}
+        reading.hints["error_type"] = view.text("error.type")
         return reading
     body = plain(record.body)
     found = structured(body)

@@ -7,7 +7,7 @@ one is the call.
 """
 
 from processors.operations.attributes import SpanView
-from processors.operations.bodies import read_request, read_response
+from processors.operations.bodies import Response, read_request, read_response
 from processors.operations.dialects import otel_genai
 from processors.operations.dialects.reading import (
     SECOND_NS,
@@ -44,11 +44,15 @@ def read(span: SpanView) -> Reading:
     reading.tools = reading.tools or request.tools
     reading.parameters = {**request.parameters, **reading.parameters}
     reading.hints["request_model"] = request.model
+    if reading.kind == "chain" and request.model:
+        reading.kind = _kind(span, response)
+    reading.service_tier = request.service_tier
     raw = read_counts(json_field(span, "gen_ai.usage.raw")).values
     reading.counts.values = {name: raw[name] for name in _INCLUSIVE if name in raw}
     if response is not None:
         reading.output = reading.output or response.messages
         reading.finish_reasons = response.finish_reasons
+        reading.service_tier = response.service_tier or reading.service_tier
         reading.counts.values = {**response.counts.values, **reading.counts.values}
         reading.counts.excludes_cache = response.counts.excludes_cache
     if span.text("logfire.span_type") == "log":
@@ -58,6 +62,14 @@ def read(span: SpanView) -> Reading:
     elif reading.kind in LLM_KINDS and _is_request_alone(span, reading):
         reading.kind = "chain"
     return reading
+
+
+def _kind(span: SpanView, response: Response | None) -> str:
+    """The kind that the bodies tell: what embeds has an input, and no message comes back."""
+    asked = json_field(span, "request_data")
+    if "messages" in asked or (response is not None and response.messages):
+        return "chat"
+    return "embeddings" if "input" in asked else "text_completion" if "prompt" in asked else "chat"
 
 
 def _is_request_alone(span: SpanView, reading: Reading) -> bool:

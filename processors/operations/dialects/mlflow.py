@@ -70,6 +70,7 @@ def read(span: SpanView) -> Reading:
         reading.hints["response_model"] = response.model or reading.hints["response_model"]
         reading.hints["response_id"] = response.id
         reading.finish_reasons = response.finish_reasons
+        reading.service_tier = response.service_tier or request.service_tier
         reading.counts = response.counts
         reading.counts.values |= read_counts(_value(span, "mlflow.chat.tokenUsage")).values
         reading.reported_cost_usd = _cost(span)

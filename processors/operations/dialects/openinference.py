@@ -14,8 +14,10 @@ from processors.operations.attributes import (
     branch,
     in_order,
     json_text,
+    mapping,
     structured,
 )
+from processors.operations.bodies import body_tier
 from processors.operations.dialects import otel_genai
 from processors.operations.dialects.otel_genai import WRAPPING_SCOPES
 from processors.operations.dialects.reading import (
@@ -177,8 +179,12 @@ def _read_llm(span: SpanView, reading: Reading) -> None:
         for tree in span.indexed("llm.tools.")
         if (schema := branch(tree, "tool", "json_schema"))
     )
-    _read_invocation(json_field(span, "llm.invocation_parameters"), span, reading)
-    identified = _RESPONSE_ID.match(_value(span, "output.value")[:256])
+    invocation = json_field(span, "llm.invocation_parameters")
+    _read_invocation(invocation, span, reading)
+    returned = _value(span, "output.value")
+    served = body_tier(mapping(returned)) if '"service_tier"' in returned else ""
+    reading.service_tier = served or body_tier(invocation)
+    identified = _RESPONSE_ID.match(returned[:256])
     reading.scalars["response_id"] = identified[1] if identified else ""
 
 
@@ -239,7 +245,8 @@ def _content(block: Any) -> list[Part]:
     if url:
         said = {"type": as_text(inner.get("type")) or "image", "url": url}
         said["type"] = said["type"] if said["type"] in ("image", "audio") else "image"
-        said["mime_type"] = branch(inner, "audio", "audio", "mime_type") or ""
+        for name in ("mime_type", "transcript"):
+            said[name] = branch(inner, "audio", "audio", name) or ""
         return read_parts([said])
     return read_parts([inner])
 

@@ -49,6 +49,17 @@ KEYS: Keys = {
     "prompt_name": ("traceloop.prompt.key",),
     "prompt_version": ("traceloop.prompt.version", "traceloop.prompt.version_name"),
     "tags": (f"{_ASSOCIATED}tags",),
+    **{
+        name: (*otel_genai.KEYS[name], key)
+        for name, key in {
+            "provider": "llm.vendor",
+            "request_model": "llm.request.model",
+            "response_model": "llm.response.model",
+            "input_tokens": "llm.usage.prompt_tokens",
+            "output_tokens": "llm.usage.completion_tokens",
+        }.items()
+    },
+    "first_token_events": ("llm.content.completion.chunk", "gen_ai.content.completion.chunk"),
 }
 
 SPAN_KINDS = {
@@ -119,16 +130,16 @@ def _kind(span: SpanView) -> str:
         # The Anthropic instrumentor calls its messages "completion"; its span says chat.
         is_chat = span.name.endswith(".chat")
         return "chat" if is_chat else REQUEST_KINDS.get(said, fold_kind(said))
-    return "chat" if span.get("gen_ai.request.model") else "chain"
+    return "chat" if span.get(*KEYS["request_model"]) else "chain"
 
 
 # --- flattened prompts ---------------------------------------------------------------------------
 
 
 def _read_flat(span: SpanView, reading: Reading) -> None:
-    prompts = span.indexed("gen_ai.prompt.")
+    prompts = span.indexed("gen_ai.prompt.") or span.indexed("llm.prompts.")
     reading.input = tuple(_flat_message(tree, "user") for tree in prompts)
-    answers = span.indexed("gen_ai.completion.")
+    answers = span.indexed("gen_ai.completion.") or span.indexed("llm.completions.")
     reading.output = tuple(_flat_message(tree, "assistant") for tree in answers)
     functions = span.indexed("llm.request.functions.")
     reading.tools = reading.tools or tuple(json_text(_function(tree)) for tree in functions)
@@ -152,6 +163,8 @@ def _flat_message(tree: Tree, role: str) -> Message:
     for call in in_order(tree.get("tool_calls")):
         if isinstance(call, dict):
             parts += read_parts([{"type": "tool_call", **call}])
+    if isinstance(function := tree.get("function_call"), dict):
+        parts += read_parts([{"type": "tool_call", **function}])
     return Message(
         role=ROLES.get(said, said),
         parts=tuple(parts),

@@ -1,13 +1,13 @@
 """OpenTelemetry GenAI semantic conventions, 1.26 to 1.41 and the unreleased genai repository.
 
 From 1.37 content is in message attributes; 1.28 to 1.36 put it in log records (``log_events.py``);
-1.26 and 1.27, and Azure's inference client, put it in span events. Emitters that write these keys
-their own way build on this file.
+1.26 and 1.27, Azure's inference client and others put it in span events. Emitters that write these
+keys their own way build on this file.
 """
 
 from typing import Any
 
-from processors.operations.attributes import SpanView, json_text, structured
+from processors.operations.attributes import Event, SpanView, json_text, structured
 from processors.operations.dialects.reading import (
     REFERENCE,
     Dialect,
@@ -68,6 +68,7 @@ KEYS: Keys = {
         "gen_ai.usage.input_audio_tokens",
         "gen_ai.usage.details.input_audio_tokens",
     ),
+    "cached_audio_tokens": ("gen_ai.usage.audio.cache_read.input_tokens",),
     "output_audio_tokens": (
         "gen_ai.usage.audio.output_tokens",
         "gen_ai.usage.output_audio_tokens",
@@ -100,6 +101,10 @@ MESSAGE_EVENTS = {
     "gen_ai.tool.message": "tool",
 }
 
+CHOICE_EVENT = "gen_ai.choice"
+DETAILS_EVENT = "gen_ai.client.inference.operation.details"
+_EVENT_MEMBERS = ("role", "id", "name", "content", "message", "tool_calls", "finish_reason")
+
 # These instrument the Anthropic client, which since its version 2 emits a span of its own below
 # theirs, with the same usage and mostly no content.
 WRAPPING_SCOPES = (
@@ -122,7 +127,16 @@ def read_kind(span: SpanView) -> str:
 
 
 def read(span: SpanView) -> Reading:
-    """Content by the kind of operation."""
+    """Content by the kind of operation, of attributes before events."""
+    reading = read_attributes(span)
+    if not reading.input and not reading.output:
+        _read_events(span, reading)
+    read_references(span, reading)
+    return reading
+
+
+def read_attributes(span: SpanView) -> Reading:
+    """What the span's attributes tell, by the kind of operation."""
     reading = Reading(
         kind=read_kind(span),
         parameters=request_parameters(span),
@@ -133,9 +147,6 @@ def read(span: SpanView) -> Reading:
         read_tool(span, reading)
     elif reading.kind == "retrieval":
         _read_retrieval(span, reading)
-    if not reading.input and not reading.output:
-        _read_events(span, reading)
-    read_references(span, reading)
     return reading
 
 
@@ -180,7 +191,7 @@ def _read_retrieval(span: SpanView, reading: Reading) -> None:
 
 
 def _read_events(span: SpanView, reading: Reading) -> None:
-    """Content in span events (1.26, 1.27, Azure), or in the attributes of the same names."""
+    """Content in span events, or in the attributes that 1.26 and 1.27 named alike."""
     if not span.span.events and span.get("gen_ai.prompt", "gen_ai.completion") is None:
         return
     prompts = [e.attributes.get("gen_ai.prompt") for e in span.events("gen_ai.content.prompt")]
@@ -189,15 +200,50 @@ def _read_events(span: SpanView, reading: Reading) -> None:
     ]
     reading.input = _all_messages([*prompts, span.get("gen_ai.prompt")], "user")
     reading.output = _all_messages([*answers, span.get("gen_ai.completion")], "assistant")
-    for event in span.events(*MESSAGE_EVENTS, "gen_ai.choice"):
-        body = structured(event.attributes.get("gen_ai.event.content"))
-        if body is None:
+    read_details(span, reading)
+    if reading.kind == "execute_tool" or span.events(DETAILS_EVENT):
+        return
+    for event in span.events(*MESSAGE_EVENTS, CHOICE_EVENT):
+        message = _event_message(event)
+        if message is None:
             continue
-        message = read_message(body, MESSAGE_EVENTS.get(event.name, "assistant"))
-        if event.name == "gen_ai.choice":
+        if event.name == CHOICE_EVENT:
             reading.output += (message,)
         else:
             reading.input += (message,)
+
+
+def read_details(span: SpanView, reading: Reading) -> None:
+    """Sides that only the event of a whole call has, as a span event."""
+    for event in span.events(DETAILS_EVENT):
+        said = event.attributes
+        asked = read_messages(said.get("gen_ai.input.messages"), "user")
+        answered = read_messages(said.get("gen_ai.output.messages"), "assistant")
+        reading.input = reading.input or asked
+        reading.output = reading.output or answered
+        reading.system = reading.system or read_system(said.get("gen_ai.system_instructions"))
+        reading.tools = reading.tools or read_tools(said.get("gen_ai.tool.definitions"))
+
+
+def _event_message(event: Event) -> Message | None:
+    """The message of an event: whole in one attribute (Azure), or its members one by one."""
+    said = event.attributes
+    role = MESSAGE_EVENTS.get(event.name, "assistant")
+    whole = structured(said.get("gen_ai.event.content"))
+    if whole is None:
+        whole = structured(said.get("message"))
+    if isinstance(whole, dict):
+        return read_message({"finish_reason": said.get("finish_reason"), **whole}, role)
+    if whole is not None:
+        return read_message({**said, "content": whole}, role)
+    members = {name: said[name] for name in _EVENT_MEMBERS if said.get(name) not in (None, "")}
+    if "message" in members:
+        members.setdefault("content", members.pop("message"))
+    for name in ("content", "tool_calls"):
+        if (found := structured(members.get(name))) is not None:
+            members[name] = found
+    told = members.keys() & {"content", "tool_calls"}
+    return read_message(members, role) if told else None
 
 
 def _all_messages(values: list[Any], role: str) -> tuple[Message, ...]:

@@ -3,6 +3,7 @@
 ``docs/dialects.md`` says how to add one.
 """
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -41,9 +42,25 @@ KINDS = {
     "text.completions": "text_completion", "responses": "chat", "reranker": "rerank",
     "guardrail": "chain", "evaluator": "chain", "memory": "chain", "event": "chain",
     "span": "chain", "generation": "chat", "rerank_documents": "rerank", "query": "retrieval",
-    "search": "retrieval", "acompletion": "chat", "aembedding": "embeddings",
+    "search": "retrieval", "generate": "chat", "generate_text": "chat", "acompletion": "chat",
+    "aembedding": "embeddings", "message": "chat", "stream": "chat",
 }  # fmt: skip
 """Operation names that are not the conventions', folded; ``chain`` is any other unit of work."""
+
+_NAMED_KINDS = LLM_KINDS | {"embeddings", "rerank", "retrieval", "execute_tool", "create_agent",
+                            "invoke_agent", "invoke_workflow", "chain"}  # fmt: skip
+_STEMS = (
+    ("image", ""), ("audio", ""), ("speech", ""), ("transcri", ""), ("moderat", ""),
+    ("token", ""), ("list", ""), ("delete", ""), ("memory", ""), ("batch", ""), ("file", ""),
+    ("embed", "embeddings"), ("rerank", "rerank"), ("retriev", "retrieval"),
+    ("tool", "execute_tool"), ("function", "execute_tool"),
+    ("workflow", "invoke_workflow"), ("agent", "invoke_agent"),
+    ("generate_content", "generate_content"), ("chat", "chat"), ("completion", "text_completion"),
+    ("converse", "chat"), ("response", "chat"), ("messages", "chat"), ("invoke_model", "chat"),
+)  # fmt: skip
+"""Parts of other operation names, by which they are folded: the first that one has. Empty: it is
+none of ours, and stays."""
+_HUMP = re.compile(r"(?<=[a-z])(?=[A-Z])")
 
 MODEL_KINDS = LLM_KINDS | {"embeddings", "rerank"}
 """Kinds that a provider's model answers."""
@@ -53,7 +70,7 @@ SCALARS = ("provider", "request_model", "response_model", "response_id", "conver
 
 TOKENS = ("input_tokens", "output_tokens", "total_tokens", "cache_read_tokens",
           "cache_write_tokens", "reasoning_tokens", "input_audio_tokens",
-          "output_audio_tokens")  # fmt: skip
+          "cached_audio_tokens", "output_audio_tokens")  # fmt: skip
 
 PARAMETERS = ("temperature", "top_p", "top_k", "max_tokens", "frequency_penalty",
               "presence_penalty", "seed", "stop_sequences", "choice.count", "stream",
@@ -94,6 +111,7 @@ class Reading:
     started_ns: int | None = None
     time_to_first_token_ns: int | None = None
     reported_cost_usd: Any = None
+    service_tier: str = ""
     failed: bool = False
     content_is_external: bool = False
     wraps: bool = False
@@ -164,9 +182,14 @@ def extended(base: Keys, further: Keys) -> Keys:
 
 
 def fold_kind(kind: str) -> str:
-    """The operation name in the conventions' vocabulary."""
-    kind = kind.lower()
-    return KINDS.get(kind, kind)
+    """The operation name in the conventions' vocabulary, by its stem if it is none of those that
+    are known; one without a known stem stays."""
+    lower = kind.lower()
+    known = KINDS.get(lower, lower)
+    if not known or known in _NAMED_KINDS:
+        return known
+    words = _HUMP.sub("_", kind).lower().replace("-", "_")
+    return next((folded for stem, folded in _STEMS if stem in words), "") or known
 
 
 _PARAMETER_PREFIXES = ("gen_ai.request.", "gen_ai.openai.request.")
@@ -199,13 +222,19 @@ def time_to_first_token_ns(
     span: SpanView, keys: Keys, first_token_events: tuple[str, ...]
 ) -> int | None:
     """From attributes in seconds or milliseconds, or from the event of the first token."""
+    lasted_ns = span.end_ns - span.start_ns
     for name, unit_ns in (
         ("time_to_first_token_s", SECOND_NS),
         ("time_to_first_token_ms", MILLISECOND_NS),
     ):
         amount = span.number(*keys[name]) if name in keys else None
-        if amount is not None and 0 < amount * unit_ns <= INT64_MAX:
-            return round(amount * unit_ns)
+        if amount is None:
+            continue
+        # No token comes long after the end: then it is milliseconds under the key for seconds.
+        is_ms = amount * MILLISECOND_NS <= lasted_ns < amount * SECOND_NS / 2
+        since_ns = amount * (MILLISECOND_NS if is_ms else unit_ns)
+        if 0 < since_ns <= INT64_MAX:
+            return round(since_ns)
     events = span.events(*first_token_events) if first_token_events else []
     if events and span.start_ns <= events[0].time_ns <= INT64_MAX:
         return events[0].time_ns - span.start_ns
@@ -280,7 +309,7 @@ def read_call(span: SpanView, dialect: Dialect, reading: Reading) -> CallFields:
         "error_type": error_type(span),
         "finish_reasons": reasons,
         "usage": read_usage(span, present.tokens, reading),
-        "service_tier": read_service_tier(span),
+        "service_tier": read_service_tier(span) or reading.service_tier.lower(),
         "reported_cost_usd": as_decimal(cost if cost is not None else reading.reported_cost_usd),
         "tags": read_tags(span.get(*others["tags"])) if "tags" in others else (),
         "content_state": content_state(reading),

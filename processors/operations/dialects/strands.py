@@ -1,4 +1,4 @@
-"""Strands Agents, scope ``strands.telemetry.tracer``: content in span events, two generations.
+"""Strands Agents, its scope or its name as the provider: content in span events, two generations.
 
 By default one event a message (``gen_ai.user.message``, ``gen_ai.choice``, ...) with Bedrock's
 blocks as JSON; with the latest conventions opted in three ``...operation.details`` events. The
@@ -21,9 +21,7 @@ from processors.operations.dialects.reading import (
 from processors.operations.messages import (
     fold_finish_reason,
     plain_result,
-    read_messages,
     read_parts,
-    read_system,
 )
 from schemas.records import Message
 
@@ -32,26 +30,25 @@ KEYS: Keys = extended(
     {"time_to_first_token_ms": ("gen_ai.server.time_to_first_token",), "tags": ("tags",)},
 )
 
-_DETAILS = "gen_ai.client.inference.operation.details"
-_CHOICE = "gen_ai.choice"
+_SCOPE = "strands.telemetry.tracer"
+_PROVIDER = "strands-agents"
+
+
+def accepts(span: SpanView) -> bool:
+    """Spans of its tracer, or whose provider has the framework's name."""
+    named = (span.text("gen_ai.provider.name"), span.text("gen_ai.system"))
+    return span.scope_name == _SCOPE or _PROVIDER in named
 
 
 def read(span: SpanView) -> Reading:
     """The conventions' reading, then what the events tell."""
-    reading = otel_genai.read(span)
+    reading = otel_genai.read_attributes(span)
     if reading.kind == "execute_tool" and reading.input and reading.output:
         return reading
-    details = span.events(_DETAILS)
-    for event in details:
-        said = event.attributes
-        asked = read_messages(said.get("gen_ai.input.messages"), "user")
-        answered = read_messages(said.get("gen_ai.output.messages"), "assistant")
-        reading.input = reading.input or asked
-        reading.output = reading.output or answered
-        reading.system = reading.system or read_system(said.get("gen_ai.system_instructions"))
+    otel_genai.read_details(span, reading)
     if reading.kind == "execute_tool":
         _read_tool(span, reading)
-    elif not details:
+    elif not span.events(otel_genai.DETAILS_EVENT):
         _read_messages(span, reading)
     return reading
 
@@ -60,9 +57,9 @@ def _read_messages(span: SpanView, reading: Reading) -> None:
     """One event a message; an agent's or tool's answer is a choice too."""
     asked: list[Message] = []
     answered: list[Message] = []
-    for event in span.events(*otel_genai.MESSAGE_EVENTS, _CHOICE):
+    for event in span.events(*otel_genai.MESSAGE_EVENTS, otel_genai.CHOICE_EVENT):
         said = event.attributes
-        is_choice = event.name == _CHOICE
+        is_choice = event.name == otel_genai.CHOICE_EVENT
         role = "assistant" if is_choice else otel_genai.MESSAGE_EVENTS[event.name]
         value = said.get("message", said.get("content")) if is_choice else said.get("content")
         message = _message(value, role, said)
@@ -87,7 +84,7 @@ def _message(value: Any, role: str, said: Mapping[str, Any]) -> Message:
 def _read_tool(span: SpanView, reading: Reading) -> None:
     """What was asked of the tool, and what it gave back."""
     asked = span.events("gen_ai.tool.message")
-    answered = span.events(_CHOICE)
+    answered = span.events(otel_genai.CHOICE_EVENT)
     given, returned = tool_messages(
         span.text("gen_ai.tool.name"),
         span.text("gen_ai.tool.call.id"),
@@ -100,7 +97,8 @@ def _read_tool(span: SpanView, reading: Reading) -> None:
 DIALECT = Dialect(
     name="strands",
     checked_against="strands-agents 1.62.0",
-    signals=Signals(scopes=("strands.telemetry.tracer",)),
+    signals=Signals(scopes=(_SCOPE,), keys=("gen_ai.provider.name", "gen_ai.system")),
+    accepts=accepts,
     keys=KEYS,
     read=read,
 )
