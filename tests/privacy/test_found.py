@@ -68,9 +68,53 @@ def test_other_digits_spaces_and_dashes_are_read(text: str, value: str) -> None:
     assert [text[span.start : span.end] for span in spans(text)] == [value]
 
 
-def test_the_folded_copy_has_the_same_length() -> None:
-    text = '４１ \\n\\"a\\": \\\\n İstanbul ‑ é \\u00e9 ٣'
-    assert len(fold(text)) == len(text)
+@pytest.mark.parametrize(
+    "text",
+    ['４１ \\n\\"a\\": \\\\n İstanbul ‑ é \\u00e9 ٣',
+     "a\u200b%40\u00adb\\\\ud83d\\\\udcdec", "\\"]
+)  # fmt: skip
+def test_each_character_of_a_copy_has_its_place_in_the_text(text: str) -> None:
+    for reading in fold(text):
+        end = 0
+        for index in range(len(reading.text)):
+            place = reading.placed(Hit(index, index + 1, Entity.EMAIL, ""))
+            assert end <= place.start < place.end <= len(text)
+            end = place.end
+
+
+HIDDEN = [
+    ('"j\\u00fcrgen@example.com"', "j\\u00fcrgen@example.com"),
+    ('"\\bjane@example.com"', "jane@example.com"),
+    ('"\\u00a04111111111111111"', "4111111111111111"),
+    ('"\\ud83d\\udcde+49 30 901820123"', "+49 30 901820123"),
+    ('"Tel:\\u00a0+49\\u00a030\\u00a0901820123"', "+49\\u00a030\\u00a0901820123"),
+    (f'"\\u201c{made("openai")}\\u201d"', made("openai")),
+    ('"\\u00ab192.168.10.20\\u00bb"', "192.168.10.20"),
+    ('"\\u2013DE89 3704 0044 0532 0130 00"', "DE89 3704 0044 0532 0130 00"),
+    ('"jane\\u0040example.com"', "jane\\u0040example.com"),
+    ('"\\"jane\\\\u0040example.com\\""', "jane\\\\u0040example.com"),
+    ('"https:\\/\\/user:s3cretpw1@host\\/"', "s3cretpw1"),
+    ('"postgres:\\/\\/admin:s3cretPW99@db:5432"', "s3cretPW99"),
+    (slack := made("slack_hook").replace("/", "\\/"), slack),
+    ("jane.doe\u200b@example.com", "jane.doe\u200b@example.com"),
+    ("jane@exam\u00adple.com", "jane@exam\u00adple.com"),
+    ('"jane.doe\\u200b@example.com"', "jane.doe\\u200b@example.com"),
+    ("4111\u200b1111\u200b1111\u200b1111", "4111\u200b1111\u200b1111\u200b1111"),
+    ("4111\u00ad111111111111", "4111\u00ad111111111111"),
+    ("4111111111111111\u200bx", "4111111111111111"),
+    ("+49 30 901\u2060820123", "+49 30 901\u2060820123"),
+    ("jane\u200b.doe@example.com", "jane\u200b.doe@example.com"),
+    ("/x?email=jane.doe%40example.com", "jane.doe%40example.com"),
+    ("/x?a=b&t=%2B4930901820123", "%2B4930901820123"),
+    ("/x?card%3D4111111111111111", "4111111111111111"),
+    ("/x?next=%2Fy%3Fmail%3Djane%2540example.com", "jane%2540example.com"),
+    ("/x?q=%22password%22%3a%20%22hunter22x%22", "hunter22x"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "value"), HIDDEN)
+def test_escapes_codes_and_invisible_characters_hide_nothing(text: str, value: str) -> None:
+    assert [text[span.start : span.end] for span in spans(text)] == [value]
 
 
 class Steps(str):
@@ -93,7 +137,7 @@ HOSTILE = [
     "DE89 3704 0044 ", "a:", "::", "1:", "bearer ", "4111 1111 ", "(", "\\n", "xoxb-1",
     "030 901820 ", "tel 030 12 ", "key=", "123-45-6789 ", "ab-", "Aa0bC1/", "99 ", "ssn 123 ",
     "00:1B:", "é@", "İ", "12345678Z ", "\\\\\\\"", "0041 44 668 18 00 ", "pwd=",
-    "secret=", "pwd: a1",
+    "secret=", "pwd: a1", "\\u00e9", "\\/", "%40", "%25", "a\u200b@b.co", "\u00ad",
 ]  # fmt: skip
 SMALL, FACTOR = 20_000, 4
 
@@ -135,7 +179,7 @@ def test_time_is_linear_in_hostile_texts(unit: str) -> None:
 def test_what_needs_digits_finds_nothing_without() -> None:
     texts = [sample.text for sample in samples()] + HOSTILE
     for text in texts:
-        bare = fold(text).translate(dict.fromkeys(map(ord, "0123456789")))
+        bare = fold(text)[0].text.translate(dict.fromkeys(map(ord, "0123456789")))
         assert [hit for find in NEED_DIGITS for hit in find(bare)] == []
 
 

@@ -46,7 +46,9 @@ def _local_start(local: str) -> int:
 
 # --- phones --------------------------------------------------------------------------------------
 
-_PHONE = re.compile(r"[+(0-9](?<![A-Za-z0-9_.+\-/=#$][+(0-9])[0-9 ().\-/]{5,24}[0-9](?![0-9])")
+_PHONE = re.compile(
+    r"[+(0-9](?<![A-Za-z0-9_.+\-/#$][+(0-9])(?<!=[(0-9])[0-9 ().\-/]{5,24}[0-9](?![0-9])"
+)
 _GROUPS = re.compile("[0-9]+")
 _GAP = re.compile(r"[ .\-/]{2,}")
 """Divides one number from the next where no single separator does."""
