@@ -117,6 +117,60 @@ def test_escapes_codes_and_invisible_characters_hide_nothing(text: str, value: s
     assert [text[span.start : span.end] for span in spans(text)] == [value]
 
 
+SESSION = made("opaque") * 15
+LETTERS = "abcdEFGHijklMNOPqrstUVWX"
+HEX = "0123456789abcdef" * 2
+STANDING = [
+    (f'"SessionToken": "{SESSION}"', SESSION),
+    (f"AWS_SESSION_TOKEN={SESSION} x", SESSION),
+    ('{"sessionToken":"k3jh5KJH"}', "k3jh5KJH"),
+    ('{"refreshToken":"k3jhKJHx"}', "k3jhKJHx"),
+    ('{"botToken":"k3jh5KJH"}', "k3jh5KJH"),
+    ('{"adminPassword":"Abc12345"}', "Abc12345"),
+    ('{"webhookSecret":"Abc12345xyz"}', "Abc12345xyz"),
+    ("export PGPASSWORD=rosebud", "rosebud"),
+    (f"OPENAI_KEY={LETTERS}9", f"{LETTERS}9"),
+    (f"AZURE_OPENAI_KEY={HEX}", HEX),
+    (f"Ocp-Apim-Subscription-Key: {HEX}", HEX),
+    (f"Authorization: token {HEX}", HEX),
+    ("AKIAABCDEFGHIJKLMNOP", "AKIAABCDEFGHIJKLMNOP"),
+    (f"rk_live_{LETTERS}", f"rk_live_{LETTERS}"),
+    (f"xoxc-1234567890-{LETTERS}", f"xoxc-1234567890-{LETTERS}"),
+    (f"xoxd-{LETTERS}1", f"xoxd-{LETTERS}1"),
+    (jwe := f"eyJhbGciOiJkaXIiLCJlbmMiOiJBMTI4R0NNIn0..{LETTERS}.{HEX}.{LETTERS}", jwe),
+    ('{"password":"rosebud!"}', "rosebud!"),
+    ('{"password": "correct horse battery 9"}', "correct horse battery 9"),
+    ('{"password":"pa<ss>1{x}"}', "pa<ss>1{x}"),
+    ('{"a": "{\\"password\\": \\"rosebud it\'s\\"}"}', "rosebud it's"),
+    ("sqlserver://h;user=sa;password={Abc 12345};", "Abc 12345"),
+    ("Server=db;User Id=sa;Password=Sup3r Secret;", "Sup3r Secret"),
+    ("postgresql://user:pa/ss9word@db:5432/x", "pa/ss9word"),
+    ("postgresql://user:P@ssw0rd9@db:5432/x", "P@ssw0rd9"),
+]
+
+
+@pytest.mark.parametrize(("text", "value"), STANDING)
+def test_secrets_by_their_form_or_their_name(text: str, value: str) -> None:
+    assert [text[span.start : span.end] for span in spans(text)] == [value]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"next_page_token": "abc123xyz", "pageToken": "abc123xyz", "eos_token": "<|end4|>"}',
+        "/list?next_page_token=abc123xyz",
+        "tests pass: 1000000, pass: 120000 rows",
+        '{"token":"123456","logprob":-0.1}, {"token": "v1beta2", "logprob": -1}',
+        '{"password": {"type": "string"}, "secret": "none", "pass": "all good"}',
+        '{"credentials": "same-origin", "api_key": "required", "access_key": "read all of it"}',
+        "print('password:', x1234)",
+        "http://localhost:8080/jane@2x/logo",
+    ],
+)
+def test_what_only_stands_like_a_secret(text: str) -> None:
+    assert spans(text) == []
+
+
 class Steps(str):
     """A text that counts how often the detectors' own loops look into it."""
 
@@ -138,6 +192,7 @@ HOSTILE = [
     "030 901820 ", "tel 030 12 ", "key=", "123-45-6789 ", "ab-", "Aa0bC1/", "99 ", "ssn 123 ",
     "00:1B:", "é@", "İ", "12345678Z ", "\\\\\\\"", "0041 44 668 18 00 ", "pwd=",
     "secret=", "pwd: a1", "\\u00e9", "\\/", "%40", "%25", "a\u200b@b.co", "\u00ad",
+    '"password": "a1 ', "pwd='a1\"", "://a:b/", "authorization: token ", ";pwd=a1 b c",
 ]  # fmt: skip
 SMALL, FACTOR = 20_000, 4
 
