@@ -171,6 +171,34 @@ def test_what_only_stands_like_a_secret(text: str) -> None:
     assert spans(text) == []
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Mozilla/5.0 (X11; Linux x86_64) Chrome/120.0.0.0 Safari/537.36", "nginx/1.2.3.4",
+        "torch==1.2.3.4 numpy>=1.2.3.4", 'AssemblyVersion("1.0.0.0")', "route 10.0.0.0/8",
+        "AssemblyVersion(\"1.2.3.4\")", "package-1.2.3.4", "1.2.3.4-beta",
+        "a[::2]", "items[1::2]", "b[::3, 1::2] a[1000::2]", "d3::add", "std::array2::size",
+    ],
+)  # fmt: skip
+def test_versions_and_slices_are_no_addresses(text: str) -> None:
+    assert spans(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "values"),
+    [
+        ("10.1.2.3-10.1.2.9", ["10.1.2.3", "10.1.2.9"]),
+        ("http://10.1.2.3/x ip=10.1.2.4", ["10.1.2.3", "10.1.2.4"]),
+        ("db.internal/81.2.69.142 broker-1/10.0.0.5:9092", ["81.2.69.142", "10.0.0.5"]),
+        ("GET /hosts/81.2.69.142 http://[fe80::1]/", ["81.2.69.142", "fe80::1"]),
+        ("fe80::1 and [2001:db8::7]:443", ["fe80::1", "2001:db8::7"]),
+        ("::ffff:81.2.69.142", ["::ffff:81.2.69.142"]),
+    ],
+)
+def test_addresses_alone_in_urls_and_ranges(text: str, values: list[str]) -> None:
+    assert [text[span.start : span.end] for span in spans(text)] == values
+
+
 class Steps(str):
     """A text that counts how often the detectors' own loops look into it."""
 
