@@ -185,6 +185,31 @@ def test_versions_and_slices_are_no_addresses(text: str) -> None:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "call_id: 4155552671", "tool call 2025551234", "number of calls 2125551234",
+        "номер заказа 79161234567", "portable 1234567890 bytes", "call 20240115120000",
+        "mobile app build 20240115", "ring buffer 2125551234", "mobile users 2125551234 events",
+        "08.00 - 18.00", "0800-1200", "08.00-18.30", "foo@1.2.3.tgz",
+    ],
+)  # fmt: skip
+def test_amounts_ids_and_hours_are_no_contacts(text: str) -> None:
+    assert spans(text) == []
+
+
+@pytest.mark.parametrize(
+    ("text", "value"),
+    [
+        ("call 4155552671", "4155552671"), ("Please call me back at 4155552671!", "4155552671"),
+        ("cell: 415 555 2671", "415 555 2671"), ("мой номер 89161234567", "89161234567"),
+        ("mobile 2024011512", "2024011512"), ("li@163.com", "li@163.com"),
+    ],
+)  # fmt: skip
+def test_contacts_after_a_word(text: str, value: str) -> None:
+    assert [text[span.start : span.end] for span in spans(text)] == [value]
+
+
+@pytest.mark.parametrize(
     ("text", "values"),
     [
         ("10.1.2.3-10.1.2.9", ["10.1.2.3", "10.1.2.9"]),
