@@ -61,20 +61,22 @@ def _folding() -> dict[int, str]:
 
 _FOLDING = _folding()
 _FOLDED = re.compile("[" + "".join(re.escape(chr(code)) for code in _FOLDING) + "]")
-_UNIT = r"\\++u[0-9A-Fa-f]{4}"
 _ESCAPE = re.compile(
-    rf"\\++u[dD][89ABab][0-9A-Fa-f]{{2}}\\++u[dD][C-Fc-f][0-9A-Fa-f]{{2}}|{_UNIT}|\\++[nrtbf/]?"
+    r"\\++(?:u[dD][89ABab][0-9A-Fa-f]{2}\\++u[dD][C-Fc-f][0-9A-Fa-f]{2}|u[0-9A-Fa-f]{4}|/)"
 )
-"""Of JSON in JSON too, whose backslashes are doubled: a character, a pair of two, or a sign."""
-_SIGNS = {"n": "\n", "r": "\r", "t": "\t"}
+"""Of JSON in JSON too, whose backslashes are doubled: a character, a pair for one, or a slash."""
+_BLANKS = (
+    ("\\n", " \n"), ("\\r", " \r"), ("\\t", " \t"), ("\\b", "  "), ("\\f", "  "), ("\\", " "),
+)  # fmt: skip
+"""As long as the escapes, so that these need no entry."""
 _INVISIBLE = (
     "\x00\u00ad\u061c\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u206f\ufeff"
     "\ufff9-\ufffb\U000e0001\U000e0020-\U000e007f"
 )
 """Format characters of Unicode; and zeros, which stand between the letters of UTF-16."""
 _HIDING = re.compile(
-    f"(?P<invisible>[{_INVISIBLE}]+)"
-    "|%(?:25)*+(?P<code>[2-7][0-9A-F]|(?<=[A-Za-z0-9]%)[2-7][0-9a-f](?=[A-Za-z0-9%]))"
+    f"[%{_INVISIBLE}](?:(?<!%)[{_INVISIBLE}]*+|(?<=%)(?:25)*+"
+    "(?P<code>[2-7][0-9A-F]|(?<=[A-Za-z0-9]%)[2-7][0-9a-f](?=[A-Za-z0-9%])))"
 )
 """Nothing to see, and the codes of URLs; small letters (``%2f`` formats a number) within words."""
 _URL_SIGNS = frozenset(" \"#&'()+,-./:;<=>?@[]{}")
@@ -101,42 +103,37 @@ def _unescaped(text: str) -> Reading:
     read = written = 0
     for found in _ESCAPE.finditer(text):
         start, end = found.span()
-        char = _character(found[0])
-        if not char:  # as long as it was, so that it needs no entry
-            char = _SIGNS.get(found[0][-1], " ").rjust(end - start)
-        parts += (text[read:start], char)
-        written += start - read + len(char)
+        parts += (text[read:start], _character(found[0]))
+        written += start - read + 1
         read = end
-        if len(char) != end - start:
-            reading.after.append(written)
-            reading.resumes.append(end)
-            reading.closes.append(end)
+        reading.after.append(written)
+        reading.resumes.append(end)
+        reading.closes.append(end)
     parts.append(text[read:])
     reading.text = "".join(parts)
+    for escape, blank in _BLANKS:
+        reading.text = reading.text.replace(escape, blank)
     return reading
 
 
 def _character(escape: str) -> str:
-    """What a backslash and a code or slash mean; empty for what is white space."""
-    if escape[-1] == "/":
-        return "/"
-    if "u" not in escape:
-        return ""
+    """What an escape means."""
     units = [int(unit[:4], 16) for unit in escape.split("u")[1:]]
     if len(units) > 1:
         return chr(0x10000 + ((units[0] & 0x3FF) << 10 | units[1] & 0x3FF))
-    char = chr(units[0])
-    return " " if char == "\\" else char
+    return chr(units[0]).replace("\\", " ") if units else "/"
 
 
 def _seen(plain: Reading) -> Reading | None:
     """The copy without what hides a value; None if nothing does."""
+    if plain.text.isascii() and "%" not in plain.text and "\x00" not in plain.text:
+        return None
     reading = Reading("", of=plain)
     parts: list[str] = []
     read = written = 0
     for found in _HIDING.finditer(plain.text):
         start, end = found.span()
-        char = "" if found["invisible"] else chr(int(found["code"], 16))
+        char = chr(int(found["code"], 16)) if found["code"] else ""
         if char and char not in _URL_SIGNS:
             continue
         parts += (plain.text[read:start], char)
