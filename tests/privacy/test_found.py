@@ -190,6 +190,7 @@ def test_versions_and_slices_are_no_addresses(text: str) -> None:
         "call_id: 4155552671", "tool call 2025551234", "number of calls 2125551234",
         "номер заказа 79161234567", "portable 1234567890 bytes", "call 20240115120000",
         "mobile app build 20240115", "ring buffer 2125551234", "mobile users 2125551234 events",
+        "call_4111111111111111", "12345678z bytes",
         "08.00 - 18.00", "0800-1200", "08.00-18.30", "foo@1.2.3.tgz",
     ],
 )  # fmt: skip
@@ -202,10 +203,15 @@ def test_amounts_ids_and_hours_are_no_contacts(text: str) -> None:
     [
         ("call 4155552671", "4155552671"), ("Please call me back at 4155552671!", "4155552671"),
         ("cell: 415 555 2671", "415 555 2671"), ("мой номер 89161234567", "89161234567"),
+        ('"mobileNumber":"4155552671"', "4155552671"), ('"userPhone": 4155552671', "4155552671"),
+        ("SSN: 536 90 4399", "536 90 4399"), ("dni 12345678z", "12345678z"),
+        ("rssmra85t10a562s", "rssmra85t10a562s"), ("card_4111111111111111", "4111111111111111"),
+        ("DE89-3704-0044-0532-0130-00", "DE89-3704-0044-0532-0130-00"),
+        ("4111  1111  1111  1111", "4111  1111  1111  1111"),
         ("mobile 2024011512", "2024011512"), ("li@163.com", "li@163.com"),
     ],
 )  # fmt: skip
-def test_contacts_after_a_word(text: str, value: str) -> None:
+def test_other_ways_of_writing(text: str, value: str) -> None:
     assert [text[span.start : span.end] for span in spans(text)] == [value]
 
 
@@ -245,6 +251,7 @@ HOSTILE = [
     "030 901820 ", "tel 030 12 ", "key=", "123-45-6789 ", "ab-", "Aa0bC1/", "99 ", "ssn 123 ",
     "00:1B:", "é@", "İ", "12345678Z ", "\\\\\\\"", "0041 44 668 18 00 ", "pwd=",
     "secret=", "pwd: a1", "\\u00e9", "\\/", "%40", "%25", "a\u200b@b.co", "\u00ad",
+    "12345678z ", "rssmra85", "userPhone ", "4111  ",
     '"password": "a1 ', "pwd='a1\"", "://a:b/", "authorization: token ", ";pwd=a1 b c",
 ]  # fmt: skip
 SMALL, FACTOR = 20_000, 4

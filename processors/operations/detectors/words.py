@@ -10,6 +10,8 @@ from functools import lru_cache
 
 CONTEXT_CHARS = 48
 """How far before a value its word may stand: "Meine Steueridentifikationsnummer lautet ..."."""
+_CAMEL = re.compile(r"(?<=[a-z])[A-Z][a-z]+|[a-z]+(?=[A-Z])")
+"""Parts of a name like ``userPhone``."""
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -95,4 +97,6 @@ def _told(words: Words, before: str) -> bool:
     found = _LETTERS.findall(lowered)
     if not found:  # columns of numbers
         return False
+    if lowered != before:
+        found += [part.lower() for part in _CAMEL.findall(before)]
     return any(word in words.single for word in found) or any(p in lowered for p in words.parts)
