@@ -16,6 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from processors.operations.detectors import Hit, detect
+from processors.operations.detectors.passwords import password_of
 from processors.operations.literals import breaks_json, quotes_for, with_sign, zeroed
 from processors.operations.names import NameFinder
 from schemas.config import Config
@@ -136,10 +137,13 @@ class Redactor:
     def redact_attribute(self, text: str, tenant: str, trace_id: str, key: str = "") -> str:
         """The text as both scopes of the policy have it: for what is stored as it travels.
 
-        The attribute's ``key`` may tell what the text alone does not (``user.phone``). The result
+        The attribute's ``key`` may tell what the text alone does not (``user.phone``); what has the
+        key of a password is masked whole. The result
         is :data:`WITHHELD` if it could not be redacted.
         """
         if key:
+            if secret := password_of(key, text):
+                return self._attribute(text, tenant, trace_id, (secret,))
             told = f"{key}: "
             masked = self._attribute(told + text, tenant, trace_id)
             if masked.startswith(told):
@@ -148,9 +152,9 @@ class Redactor:
                 return masked
         return self._attribute(text, tenant, trace_id)
 
-    def _attribute(self, text: str, tenant: str, trace_id: str) -> str:
+    def _attribute(self, text: str, tenant: str, trace_id: str, known: Sequence[Hit] = ()) -> str:
         try:
-            hits = self._hits(text)
+            hits = known or self._hits(text)
             return self._replaced_by_both(text, hits, tenant, trace_id) if hits else text
         except Exception as error:  # the privacy boundary: whatever went wrong, fail closed
             log.error("an attribute was withheld: redaction failed with %s", type(error).__name__)

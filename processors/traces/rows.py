@@ -124,12 +124,18 @@ class SpanRows:
         return scalar if text == str(scalar) else text
 
     def _bytes(self, value: bytes, trace_id: str, key: str) -> str:
-        """Base64, as the exporter writes it; of text, redacted before."""
+        """Base64, as the exporter writes it; of bytes in which nothing is left to find.
+
+        Bytes that are no UTF-8 are read as Latin-1, in which each byte is a character.
+        """
+        encoding = "utf-8"
         try:
-            text = value.decode()
+            text = value.decode(encoding)
         except UnicodeDecodeError:
-            return base64.b64encode(value).decode()
-        return base64.b64encode(self._redacted(text, trace_id, key).encode()).decode()
+            encoding = "latin-1"
+            text = value.decode(encoding)
+        redacted = self._redacted(text, trace_id, key)
+        return base64.b64encode(redacted.encode(encoding)).decode()
 
     def _key(self, key: str, trace_id: str) -> str:
         return self._redactor.redact_key(key, self._tenant, trace_id)

@@ -32,6 +32,7 @@ leaves = st.one_of(
     st.sampled_from(NUMBERS),
     st.builds("{0}\n{1}\t\\{0}".format, st.sampled_from(SHORT), st.sampled_from(SHORT)),
     st.builds("{} \"{}\" 'é\\u00e9'".format, plain_text, st.sampled_from(SHORT)),
+    st.builds("{1}{0}{1}".format, st.sampled_from(SHORT), st.sampled_from("ü\b\f\u00a0📞\u200b«/")),
     plain_text,
     st.integers(),
     st.floats(allow_nan=False),
@@ -118,6 +119,15 @@ def test_code_stays_code(source: str) -> None:
 def test_code_without_values_is_not_touched() -> None:
     for source in PYTHON[9:11]:
         assert redacted(source) == source
+
+
+def test_an_escape_is_masked_whole() -> None:
+    for character in "ü\b\f\u200b📞":
+        for value in SHORT:
+            hidden = character + value
+            masked = json.loads(redacted(json.dumps({"v": [hidden, json.dumps(hidden)]})))
+            json.loads(masked["v"][1])
+            assert value not in str(masked)
 
 
 def test_every_value_inside_a_json_string_leaves_valid_json() -> None:

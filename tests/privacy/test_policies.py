@@ -226,6 +226,16 @@ def test_whatever_breaks_the_content_is_withheld_and_no_log_tells_it(
     assert "RuntimeError" in caplog.text
 
 
+@pytest.mark.parametrize(
+    ("key", "text", "masked"),
+    [("db.password", "rosebud", True), ("user.accessToken", "abcdefghij", True),
+     ("password", "correct horse", True), ("gen_ai.token.type", "input", False),
+     ("token", "rosebud", False), ("db.password", "true", False), ("page_token", "abc1x", False)],
+)  # fmt: skip
+def test_the_key_of_a_password_masks_its_value(key: str, text: str, masked: bool) -> None:
+    assert (redactor().redact_attribute(text, "t", "aa", key) != text) == masked
+
+
 # --- the page ------------------------------------------------------------------------------------
 
 

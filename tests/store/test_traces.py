@@ -1,5 +1,6 @@
 """The traces stage: rows as the Collector's exporter writes them, redacted and without content."""
 
+import base64
 import json
 from collections.abc import Sequence
 from datetime import UTC, datetime
@@ -220,6 +221,19 @@ def test_every_string_is_redacted() -> None:
     text = repr(row_of(given))
     assert mail not in text
     assert text.count("<EMAIL_") == 9
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "latin-1", "utf-16"])
+def test_bytes_are_redacted_whatever_their_encoding(encoding: str) -> None:
+    said = "jürgen.doe@example.com 4111111111111111".encode(encoding)
+    given = span_of(8, 1, NOW_NS)
+    given.attributes.append(KeyValue(key="raw", value=AnyValue(bytes_value=said)))
+    kept = row_of(given)["SpanAttributes"]
+    assert isinstance(kept, dict)
+    decoded = base64.b64decode(kept["raw"])
+    assert b"<CARD_" in decoded
+    assert not {b"doe", b"4111"} & set(decoded.replace(b"\x00", b"").replace(b".", b" ").split())
+    assert b"example" not in decoded.replace(b"\x00", b"")
 
 
 def test_content_is_removed_and_long_strings_hashed_on_genai_spans() -> None:

@@ -1,9 +1,9 @@
 """Deterministic detectors of personal data and secrets: what is found, and where.
 
-Each reads a folded copy of the text (:func:`fold`) and yields :class:`Hit`s. All run in time linear
-in the text, whatever it is: patterns start with a rare character or at a literal that was searched
-for, repeat one character class, and are bounded or possessive. Checksums, number plans and the
-words before a number keep out order numbers, versions, UUIDs and hashes; what a detector misses
+Each reads a copy of the text, or two (:func:`fold`), and yields :class:`Hit`s. All run in time
+linear in the text, whatever it is: patterns start with a rare character or at a literal that was
+searched for, repeat one character class, and are bounded or possessive. Checksums, number plans and
+the words before a number keep out order numbers, versions, UUIDs and hashes; what a detector misses
 stays in the text.
 """
 
@@ -49,26 +49,31 @@ def detect(text: str, others: Sequence[Hit] = ()) -> list[Hit]:
 
     ``others`` were found by other means (names by a model) and come last.
     """
-    folded = fold(text)
     ranked = [
-        (_LAST if hit.entity is Entity.HIGH_ENTROPY else rank, hit)
-        for rank, find in (_ALL if _DIGIT.search(folded) else _WITHOUT_DIGITS)
-        for hit in find(folded)
+        (_LAST if hit.entity is Entity.HIGH_ENTROPY else rank, reading.placed(hit))
+        for reading in fold(text)
+        for rank, find in (_ALL if _DIGIT.search(reading.text) else _WITHOUT_DIGITS)
+        for hit in find(reading.text)
     ]
     ranked += [(_LAST, hit) for hit in others]
     ranked.sort(key=lambda item: (item[1].start, item[0]))
     joined: list[tuple[int, Hit]] = []
     for rank, hit in ranked:
         if joined and hit.start < joined[-1][1].end:
-            joined[-1] = _join(joined[-1], (rank, hit), folded)
+            joined[-1] = _join(joined[-1], (rank, hit))
         else:
             joined.append((rank, hit))
-    return [hit for _, hit in joined]
+    return [hit if hit.value else _valued(hit, text) for _, hit in joined]
 
 
-def _join(first: tuple[int, Hit], second: tuple[int, Hit], text: str) -> tuple[int, Hit]:
+def _join(first: tuple[int, Hit], second: tuple[int, Hit]) -> tuple[int, Hit]:
+    """Both as the entity of the one that goes before; without a value if neither is the whole."""
     best_rank, best = min(first, second, key=lambda item: item[0])
     start, end = first[1].start, max(first[1].end, second[1].end)
     if (best.start, best.end) == (start, end):
         return best_rank, best
-    return best_rank, Hit(start, end, best.entity, text[start:end])
+    return best_rank, Hit(start, end, best.entity, "")
+
+
+def _valued(hit: Hit, text: str) -> Hit:
+    return hit._replace(value=fold(text[hit.start : hit.end])[-1].text)

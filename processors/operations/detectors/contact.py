@@ -9,7 +9,7 @@ from processors.operations.detectors.phone_plans import (
     is_international,
     is_national,
 )
-from processors.operations.detectors.words import NOT_PERSONAL, PHONE_WORDS, word_before
+from processors.operations.detectors.words import NOT_PERSONAL, phone_word_before, word_before
 from schemas.privacy import Entity
 
 _LOCAL_CHARS = 64
@@ -18,12 +18,18 @@ _DOMAIN = re.compile(r"(?:[\w\-]{1,63}\.){1,8}[A-Za-z]{2,24}(?![\w\-]|\.\w)", re
 _WIDE_DOMAIN = re.compile(r"(?:[\w\-]{1,63}\.){1,8}[^\W\d_]{2,24}")
 
 
+_VERSION_DOMAIN = re.compile(r"[0-9]+\.[0-9]+\.(?:[0-9]+\.)*[A-Za-z]+")
+"""``package@1.2.3.tgz``; providers of mail have at most one number (``163.com``)."""
+
+
 def emails(text: str) -> Iterator[Hit]:
     """Everything of the form name@domain.tld, names in any script."""
     at = text.find("@")
     read = 0
     while at >= 0:
         domain = _DOMAIN.match(text, at + 1) or _WIDE_DOMAIN.match(text, at + 1)
+        if domain and _VERSION_DOMAIN.fullmatch(domain[0]):
+            domain = None
         local = _LOCAL.search(text, max(read, at - _LOCAL_CHARS), at) if domain else None
         read = at + 1
         if local and domain and (start := _local_start(local[0])) < len(local[0]):
@@ -46,7 +52,9 @@ def _local_start(local: str) -> int:
 
 # --- phones --------------------------------------------------------------------------------------
 
-_PHONE = re.compile(r"[+(0-9](?<![A-Za-z0-9_.+\-/=#$][+(0-9])[0-9 ().\-/]{5,24}[0-9](?![0-9])")
+_PHONE = re.compile(
+    r"[+(0-9](?<![A-Za-z0-9_.+\-/#$][+(0-9])(?<!=[(0-9])[0-9 ().\-/]{5,24}[0-9](?![0-9])"
+)
 _GROUPS = re.compile("[0-9]+")
 _GAP = re.compile(r"[ .\-/]{2,}")
 """Divides one number from the next where no single separator does."""
@@ -54,6 +62,14 @@ _TRUNK_HINT = "(0)"
 _GENERIC_SIZES = frozenset({(2, 2, 2, 2), (4, 4), (3, 3, 3), (3, 2, 3), (3, 4), (2, 3, 4)})
 """Ways of writing numbers that everything else is written in as well: a word must say phone."""
 _DATE_LIKE = re.compile(r"[0-9]{1,4}[./\-][0-9]{1,2}[./\-][0-9]{2,4}\b")
+_TIME = re.compile(
+    r"(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])(?:[01][0-9]|2[0-3])[0-5][0-9]"
+    r"(?:[0-5][0-9])?|(?:19|20)[0-9]{2}(?:0[1-9]|1[0-2])(?:0[1-9]|[12][0-9]|3[01])"
+)
+_HOURS = re.compile(
+    r"(?:[01]?[0-9]|2[0-4])[.]?[0-5][0-9] ?[\-/] ?(?:[01]?[0-9]|2[0-4])[.]?[0-5][0-9]"
+)
+"""When a shop is open."""
 _AMONG_NUMBERS = re.compile(r"[0-9] \Z")
 _DIGITS_MIN = 7
 _DIGITS_MAX = 15
@@ -67,7 +83,7 @@ def phones(text: str) -> Iterator[Hit]:
     position = 0
     while found := _PHONE.search(text, position):
         start, position = found.span()
-        said = word_before(PHONE_WORDS, text, start)
+        said = phone_word_before(text, start, position)
         sure = said or text[start] == "+"
         for end in _ends(text, position, start):
             if _is_phone(text, start, end, said):
@@ -112,13 +128,14 @@ def _is_phone(text: str, start: int, end: int, said: bool) -> bool:
     if digits.startswith("00") and len(groups) > 1:
         return is_international(digits[2:])
     if said:
-        return is_national(digits)
+        return is_national(digits) and not _TIME.fullmatch(digits)
     return (
         len(groups) > 1
         and _is_written_national(value, groups, digits)
         and not _AMONG_NUMBERS.search(text, max(0, start - 2), start)
         and not (text[end : end + 1] == " " and text[end + 1 : end + 2].isdigit())
         and not _DATE_LIKE.match(value)
+        and not _HOURS.fullmatch(value)
         and not word_before(NOT_PERSONAL, text, start)
     )
 

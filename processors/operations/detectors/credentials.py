@@ -12,9 +12,15 @@ from processors.operations.detectors.providers import API_KEY, RUN
 from schemas.privacy import Entity
 
 _JWT = re.compile(
-    r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{5,}+\.eyJ[A-Za-z0-9_\-]{5,}+\.[A-Za-z0-9_\-]{5,}+"
+    r"(?<![A-Za-z0-9_\-])eyJ[A-Za-z0-9_\-]{5,}+\.(?:eyJ[A-Za-z0-9_\-]{5,}+\.[A-Za-z0-9_\-]{5,}+"
+    r"|[A-Za-z0-9_\-]*+\.[A-Za-z0-9_\-]{8,}+\.[A-Za-z0-9_\-]{5,}+\.[A-Za-z0-9_\-]{8,}+)"
 )
-_NEVER_WORDS = ("hf_",)
+"""Three parts, signed, or five, encrypted (RFC 7516; the second, a key, may be empty)."""
+_NEVER_WORDS = (
+    "hf_", "AKIA", "ASIA", "ABIA", "ABSK", "AIza", "gsk_", "npm_", "ghp_", "gho_", "ghu_", "ghs_",
+    "ghr_", "github_pat_", "glpat-", "sk_live_", "rk_live_", "pk_live_", "whsec_", "NRAK-",
+    "SG.", "GOCSPX-",
+)  # fmt: skip
 """Forms that no word has, even without a digit."""
 
 _RANDOM_MIN_CHARS = 32

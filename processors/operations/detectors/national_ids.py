@@ -34,6 +34,7 @@ _AFTER_A_WORD: dict[str, str] = {
     "ddd ddd ddd": "nl.bsn pt.nif ca.sin au.tfn", "ddd-ddd-ddd": "ca.sin au.tfn",
     "dddd.dd.ddd": "nl.bsn", "dddddddd": "nl.bsn il.idnr",
     "dddddddddd": "gb.nhs bg.egn se.personnummer dk.cpr cz.rc",
+    "ddd dd dddd": "us.ssn",
     "ddd ddd dddd": "gb.nhs", "ddd-ddd-dddd": "gb.nhs",
     "ddddddddddd": "de.idnr pl.pesel be.nn no.fodselsnummer br.cpf ar.cuit hr.oib ee.ik tr.tckimlik"
                    " lt.asmens gr.amka",
@@ -83,16 +84,36 @@ def _rank(shape: str) -> tuple[int, str]:
     return -len(shape), shape
 
 
+_SMALL = re.compile(
+    r"[0-9](?:(?<=[a-z]{6}[0-9])(?<![A-Za-z0-9_][a-z]{6}[0-9])"
+    r"(?P<code>[0-9][a-z][0-9]{2}[a-z][0-9]{3}[a-z])"
+    r"|(?<![A-Za-z0-9_.\-/][0-9])[0-9]{7}-?[a-z])(?![A-Za-z0-9_])"
+)
+_CODE_LETTERS = 6
+"""Italian and Spanish ones as people type them; eight digits and a letter are a size as well."""
 _PATTERNS = (_pattern("d"), _pattern("L"))
 
 
 def national_ids(text: str) -> Iterator[Hit]:
     """Identity, social security and tax numbers of people."""
+    yield from _in_small_letters(text)
     for pattern in _PATTERNS:
         for match in pattern.finditer(text):
             if _is_id(text, match.start(), match[0]):
                 value = _NOT_ALNUM.sub("", match[0])
                 yield Hit(match.start(), match.end(), Entity.NATIONAL_ID, value)
+
+
+def _in_small_letters(text: str) -> Iterator[Hit]:
+    for match in _SMALL.finditer(text):
+        start, end = match.span()
+        if match["code"]:
+            start -= _CODE_LETTERS
+        elif not word_before(ID_WORDS, text, start):
+            continue
+        written = text[start:end].upper()
+        if _is_id(text, start, written):
+            yield Hit(start, end, Entity.NATIONAL_ID, _NOT_ALNUM.sub("", written))
 
 
 def _is_id(text: str, start: int, written: str) -> bool:
@@ -107,7 +128,9 @@ def _is_id(text: str, start: int, written: str) -> bool:
 
 
 def _passes(names: tuple[str, ...], written: str) -> bool:
-    return any(_validator(name)(written) for name in names)
+    # The validators know the separators of their forms, of which a blank may take the place.
+    forms = {written, written.replace(" ", "-")}
+    return any(_validator(name)(form) for name in names for form in forms)
 
 
 @cache

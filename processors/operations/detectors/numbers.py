@@ -10,8 +10,8 @@ from schemas.privacy import Entity
 # --- cards ---------------------------------------------------------------------------------------
 
 _CARD = re.compile(
-    r"[0-9](?<![0-9A-Za-z_.][0-9])(?:[0-9]{12,18}"
-    r"|[0-9]{3}([ \-.])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,3})?"
+    r"[0-9](?<![0-9A-Za-z.][0-9])(?<!(?<![Cc]ard)_[0-9])(?:[0-9]{12,18}"
+    r"|[0-9]{3}( {1,2}|[\-.])[0-9]{4}\1[0-9]{4}\1[0-9]{4}(?:\1[0-9]{1,3})?"
     r"|[0-9]{3}([ \-.])[0-9]{6}\2[0-9]{4,5})(?![0-9A-Za-z_]|[.\-][0-9])"
 )
 """Digits in one run, in fours, or as American Express and Diners print them."""
@@ -43,7 +43,7 @@ def luhn(digits: str) -> bool:
 # --- IBAN ----------------------------------------------------------------------------------------
 
 _IBAN_START = re.compile(r"[0-9](?<=[A-Za-z]{2}[0-9])(?<![A-Za-z0-9_][A-Za-z]{2}[0-9])"
-                         r"[0-9](?= ?[A-Za-z0-9]{4})")  # fmt: skip
+                         r"[0-9](?=[ \-]?[A-Za-z0-9]{4})")  # fmt: skip
 IBAN_CHARS = {
     country: int(chars)
     for chars, countries in {
@@ -96,14 +96,27 @@ def iban_checksum(value: str) -> bool:
 # --- network addresses ---------------------------------------------------------------------------
 
 _IPV4 = re.compile(
-    r"[0-9](?<![A-Za-z0-9_.\-][0-9])[0-9]{0,2}\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![A-Za-z0-9_\-]|\.[0-9])"
+    r"[0-9](?<![A-Za-z0-9_.][0-9])(?<![^0-9]-[0-9])(?<![=~<>!]=[0-9])[0-9]{0,2}"
+    r"\.(?:[0-9]{1,3}\.){2}[0-9]{1,3}(?![A-Za-z0-9_]|\.[0-9]|-(?![0-9]{1,3}\.[0-9]{1,3}\.))"
 )
+"""No requirement (``torch==1.2.3.4``); a dash joins a range."""
+_PRODUCT_BEFORE = re.compile(
+    r"(?<![A-Za-z0-9_.\-/])(?!(?:ip|host|localhost|client|server|peer|addr|address|remote)/)"
+    r"[A-Za-z_+]{1,24}/\Z"
+)
+"""``nginx/1.2.3.4``; of a host's name with its address, or a path, only private ones are told."""
+_MAJOR_VERSION = re.compile(r"[0-9]+\.0\.0\.0")
 _IPV6_HINT = re.compile(r":(?=[0-9A-Fa-f]{0,4}:)")
 _IPV6 = re.compile(r"[0-9A-Fa-f:.]*+")
 _HEX = frozenset("0123456789abcdefABCDEF")
+_INDEX_BEFORE = re.compile(r"[\w)\]]\[")
+_BEFORE_CHARS = 28
+_PRIVATE = ("10.", "192.168.")
 _IPV6_CHARS = 45
+_IPV6_GROUPS_MIN = 3
+_IPV6_GROUP_CHARS = 4
 _VERSION_BEFORE = re.compile(
-    r"(?i)(?:version|release|build|ver\.?|firmware|driver|kernel|section)[ :=]{1,3}\Z"
+    r"(?i)(?:version|release|build|ver\.?|firmware|driver|kernel|section)[ :=(\"']{1,3}\Z"
 )
 _MAC = re.compile(
     r"[0-9A-Fa-f](?<![A-Za-z0-9_:.\-][0-9A-Fa-f])[0-9A-Fa-f](?:([:\-])(?:[0-9A-Fa-f]{2}\1){4}[0-9A-Fa-f]{2}"
@@ -116,8 +129,7 @@ def ip_addresses(text: str) -> Iterator[Hit]:
     """IPv4 and IPv6, but no loopback, no netmask, no version number."""
     if "." in text:
         for match in _IPV4.finditer(text):
-            before = max(0, match.start() - 14)
-            if not _VERSION_BEFORE.search(text, before, match.start()):
+            if not _is_version(text, match.start(), match[0]):
                 yield from _address(match[0], match.start(), match.end())
     read = 0
     for hint in _IPV6_HINT.finditer(text):
@@ -130,8 +142,24 @@ def ip_addresses(text: str) -> Iterator[Hit]:
         read = found.end() if found else hint.end()
         if found and len(found[0]) <= _IPV6_CHARS and not _in_word(text, start, read):
             value = found[0].rstrip(".")
-            if any(char.isdigit() for char in value):
+            if any(char.isdigit() for char in value) and not _is_slice(text, value, start):
                 yield from _address(value, start, start + len(value))
+
+
+def _is_version(text: str, start: int, value: str) -> bool:
+    before = text[max(0, start - _BEFORE_CHARS) : start]
+    if _MAJOR_VERSION.fullmatch(value) or _VERSION_BEFORE.search(before):
+        return True
+    return not value.startswith(_PRIVATE) and bool(_PRODUCT_BEFORE.search(before))
+
+
+def _is_slice(text: str, value: str, start: int) -> bool:
+    """``a[1::2]`` or ``d3::add``: under three groups, and none that is long and no index."""
+    groups = [group for group in value.split(":") if group]
+    if len(groups) >= _IPV6_GROUPS_MIN:
+        return False
+    indexed = _INDEX_BEFORE.match(text[max(0, start - 2) : start]) and "".join(groups).isdigit()
+    return bool(indexed) or all(len(group) < _IPV6_GROUP_CHARS for group in groups)
 
 
 def _in_word(text: str, start: int, end: int) -> bool:

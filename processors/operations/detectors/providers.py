@@ -30,7 +30,7 @@ PROVIDERS: tuple[tuple[str, str], ...] = (
     ("Grafana, Sentry, New Relic", r"gl(?:sa|c)_[A-Za-z0-9+/_=]{30,}|sntrys_[A-Za-z0-9+/_=]{40,}"
                                    r"|NRAK-[A-Z0-9]{27}"),
     # Messages and money
-    ("Slack", r"xox[abeoprs]-[A-Za-z0-9\-]{10,}|xapp-[0-9]-[A-Za-z0-9\-]{20,}"
+    ("Slack", r"xox[abcdeoprs]-[A-Za-z0-9\-%]{10,}|xapp-[0-9]-[A-Za-z0-9\-]{20,}"
               r"|T[A-Z0-9]{8,12}/B[A-Z0-9]{8,12}/[A-Za-z0-9]{20,26}"),
     ("Stripe", r"[srp]k_(?:live|test)_[A-Za-z0-9]{16,}|whsec_[A-Za-z0-9+/=]{24,}"),
     ("Twilio", r"(?:SK|AC)[0-9a-f]{32}(?![0-9a-f])"),

@@ -10,6 +10,8 @@ from functools import lru_cache
 
 CONTEXT_CHARS = 48
 """How far before a value its word may stand: "Meine Steueridentifikationsnummer lautet ..."."""
+_CAMEL = re.compile(r"(?<=[a-z])[A-Z][a-z]+|[a-z]+(?=[A-Z])")
+"""Parts of a name like ``userPhone``."""
 _LETTERS = re.compile(r"[^\W\d_]+")
 
 
@@ -27,16 +29,31 @@ class Words:
 
 
 PHONE_WORDS = Words.of(
-    """phone phones phonenumber telephone mobilephone workphone homephone cellphone tel call
-    calls mobile cell fax dial ring sms whatsapp telefon telefonnummer telefono teléfono
+    """phone phones phonenumber telephone mobilephone workphone homephone cellphone tel mobile
+    fax dial sms whatsapp telefon telefonnummer telefono teléfono
     telefone téléphone tél telefoon handy mobil mobilnummer mobilnr mobiltelefon mobilni rufen
-    anrufen ruf appelez appeler portable llámame llámeme llama llamar móvil movil celular
+    anrufen ruf appelez appeler llámame llámeme llama llamar móvil movil celular
     cellulare chiama chiamami chiamare ligue ligar telemóvel bel bellen mobiel ringa zadzwoń
-    zadzwon komórka komórkowy volejte puhelin soita puh телефон тел номер позвоните позвони
+    zadzwon komórka komórkowy volejte puhelin soita puh телефон тел позвоните позвони
     звоните τηλέφωνο τηλ κινητό""",
     "text me|reach me|reach us|numéro est le|電話|携帯|电话|手机|致电|전화|휴대폰"
     "|फ़ोन|फोन|मोबाइल|هاتف|جوال|اتصل|טלפון|נייד|điện thoại|โทร",
 )
+PHONE_WORD_JUST_BEFORE = re.compile(
+    r"(?<![\w\-])(?:call|ring|cell|portable|номер)"
+    r"(?:[ :]{1,2}(?:me|us|him|her|them|back|on|at|is|est|my|phone|мой|его|её|телефона)){0,3}"
+    r"[ :.#]{1,3}\Z",
+    re.IGNORECASE,
+)
+"""Words for telephone that mean much else: only a few may stand between one and its number."""
+CALLED = re.compile(r"(?:function|tool|api|method|rpc|system|last|first|next|per|each) \Z", re.I)
+"""Before "call": no telephone."""
+COUNTED = re.compile(
+    r" ?(?:bytes?|[kmgt]i?b|rows?|events?|tokens?|items?|records?|ms|[nµ]s|seconds?|minutes?"
+    r"|users?|requests?|files?|chars|characters)\b",
+    re.IGNORECASE,
+)
+"""After a number that is an amount."""
 ID_WORDS = Words.of(
     """ssn nationalid sin tfn nhs nino nin pps ppsn tin dni nif nie curp rut run cuit cuil cpf
     cf nir sécu secu steuer steuerid steueridnr steueridentifikationsnummer idnr svnr pesel
@@ -63,10 +80,23 @@ def word_before(words: Words, text: str, start: int) -> bool:
     return _told(words, before[before.rfind("\n") + 1 :])
 
 
+def phone_word_before(text: str, start: int, end: int) -> bool:
+    """Whether the digits from ``start`` to ``end`` stand after a word for telephone."""
+    if COUNTED.match(text, end):
+        return False
+    if word_before(PHONE_WORDS, text, start):
+        return True
+    before = text[max(0, start - CONTEXT_CHARS) : start]
+    found = PHONE_WORD_JUST_BEFORE.search(before)
+    return found is not None and not CALLED.search(before, 0, found.start())
+
+
 @lru_cache(maxsize=4096)
 def _told(words: Words, before: str) -> bool:
     lowered = before.lower()
     found = _LETTERS.findall(lowered)
     if not found:  # columns of numbers
         return False
+    if lowered != before:
+        found += [part.lower() for part in _CAMEL.findall(before)]
     return any(word in words.single for word in found) or any(p in lowered for p in words.parts)
