@@ -73,9 +73,12 @@ def _stem(token: str) -> str:
     return token[:-1] if token.endswith("e") and len(token) > 3 else token
 
 
+OPPOSITE_PAIRS: tuple[tuple[str, str], ...] = tuple(
+    (pair.split()[0], pair.split()[1]) for pair in _PAIRS.split(",")
+)
 _OPPOSITES: dict[str, set[str]] = {}
-for _pair in _PAIRS.split(","):
-    _a, _b = (_stem(word) for word in _pair.split())
+for _pair in OPPOSITE_PAIRS:
+    _a, _b = (_stem(word) for word in _pair)
     _OPPOSITES.setdefault(_a, set()).add(_b)
     _OPPOSITES.setdefault(_b, set()).add(_a)
 
