@@ -6,7 +6,7 @@ SHELL  := /bin/bash
 BIN    := $(VENV)/bin
 STAMP  := $(VENV)/.installed
 
-.PHONY: help demo up test check kafka-test delivery lock clean
+.PHONY: help demo up test check kafka-test faults lock audit clean
 
 help: ## this list
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*##/\t/' | expand -t 14
@@ -40,12 +40,12 @@ check: $(STAMP) ## style, types, layers
 	@$(BIN)/lint-imports
 
 kafka-test: $(STAMP) ## the tests that need Apache Kafka (Java 17 and Maven)
-	@$(BIN)/python -m pytest tests/kafka -m kafka
+	@$(BIN)/python -m pytest tests/kafka tests/faults -m kafka
 
 RUNS ?= 20
 SEED ?= 1
-delivery: $(STAMP) ## seeded delivery runs on Apache Kafka: make delivery RUNS=20 SEED=1
-	@$(BIN)/python -m tests.kafka.delivery --runs $(RUNS) --seed $(SEED)
+faults: $(STAMP) ## seeded faults on three Kafka brokers: make faults RUNS=20 SEED=1, or NAME=...
+	@$(BIN)/python -m tests.faults.run --runs $(RUNS) --seed $(SEED) $(if $(NAME),--name $(NAME))
 
 LOCK := uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \
   --no-emit-index-url --custom-compile-command "make lock"
@@ -53,6 +53,10 @@ lock: ## re-resolve requirements.lock and the image's two (needs uv)
 	$(LOCK) --extra embedded --extra dev -o requirements.lock
 	$(LOCK) -c requirements.lock --no-annotate -o deploy/image/requirements.lock
 	$(LOCK) -c requirements.lock --no-annotate --extra gpu -o deploy/image/requirements-gpu.lock
+
+audit: ## known weaknesses of the locked dependencies, from PyPI's advisories (needs uv)
+	uv tool run pip-audit --strict --require-hashes --disable-pip -r requirements.lock
+	uv tool run pip-audit --strict --require-hashes --disable-pip -r deploy/image/requirements.lock
 
 clean: ## remove the environment and what runs left behind
 	rm -rf $(VENV) .streamgauge .cache

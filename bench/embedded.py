@@ -27,8 +27,9 @@ from schemas.evaluators import EVERY_CALL
 from sql.client import connect
 from stack.ports import free_block, free_port
 from stack.up import Stack, start_stack
-from stack.verify.generator import Parcel, Sender, plan
+from stack.verify.generator import Parcel, plan
 from stack.verify.journal import JournalWriter
+from stack.verify.sender import Sender
 
 RESULTS = Path(__file__).parent / "results" / "embedded.json"
 RATE = 8.0  # traces a second: the demo's

@@ -33,18 +33,10 @@ from processors.runtime.admin import create_topics
 from processors.runtime.outputs import KafkaOutputs
 from processors.runtime.worker import run_worker
 from schemas.config import Config, EvaluateConfig, KafkaConfig, RuntimeConfig
+from schemas.encoding import decode_batch
 from schemas.evaluators import EVERY_CALL, Target
 from schemas.identity import trace_partition
-from schemas.records import (
-    Call,
-    Content,
-    Document,
-    Evaluation,
-    Message,
-    Operation,
-    Part,
-    decode_batch,
-)
+from schemas.records import Call, Content, Document, Evaluation, Message, Operation, Part
 from schemas.topics import EVALUATIONS, OPERATIONS
 from stack.broker import Broker
 from stack.ports import free_port

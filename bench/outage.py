@@ -20,9 +20,10 @@ import psutil
 from bench.embedded import free_stack
 from sql.client import connect
 from stack.up import Stack
-from stack.verify.generator import Sender, plan
+from stack.verify.generator import plan
 from stack.verify.journal import JournalWriter, read_journal
 from stack.verify.oracle import check_until_settled
+from stack.verify.sender import Sender
 
 RESULTS = Path(__file__).parent / "results" / "outage.json"
 RATE = 20.0  # traces a second

@@ -109,7 +109,9 @@ def prices(calls: list[Operation]) -> tuple[float, float, float]:
 
     def ours() -> None:
         for operation in calls:
-            BUNDLED.of_call(operation.call, NOW_NS)
+            call = operation.call
+            models = (call.response_model, call.request_model)
+            BUNDLED.of_usage(call.usage, call.provider, models, call.service_tier, NOW_NS)
 
     def theirs() -> None:
         for operation in calls:

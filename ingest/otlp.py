@@ -100,17 +100,21 @@ def decode_logs(value: bytes, content_type: Encoding | Literal["sniff"]) -> Deco
 def spans(request: Any) -> Iterator[tuple[Resource, InstrumentationScope, Span]]:
     """Every span with its resource and scope, in order."""
     for resource_spans in request.resource_spans:
+        resource = resource_spans.resource
         for scope_spans in resource_spans.scope_spans:
+            scope = scope_spans.scope
             for span in scope_spans.spans:
-                yield resource_spans.resource, scope_spans.scope, span
+                yield resource, scope, span
 
 
 def log_records(request: Any) -> Iterator[tuple[Resource, InstrumentationScope, LogRecord]]:
     """Every log record with its resource and scope, in order."""
     for resource_logs in request.resource_logs:
+        resource = resource_logs.resource
         for scope_logs in resource_logs.scope_logs:
+            scope = scope_logs.scope
             for record in scope_logs.log_records:
-                yield resource_logs.resource, scope_logs.scope, record
+                yield resource, scope, record
 
 
 def _sniff(value: bytes, signal: Signal) -> Decoded:

@@ -1,4 +1,8 @@
-"""TLS at the gateway: one certificate for HTTP and gRPC, read at the start."""
+"""TLS at the gateway: one certificate for HTTP and gRPC, read at the start.
+
+With ``ssl_client_cafile`` it is mutual: whoever shows no certificate of these authorities is turned
+away in the handshake. Who the sender is still comes from its API key.
+"""
 
 import ssl
 from pathlib import Path
@@ -22,6 +26,14 @@ def http_context(config: GatewayConfig) -> ssl.SSLContext | None:
     except ssl.SSLError as error:
         reason = error.reason or "not PEM, or the key is encrypted or of another certificate"
         raise SecretFileError(f"gateway.ssl_certfile or gateway.ssl_keyfile: {reason}") from None
+    authorities = _authorities(config)
+    if authorities is not None:
+        context.verify_mode = ssl.CERT_REQUIRED
+        try:
+            context.load_verify_locations(cadata=authorities)
+        except ssl.SSLError as error:
+            reason = error.reason or "not PEM"
+            raise SecretFileError(f"gateway.ssl_client_cafile: {reason}") from None
     return context
 
 
@@ -34,7 +46,18 @@ def grpc_credentials(config: GatewayConfig) -> grpc.ServerCredentials | None:
     if pair is None:
         return None
     certificate, key = (Path(path).read_bytes() for path in pair)
-    return grpc.ssl_server_credentials([(key, certificate)])
+    authorities = _authorities(config)
+    return grpc.ssl_server_credentials(
+        [(key, certificate)],
+        root_certificates=None if authorities is None else authorities.encode(),
+        require_client_auth=authorities is not None,
+    )
+
+
+def _authorities(config: GatewayConfig) -> str | None:
+    """Those that a sender's certificate must be of, as PEM; None if none is asked for."""
+    path = readable(config.ssl_client_cafile, "gateway.ssl_client_cafile")
+    return None if path is None else Path(path).read_text("ascii", "replace")
 
 
 def _pair(config: GatewayConfig) -> tuple[str, str] | None:

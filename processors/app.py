@@ -19,7 +19,7 @@
              │   ▲───────────────────────────────────────────────┘          │
              │  genai.alert_transitions.v1 ─────────────────────────────────┤
              ▼                                                              │
-           notify      receivers                                            │
+           notify      receivers ─ genai.alert_deliveries.v1 ───────────────┤
     genai.dead_letters.v1 (whatever any stage could not process) ───────────┘
 
 A worker process runs one stage; its group is ``streamgauge.<stage>``. Stages share nothing but
@@ -31,6 +31,7 @@ from dataclasses import dataclass
 from schemas.config import Config
 from schemas.protocols import Clock, Outputs, Stage, TableSink
 from schemas.topics import (
+    ALERT_DELIVERIES,
     ALERT_SIGNALS,
     ALERT_TRANSITIONS,
     DEAD_LETTERS,
@@ -67,11 +68,19 @@ STAGES: tuple[StageSpec, ...] = (
     StageSpec("evaluate", (OPERATIONS,), (EVALUATIONS,)),
     StageSpec(
         "store",
-        (FRAGMENTS, OPERATIONS, EVALUATIONS, LEDGER, ALERT_TRANSITIONS, DEAD_LETTERS),
+        (
+            FRAGMENTS,
+            OPERATIONS,
+            EVALUATIONS,
+            LEDGER,
+            ALERT_TRANSITIONS,
+            ALERT_DELIVERIES,
+            DEAD_LETTERS,
+        ),
         writes_tables=True,
     ),
     StageSpec("watch", (EVALUATIONS, ALERT_SIGNALS), (ALERT_SIGNALS, ALERT_TRANSITIONS)),
-    StageSpec("notify", (ALERT_TRANSITIONS,)),
+    StageSpec("notify", (ALERT_TRANSITIONS,), (ALERT_DELIVERIES,)),
 )
 """In the order of the flow."""
 

@@ -12,9 +12,9 @@ from typing import TypeVar
 import orjson
 
 from ingest import telemetry
+from schemas.encoding import BatchError, RecordT, decode_batch, encode_batch
 from schemas.metrics import DEAD_LETTERS
 from schemas.protocols import DeadLetter, Message, Outputs, PoisonError, RetryableError
-from schemas.records import BatchError, RecordT, decode_batch, encode_batch
 
 T = TypeVar("T")
 

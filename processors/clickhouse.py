@@ -68,7 +68,7 @@ DATA_FAULTS = frozenset({
 
 TRANSIENT_FAULTS = frozenset({
     3, 16, 60, 81, 159, 160, 164, 173, 192, 193, 194, 202, 203, 209, 210, 225, 236, 241, 242, 243,
-    252, 285, 286, 289, 319, 373, 394, 425, 439, 473, 497, 516, 598, 745, 999,
+    252, 285, 286, 289, 319, 373, 394, 425, 439, 473, 497, 516, 598, 745, 774, 999,
 })  # fmt: skip
 """Server error codes that pass or that an operator mends: overload, memory, too many parts,
 read-only, quorum, timeouts, a missing table or column (not yet migrated), access."""

@@ -7,10 +7,10 @@ levels). Secrets come from environment or files only and are hidden when printed
 
 import os
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -19,6 +19,7 @@ from pydantic_settings import (
 )
 
 from schemas.intervals import SHIPPED
+from schemas.matchers import checked_matcher
 from schemas.privacy import PrivacyConfig
 from schemas.receivers import Receiver
 from schemas.section import Section
@@ -141,11 +142,17 @@ class GatewayConfig(Section):
         default=None, description="PEM, with its chain: exports come by TLS only, HTTP and gRPC"
     )
     ssl_keyfile: Path | None = Field(default=None, description="PEM, of ssl_certfile, unencrypted")
+    ssl_client_cafile: Path | None = Field(
+        default=None,
+        description="PEM: senders must show a certificate of one of these authorities (mutual TLS)",
+    )
 
     @model_validator(mode="after")
     def _certificate_has_its_key(self) -> "GatewayConfig":
         if (self.ssl_certfile is None) != (self.ssl_keyfile is None):
             raise ValueError("ssl_certfile and ssl_keyfile go together")
+        if self.ssl_client_cafile is not None and self.ssl_certfile is None:
+            raise ValueError("ssl_client_cafile is of no use without ssl_certfile")
         return self
 
 
@@ -245,6 +252,33 @@ class WatchConfig(Section):
     streams_per_tenant: int = Field(
         default=2000, ge=0, description="streams with windows of their own; the rest is other"
     )
+    baseline: Literal["seasonal", "previous"] = Field(
+        default="seasonal",
+        description="what streams without a fixed baseline are compared with: hours of the last "
+        "four weeks, or the last seven days",
+    )
+    false_alarm_days: float = Field(
+        default=30.0, gt=0, description="days between false drift alarms of all streams of a tenant"
+    )
+
+
+MatcherText = Annotated[str, AfterValidator(checked_matcher)]
+
+
+class InhibitRule(Section):
+    """While an alert that meets ``source`` fires, alerts that meet ``target`` are held back."""
+
+    source: list[MatcherText] = Field(min_length=1)
+    target: list[MatcherText] = Field(min_length=1)
+    equal: list[str] = Field(
+        default_factory=lambda: ["tenant"], description="labels that both must have alike"
+    )
+
+
+PIPELINE_UNHEALTHY = InhibitRule(
+    source=['alertname=~"DataLate|VerdictsMissing|LedgerUnbalanced"'], target=['area="quality"']
+)
+"""What the line did not see says nothing about the quality of answers."""
 
 
 class NotifyConfig(Section):
@@ -253,6 +287,27 @@ class NotifyConfig(Section):
     receivers: list[Receiver] = Field(
         default_factory=list, description="each gets every alert that its matchers take"
     )
+    fallback: str = Field(
+        default="",
+        description="receiver that gets what no other takes, and hears of those that fail",
+    )
+    fallback_after_s: float = Field(
+        default=600.0, gt=0, description="a receiver that took nothing for so long has failed"
+    )
+
+    inhibit: list[InhibitRule] = Field(
+        default_factory=lambda: [PIPELINE_UNHEALTHY],
+        description="alerts that hold back others; Alertmanagers have rules of their own",
+    )
+
+    @model_validator(mode="after")
+    def _names_are_there(self) -> Self:
+        names = [receiver.name for receiver in self.receivers]
+        if repeated := {name for name in names if names.count(name) > 1}:
+            raise ValueError(f"receivers: names repeat: {', '.join(sorted(repeated))}")
+        if self.fallback and self.fallback not in names:
+            raise ValueError(f"fallback: {self.fallback} is no receiver")
+        return self
 
 
 class TelemetryConfig(Section):

@@ -128,6 +128,13 @@ RULE_LAST_EVALUATION = Gauge(
     ["rule"],
     registry=REGISTRY,
 )
+RULE_MATCHES = Gauge(
+    "streamgauge_rule_matches",
+    "Label sets that met a query rule's condition when it was evaluated last; of LedgerUnbalanced "
+    "those whose books do not balance",
+    ["rule"],
+    registry=REGISTRY,
+)
 WINDOW_CYCLES = Counter(
     "streamgauge_window_cycles",
     "Cycles of the writer of windows by outcome (done, failed)",

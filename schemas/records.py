@@ -1,15 +1,14 @@
-"""The records that travel on ``genai.*`` topics, and their batch encoding.
+"""The records that travel on ``genai.*`` topics; ``encoding`` has their batches.
 
-Bytes: UTF-8 JSON ``{"records": [...]}``. 64-bit integers and decimals are strings in JSON, ids
-lower-case hex, times ns since 1970. Readers ignore unknown fields and default missing ones;
-within ``.v1`` a field is only ever added, with a default.
+64-bit integers and decimals are strings in JSON, ids lower-case hex, times ns since 1970. Readers
+ignore unknown fields and default missing ones; within ``.v1`` a field is only ever
+added, with a default.
 """
 
-from collections.abc import Sequence
 from decimal import Decimal
-from typing import Annotated, Generic, Literal, TypeVar
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PlainSerializer, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, PlainSerializer
 
 from schemas.evaluators import Evaluator, Label, Reason, State, Target
 
@@ -117,6 +116,9 @@ class Finding(Record):
 LLM_KINDS = frozenset({"chat", "text_completion", "generate_content"})
 """Kinds of calls in which a model answers."""
 
+ROLL_UP_KINDS = frozenset({"invoke_agent", "invoke_workflow", "create_agent", "chain", "plan"})
+"""Kinds of spans that sum others."""
+
 
 class Usage(Record):
     """Tokens as disjoint parts: their sum is the total. None is unknown, which is not 0."""
@@ -179,7 +181,7 @@ class Call(Record):
 
     def rolls_up(self) -> bool:
         """Whether this span sums others (agents, workflows): its usage does not count."""
-        return self.kind in ("invoke_agent", "invoke_workflow", "create_agent", "chain", "plan")
+        return self.kind in ROLL_UP_KINDS
 
 
 class Fragment(Record):
@@ -357,6 +359,14 @@ class AlertSignal(Record):
     span_end_ns: Int64
 
 
+WATCHDOG = "Watchdog"
+"""Name of the alert that always fires, once a minute anew."""
+NOTIFICATION_FAILED = "NotificationFailed"
+"""Name of the alert that the fallback receiver gets where another one failed."""
+NOT_EVALUATED = "RuleNotEvaluated"
+"""Name of the alert about rules that are not evaluated."""
+
+
 class AlertTransition(Record):
     """One change of an alert's status; also the outbox row that ``notify`` delivers."""
 
@@ -375,6 +385,23 @@ class AlertTransition(Record):
     trace_ids: tuple[str, ...] = Field(default=(), description="examples")
 
 
+class AlertDelivery(Record):
+    """What became of one transition at one receiver. Identity: transition and receiver."""
+
+    tenant: str
+    transition_id: str
+    receiver: str
+    fingerprint: str
+    rule: str
+    status: Literal["firing", "resolved"]
+    outcome: Literal["delivered", "refused", "silenced", "inhibited"]
+    attempts: int = 0
+    begun_at_ns: Int64
+    ended_at_ns: Int64
+    starts_at_ns: Int64
+    reason: str = Field(default="", description="silence or alert that held it back, or refusal")
+
+
 RECORDS: dict[str, type[Record]] = {
     "fragment": Fragment,
     "operation": Operation,
@@ -382,6 +409,7 @@ RECORDS: dict[str, type[Record]] = {
     "ledger": LedgerRow,
     "alert_signal": AlertSignal,
     "alert_transition": AlertTransition,
+    "alert_delivery": AlertDelivery,
 }
 """Record type by schema name (the topic's ``schema``)."""
 
@@ -389,37 +417,3 @@ RECORDS: dict[str, type[Record]] = {
 def encode_record(record: Record) -> bytes:
     """JSON of one record, every field written out."""
     return record.model_dump_json().encode()
-
-
-def encode_batch(encoded: Sequence[bytes]) -> bytes:
-    """``{"records":[...]}`` from records already encoded by :func:`encode_record`."""
-    return b'{"records":[' + b",".join(encoded) + b"]}"
-
-
-class BatchError(ValueError):
-    """A message is not a batch of the expected records; the text never holds content."""
-
-
-RecordT = TypeVar("RecordT", bound=Record)
-
-
-class _Batch(BaseModel, Generic[RecordT]):
-    records: list[RecordT]
-
-
-_FIELDS = {"records"}.union(*(kind.model_fields for kind in Record.__subclasses__()))
-
-
-def _place(item: str | int) -> str:
-    """One step of an error's path. A key of a map comes from outside and may be content."""
-    return str(item) if isinstance(item, int) or item in _FIELDS else "*"
-
-
-def decode_batch(kind: type[RecordT], value: bytes | None) -> list[RecordT]:
-    """Records of one message. Raises :class:`BatchError` naming the first wrong field."""
-    try:
-        return _Batch[kind].model_validate_json(value or b"").records  # type: ignore[valid-type]
-    except ValidationError as error:
-        first = error.errors(include_input=False, include_url=False)[0]
-        path = ".".join(map(_place, first["loc"]))
-        raise BatchError(f"{path or 'value'}: {first['type']}") from None

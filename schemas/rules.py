@@ -1,81 +1,64 @@
 """Alert rule files: Prometheus-shaped groups of rules.
 
-A rule says when by exactly one of two keys: ``evaluation`` (:class:`SignalRule`, single verdicts,
-seconds after the call) or ``expr`` (:class:`QueryRule`, a SELECT over the views, at intervals).
+A rule says when by exactly one key: ``evaluation`` (:class:`SignalRule`, single verdicts, seconds
+after the call), ``expr`` (:class:`QueryRule`, a SELECT over the views), or a shorthand over windows
+(:class:`StreamRule`): ``metric``, ``slo``, ``absent``, ``drift``.
 """
 
 import hashlib
 import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-import yaml
-from pydantic import (
-    BaseModel,
-    BeforeValidator,
-    ConfigDict,
-    Discriminator,
-    Field,
-    Tag,
-    ValidationError,
-    model_validator,
+from pydantic import Discriminator, Field, Tag, model_validator
+
+from schemas.conditions import (
+    AbsentCondition,
+    DriftCondition,
+    EvaluationCondition,
+    MetricCondition,
+    SloCondition,
 )
+from schemas.durations import Duration
+from schemas.schedules import ActiveTime
+from schemas.streams import BUCKET_S
+from schemas.strict_yaml import Strict, StrictYamlError, load_strict
+from schemas.templates import LabelTemplate, SignalTemplate
 
-from schemas.evaluators import Evaluator
-
-TAGS = {"evaluation": "signals", "expr": "query"}
-"""The kinds of rules by the key that says when."""
-_UNIT_S = {"d": 86_400, "h": 3600, "m": 60, "s": 1}
-_DURATION = re.compile(r"(?:(\d+)d)?(?:(\d+)h)?(?:(\d+)m)?(?:(\d+)s)?")
+RULE_LABELS = frozenset({"alertname"})
 
 
 class RuleError(ValueError):
-    """A rule file cannot be used; the text names the field."""
+    """A rule file cannot be used; the text names file, line and key."""
 
 
-def parse_duration(value: object) -> object:
-    """Seconds of a Prometheus duration such as ``5m`` or ``1h30m``; 0 needs no unit."""
-    if value == 0:
-        return 0
-    found = _DURATION.fullmatch(value) if isinstance(value, str) and value else None
-    if found is None:
-        raise ValueError("a duration is digits and units, for example 30s, 5m or 1h30m")
-    return sum(
-        int(digits or 0) * _UNIT_S[unit]
-        for digits, unit in zip(found.groups(), "dhms", strict=True)
-    )
-
-
-Duration = Annotated[int, BeforeValidator(parse_duration)]
-"""Seconds; written as a Prometheus duration."""
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class EvaluationCondition(_Strict):
-    """Fast path: single ``operation`` verdicts at or above a label's threshold or a score."""
-
-    evaluator: Evaluator
-    label: Literal["warn", "page"] = "page"
-    min_score: float | None = Field(default=None, ge=0, le=1)
-
-
-class _Rule(_Strict):
+class _Rule(Strict):
     alert: str = Field(min_length=1)
     labels: dict[str, str] = Field(default_factory=dict)
-    annotations: dict[str, str] = Field(default_factory=dict)
+
+    @property
+    def own_labels(self) -> frozenset[str]:
+        """Labels that the rule's findings set."""
+        return frozenset()
+
+    @model_validator(mode="after")
+    def _labels_are_free(self) -> Self:
+        if shadowed := sorted((RULE_LABELS | self.own_labels) & self.labels.keys()):
+            raise ValueError(f"labels.{shadowed[0]}: set by alert name or what the rule finds")
+        return self
 
     @property
     def version(self) -> str:
         """Hash of what the rule says."""
-        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()[:12]
+        said = self.model_dump_json(exclude_defaults=True)
+        return hashlib.sha256(said.encode()).hexdigest()[:12]
 
 
 class SignalRule(_Rule):
     """Single verdicts. The alert's identity is tenant, ``alert`` and the values of ``group_by``."""
 
+    annotations: dict[str, SignalTemplate] = Field(default_factory=dict)
     evaluation: EvaluationCondition
     group_by: tuple[Literal["service_name", "environment", "model"], ...] = ("service_name",)
     group_interval_s: int = Field(default=60, ge=1, description="alert start is floored to this")
@@ -83,17 +66,16 @@ class SignalRule(_Rule):
         default=300, ge=1, description="resolved after this long without a signal"
     )
 
+    @property
+    def own_labels(self) -> frozenset[str]:
+        """Labels that the rule's findings set."""
+        return frozenset(self.group_by)
 
-class QueryRule(_Rule):
-    """A SELECT over the views, run at times that are multiples of ``interval``.
 
-    It reads ``{at:DateTime}``, the time to evaluate for, so that any worker at any moment gets the
-    same answer; each row it returns is an alert's condition met. Column ``value`` is its number
-    and may be null (then the row says nothing), ``trace_ids`` its examples, ``tenant`` whose it is
-    (else the configured tenant's); every other column is a label and part of the identity.
-    """
+class TimedRule(_Rule):
+    """What is evaluated at times that are multiples of ``interval``."""
 
-    expr: str
+    annotations: dict[str, LabelTemplate] = Field(default_factory=dict)
     interval_s: Duration = Field(default=60, alias="interval", ge=1)
     for_s: Duration = Field(
         default=0, alias="for", description="the condition must have held this long"
@@ -101,57 +83,220 @@ class QueryRule(_Rule):
     keep_firing_for_s: Duration = Field(
         default=0, alias="keep_firing_for", description="resolved after this long without it"
     )
+    min_samples: int = Field(default=0, ge=0, description="fewer say nothing: insufficient_data")
+    no_data: Literal["ok", "keep", "alert"] = Field(
+        default="ok",
+        description="what nothing, or too little, says of a condition: it does not hold, an open "
+        "alert stays as it is, or it holds",
+    )
+    on_error: Literal["keep", "alert"] = Field(
+        default="keep", description="alert: the rule also fires when it cannot be evaluated"
+    )
+    active: tuple[ActiveTime, ...] = Field(default=(), description="watched only then; UTC")
+    paused: bool = False
+
+    @property
+    def source(self) -> str:
+        """Table whose windows must be sealed up to a time; empty: none is waited for."""
+        return ""
+
+    @property
+    def delay_s(self) -> int:
+        """How long after its time it is evaluated at the soonest."""
+        return 0
+
+    def watched(self, at_s: int) -> bool:
+        """Whether the rule is watched at a time, s since 1970."""
+        if self.paused:
+            return False
+        return not self.active or any(active.holds(at_s) for active in self.active)
+
+
+class QueryRule(TimedRule):
+    """A SELECT over the views.
+
+    It reads ``{at:DateTime}``, the time to evaluate for, so that any worker at any moment gets the
+    same answer; each row it returns is an alert's condition met. Column ``value`` is its number
+    and may be null (then the row says nothing), ``n`` how many values that is of, ``trace_ids`` its
+    examples, ``tenant`` whose it is (else the configured tenant's); every other column is a label
+    and part of the identity.
+    """
+
+    expr: str
+    recovery: str = Field(
+        default="", description="a second SELECT: an alert stays open while this returns its labels"
+    )
     eval_delay_s: Duration = Field(
         default=30, alias="eval_delay", description="how long late data is waited for"
     )
+    watermark: Literal["", "genai_operations", "genai_evaluations"] = Field(
+        default="", description="evaluated once the windows of this table are sealed up to the time"
+    )
+
+    @property
+    def source(self) -> str:
+        """See :class:`TimedRule`."""
+        return self.watermark
+
+    @property
+    def delay_s(self) -> int:
+        """See :class:`TimedRule`."""
+        return self.eval_delay_s
 
     @model_validator(mode="after")
-    def _time_is_a_parameter(self) -> "QueryRule":
-        if not re.search(r"\{at:\s*DateTime", self.expr):
-            raise ValueError(
-                "expr must read {at:DateTime}, the time it is evaluated for, instead of now()"
-            )
+    def _time_is_a_parameter(self) -> Self:
+        for name, query in (("expr", self.expr), ("recovery", self.recovery)):
+            if query and not re.search(r"\{at:\s*DateTime", query):
+                raise ValueError(
+                    f"{name} must read {{at:DateTime}}, the time it is evaluated for, "
+                    "instead of now()"
+                )
         return self
 
 
-def _condition(rule: Any) -> str:
-    """Which kind of rule a mapping is; raises ``ValueError`` unless it has one condition."""
-    if not isinstance(rule, dict):
-        return TAGS["evaluation"]
-    given = [tag for key, tag in TAGS.items() if key in rule]
-    if len(given) != 1:
-        named = f"rule {rule.get('alert', '?')}"
-        raise ValueError(f"{named}: exactly one of {', '.join(TAGS)} is needed")
-    return given[0]
+class StreamRule(TimedRule):
+    """A shorthand over windows, evaluated once they are sealed; many rules share one scan."""
+
+    interval_s: Duration = Field(default=BUCKET_S, alias="interval", ge=BUCKET_S)
+
+    @property
+    def condition(self) -> MetricCondition | SloCondition | AbsentCondition | DriftCondition:
+        """What the rule is about."""
+        raise NotImplementedError
+
+    @property
+    def own_labels(self) -> frozenset[str]:
+        """Labels that the rule's findings set."""
+        return frozenset(self.condition.dimensions.labels)
+
+    @property
+    def source(self) -> str:
+        """See :class:`TimedRule`."""
+        return self.condition.families[0].source
+
+    @model_validator(mode="after")
+    def _fits_windows(self) -> Self:
+        if self.interval_s % BUCKET_S:
+            raise ValueError("interval: a multiple of 5m, the length of a window")
+        if self.no_data == "alert":
+            raise ValueError("no_data: ok or keep; a rule of its own with `absent` tells silence")
+        return self
 
 
+class MetricRule(StreamRule):
+    """A statistic beyond a limit; ``recovery`` is the milder limit that ends an alert."""
+
+    metric: MetricCondition
+    recovery: float | None = None
+
+    @property
+    def condition(self) -> MetricCondition:
+        """What the rule is about."""
+        return self.metric
+
+    @model_validator(mode="after")
+    def _recovers_on_the_good_side(self) -> Self:
+        if self.recovery is not None and self.metric.beyond(self.recovery):
+            raise ValueError("recovery: on the good side of the limit")
+        return self
+
+
+class SloRule(StreamRule):
+    """An error budget that burns too fast; the value is how many times too fast."""
+
+    slo: SloCondition
+
+    @property
+    def condition(self) -> SloCondition:
+        """What the rule is about."""
+        return self.slo
+
+
+class AbsentRule(StreamRule):
+    """Expected traffic that stopped; the value is how many values were expected."""
+
+    absent: AbsentCondition
+
+    @property
+    def condition(self) -> AbsentCondition:
+        """What the rule is about."""
+        return self.absent
+
+
+class DriftRule(StreamRule):
+    """Streams that drift by ``v_drift``; the value is the size of the change."""
+
+    drift: DriftCondition
+
+    @property
+    def condition(self) -> DriftCondition:
+        """What the rule is about."""
+        return self.drift
+
+    @property
+    def own_labels(self) -> frozenset[str]:
+        """Labels that the rule's findings set."""
+        return frozenset({*self.condition.dimensions.labels, "of"})
+
+    @property
+    def source(self) -> str:
+        """None: detectors read sealed windows only, and ``v_drift`` says what they last said."""
+        return ""
+
+
+CONDITIONS: Mapping[str, str] = {
+    "evaluation": "signals",
+    "expr": "query",
+    "metric": "statistic",
+    "slo": "budget",
+    "absent": "silence",
+    "drift": "drifting",
+}
+"""The kinds of rules by the key that says when."""
+
+
+def _kind(rule: Any) -> str | None:
+    """Which kind of rule a mapping is; None unless it has one condition."""
+    keys = rule if isinstance(rule, dict) else type(rule).model_fields
+    given = [tag for key, tag in CONDITIONS.items() if key in keys]
+    return given[0] if len(given) == 1 else None
+
+
+AnyRule = SignalRule | QueryRule | MetricRule | SloRule | AbsentRule | DriftRule
 Rule = Annotated[
-    Annotated[SignalRule, Tag(TAGS["evaluation"])] | Annotated[QueryRule, Tag(TAGS["expr"])],
-    Discriminator(_condition),
+    Annotated[SignalRule, Tag("signals")]
+    | Annotated[QueryRule, Tag("query")]
+    | Annotated[MetricRule, Tag("statistic")]
+    | Annotated[SloRule, Tag("budget")]
+    | Annotated[AbsentRule, Tag("silence")]
+    | Annotated[DriftRule, Tag("drifting")],
+    Discriminator(
+        _kind,
+        custom_error_type="conditions",
+        custom_error_message=f"exactly one of {', '.join(CONDITIONS)} is needed",
+    ),
 ]
 
 
-class Group(_Strict):
+class Group(Strict):
     """Named rules."""
 
     name: str
     rules: tuple[Rule, ...]
 
 
-class RuleFile(_Strict):
+class RuleFile(Strict):
     """The whole file."""
 
     groups: tuple[Group, ...]
 
 
-def load_rules(path: Path) -> tuple[SignalRule | QueryRule, ...]:
-    """Rules of a file in order. Raises :class:`RuleError` naming file and field."""
+def load_rules(path: Path) -> tuple[AnyRule, ...]:
+    """Rules of a file in order. Raises :class:`RuleError` naming file, line and key."""
     try:
-        parsed = RuleFile.model_validate(yaml.safe_load(path.read_text()))
-    except FileNotFoundError:
-        raise RuleError(f"{path} does not exist (watch.rules_file)") from None
-    except (ValidationError, ValueError, yaml.YAMLError) as error:
-        raise RuleError(f"{path}: {error}") from None
+        parsed = load_strict(path, RuleFile, "watch.rules_file")
+    except StrictYamlError as error:
+        raise RuleError(str(error)) from None
     rules = tuple(rule for group in parsed.groups for rule in group.rules)
     names = [rule.alert for rule in rules]
     if repeated := {name for name in names if names.count(name) > 1}:

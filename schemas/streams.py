@@ -123,6 +123,16 @@ class Metric:
     edges: Edges
     flagged: str = "false"
 
+    @property
+    def is_rate(self) -> bool:
+        """Whether some of the values are flagged."""
+        return self.edges is YES_NO or self.flagged != "false"
+
+    @property
+    def is_distribution(self) -> bool:
+        """Whether there is more to the values than being flagged."""
+        return self.edges is not YES_NO
+
 
 @dataclass(frozen=True, slots=True)
 class DimensionSet:
@@ -195,3 +205,5 @@ VERDICTS = Family(
 )
 FAMILIES = (CALLS, TOOLS, VERDICTS)
 """Shadows are streams of their own: the version of what judged is part of every verdict's."""
+METRICS = {(family.name, metric.name): metric for family in FAMILIES for metric in family.metrics}
+"""By the names of family and metric, which ``genai_streams`` keeps."""

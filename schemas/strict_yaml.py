@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Tag, ValidationError
 
 Place = tuple[str | int, ...]
 ModelT = TypeVar("ModelT", bound=BaseModel)
@@ -57,14 +57,16 @@ def load_strict(path: Path, model: type[ModelT], setting: str) -> ModelT:
 
 def _mistake(item: Any, lines: dict[Place, int], model: type[BaseModel]) -> tuple[int, str]:
     """Line and text of one error of pydantic's."""
-    steps = {step for place in lines for step in place}
-    # Steps that are not in the file name members of a union.
-    place: Place = (*(step for step in item["loc"][:-1] if step in steps), *item["loc"][-1:])
+    place: Place = ()
+    for step in item["loc"]:
+        # Steps that are not in the file name members of a union.
+        if (*place, step) in lines or (item["type"] == "missing" and step == item["loc"][-1]):
+            place = (*place, step)
     message = item["msg"].removeprefix("Value error, ")
     if item["type"] == "missing":
         message = "is missing"
     elif item["type"] == "extra_forbidden":
-        near = difflib.get_close_matches(str(place[-1]), _known(model, place[:-1]), n=1)
+        near = difflib.get_close_matches(str(place[-1]), _known(model, item["loc"][:-1]), n=1)
         message = "unknown key" + (f"; did you mean {near[0]}?" if near else "")
     inside = place
     while inside and inside not in lines:
@@ -73,21 +75,32 @@ def _mistake(item: Any, lines: dict[Place, int], model: type[BaseModel]) -> tupl
 
 
 def _known(model: type[BaseModel], place: Place) -> list[str]:
-    """Keys that the model at a place of the file has."""
-    kind: type[BaseModel] | None = model
+    """Keys that the model at a place, as pydantic names it, has."""
+    kinds: dict[str, type[BaseModel]] = {"": model}
     for step in place:
-        if isinstance(step, str) and kind is not None:
+        if step in kinds and step:
+            kinds = {"": kinds[str(step)]}
+            continue
+        for kind in kinds.values():
             fields = {field.alias or name: field for name, field in kind.model_fields.items()}
-            kind = _inner(fields[step].annotation) if step in fields else kind
-    return [field.alias or name for name, field in kind.model_fields.items()] if kind else []
+            if isinstance(step, str) and step in fields:
+                kinds = _inner(fields[step].annotation)
+                break
+    return [
+        field.alias or name for kind in kinds.values() for name, field in kind.model_fields.items()
+    ]
 
 
-def _inner(kind: Any) -> type[BaseModel] | None:
-    """The model that a container or optional type holds, or None."""
+def _inner(kind: Any, tag: str = "") -> dict[str, type[BaseModel]]:
+    """The models that a container, an optional type or a union holds, by tag."""
     if isinstance(kind, type) and issubclass(kind, BaseModel):
-        return kind
-    found = (_inner(argument) for argument in getattr(kind, "__args__", ()))
-    return next((one for one in found if one is not None), None)
+        return {tag: kind}
+    tags = [said.tag for said in getattr(kind, "__metadata__", ()) if isinstance(said, Tag)]
+    found: dict[str, type[BaseModel]] = {}
+    for argument in getattr(kind, "__args__", ()):
+        for name, one in _inner(argument, *tags).items():
+            found.setdefault(name, one)
+    return found
 
 
 def _lines(node: yaml.Node, place: Place) -> Iterator[tuple[Place, int]]:

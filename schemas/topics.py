@@ -52,6 +52,9 @@ ALERT_SIGNALS = Topic("genai.alert_signals.v1", "alert_signal", DAY_MS, "rule", 
 ALERT_TRANSITIONS = Topic(
     "genai.alert_transitions.v1", "alert_transition", 7 * DAY_MS, "rule", "transition and outbox"
 )
+ALERT_DELIVERIES = Topic(
+    "genai.alert_deliveries.v1", "alert_delivery", DAY_MS, "rule", "what became of transitions"
+)
 DEAD_LETTERS = Topic(
     "genai.dead_letters.v1", "", 7 * DAY_MS, "original key", "original bytes, raw tier"
 )
@@ -69,6 +72,7 @@ TOPICS = (
     LEDGER,
     ALERT_SIGNALS,
     ALERT_TRANSITIONS,
+    ALERT_DELIVERIES,
     DEAD_LETTERS,
 )
 

@@ -8,6 +8,8 @@ from clickhouse_connect.driver.client import Client
 
 from sql.windows import SETTINGS
 
+_RESERVED = frozenset({"", "seasonal", "previous", "predecessor"})
+
 
 class BaselineError(ValueError):
     """Nothing to make a baseline of, or none of that name."""
@@ -30,8 +32,10 @@ def create(
     """Merge the windows of [start, end) for each chosen stream; (version, number of streams).
 
     With ``release``, a service's streams get the windows of that release alone. Raises
-    :class:`BaselineError` without any window, and clickhouse-connect's errors.
+    :class:`BaselineError` without any window or for a kind's name, and clickhouse-connect's errors.
     """
+    if name in _RESERVED:
+        raise BaselineError(f"baseline {name}: that is the name of a kind; choose another")
     given = {**_given(chosen), "name": name}
     found = _number(client, _LAST, given)
     version = found + 1

@@ -5,7 +5,8 @@ it. It writes one column a line, indented by two spaces. Columns with a DEFAULT 
 business (``inserted_at``) and no writer gives them. A later migration that adds columns says
 ``ALTER TABLE name`` and, a line each, ``  ADD COLUMN IF NOT EXISTS name type COMMENT 'text',``:
 without ``FIRST`` or ``AFTER``, so that they stand last, as they do here. Workers of the release
-before name their columns when they insert: the new ones get their type's default. One that says
+before name their columns when they insert: the new ones get their type's default. A column that no
+writer ever gave may go: ``  DROP COLUMN IF EXISTS name;``. One that says
 better what a column means has lines ``  COMMENT COLUMN name 'text',`` in a statement of their own.
 ``day`` stands in sorting keys as well, so that a filter on it prunes partitions below FINAL and
 through joins; being a function of identity, it is no part of it.
@@ -25,6 +26,7 @@ _CREATE = re.compile(
     re.DOTALL,
 )
 _ALTER = re.compile(r"ALTER TABLE (\w+)\n((?:  ADD COLUMN IF NOT EXISTS [^\n]+(?:\n|\Z))+)")
+_DROP = re.compile(r"ALTER TABLE (\w+)\n((?:  DROP COLUMN IF EXISTS \w+[,;](?:\n|\Z))+)")
 _COMMENT = re.compile(r"ALTER TABLE (\w+)\n((?:  COMMENT COLUMN [^\n]+(?:\n|\Z))+)")
 _MEANING = re.compile(r"  COMMENT COLUMN (\w+) '((?:[^'\\]|\\.)*)'[,;]")
 _COLUMN = re.compile(
@@ -78,6 +80,10 @@ def tables(folder: Path = MIGRATIONS) -> dict[str, Table]:
             declared = tuple(map(_column, filter(_is_column, body.split("\n"))))
             identity = tuple(item for item in key.strip("();").split(", ") if item != "day")
             found[name] = Table(name, _given(declared), identity, comment_text(about), declared)
+        for name, body in _DROP.findall(text):
+            gone = set(re.findall(r"EXISTS (\w+)", body))
+            declared = tuple(c for c in found[name].declared if c.name not in gone)
+            found[name] = replace(found[name], columns=_given(declared), declared=declared)
         for name, body in _ALTER.findall(text):
             added = (line.replace("ADD COLUMN IF NOT EXISTS ", "") for line in body.splitlines())
             declared = (*found[name].declared, *map(_column, added))

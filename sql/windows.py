@@ -24,6 +24,7 @@ from schemas.streams import (
     STREAM_PLACE_S,
     STREAM_REFRESH_S,
     ZERO_KEY,
+    DimensionSet,
     Family,
     Metric,
 )
@@ -164,6 +165,39 @@ FROM {table}
 WHERE day >= toDate(toDateTime({{since:UInt32}}, 'UTC')) - {LONGEST_SPAN_DAYS}
   AND {end} >= fromUnixTimestamp({{since:UInt32}})
 """  # noqa: S608
+
+
+def samples_query(
+    family: Family, dimensions: DimensionSet, bucket: int, chosen: str, most: int
+) -> str:
+    """Spans of a bucket that a stream counts and for which ``chosen`` (SQL) holds.
+
+    The stream's tenant, evaluator, version and labels are parameters.
+    """
+    labels = ", ".join(f"toString({label})" for label in dimensions.labels)
+    return f"""
+SELECT trace_id, span_id
+FROM ({_rows(family, [bucket], final=" FINAL")})
+WHERE tenant = {{tenant:String}} AND evaluator = {{evaluator:String}}
+  AND model_version = {{model_version:String}}
+  AND [{labels}] = {{labels:Array(String)}}
+  AND ifNull({chosen}, false)
+ORDER BY trace_id, span_id LIMIT {most}
+"""  # noqa: S608
+
+
+def bin_condition(metric: Metric, place: int) -> str:
+    """SQL that holds of rows whose value lies in a bin of the metric's edges."""
+    edges, value = metric.edges, f"({metric.value})"
+    if edges.categories:
+        listed = ", ".join(f"'{category}'" for category in edges.categories)
+        text = f"toString(assumeNotNull{value})"
+        if edges.categories[place] == OTHER:
+            return f"{value} IS NOT NULL AND ({text} = '{OTHER}' OR {text} NOT IN ({listed}))"
+        return f"{value} IS NOT NULL AND {text} = '{edges.categories[place]}'"
+    key = _key(f"toFloat64(assumeNotNull{value})")
+    low = edges.keys[place - 1] if place else ZERO_KEY - 1
+    return f"{value} >= 0 AND {key} > {low} AND {key} <= {edges.keys[place]}"
 
 
 def _inserted(table: str, own: bool) -> str:

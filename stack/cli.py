@@ -5,10 +5,12 @@ imports happen inside commands so that ``--help`` is quick and a worker loads on
 """
 
 from stack.commands import (
+    alerts,
     configuration,
     costs,
     delivery,
     drift,
+    drift_backtest,
     feedback,
     inspect,
     models,
@@ -20,11 +22,13 @@ from stack.commands import (
 from stack.commands.common import app
 
 __all__ = [
+    "alerts",
     "app",
     "configuration",
     "costs",
     "delivery",
     "drift",
+    "drift_backtest",
     "feedback",
     "inspect",
     "models",

@@ -19,7 +19,7 @@ from ingest.otlp import Decoded, OtlpError, decode
 from ingest.signals import LOGS, SIGNALS, Signal
 from processors.assemble.trace import TraceState
 from processors.operations.redact import Redactor
-from processors.operations.stage import items_of, read_item
+from processors.operations.stage import Placed, items_of, read_item
 from processors.prices.table import BUNDLED, PriceTable
 from schemas.identity import NS_PER_MS
 from schemas.protocols import PoisonError
@@ -170,7 +170,7 @@ def assemble(
                 records = read_item(placed, request, tenant, reference_ms, redactor, prices)
                 _take(records, traces, found)
             except Exception as error:  # as in the stage: one item's boundary
-                found.problems.append(f"{item} {placed[2].span_id.hex() or '?'}: {_why(error)}")
+                found.problems.append(f"{item} {placed.item.span_id.hex() or '?'}: {_why(error)}")
     for state in traces.values():
         _conclude(state, found)
     found.operations.sort(key=lambda o: (o.call.start_ns, o.trace_id, o.span_id))
@@ -211,7 +211,7 @@ def _newest_ns(request: Decoded) -> int:
     return max((t for t in _times_ns(items_of(request)) if t < SANE_NS), default=0)
 
 
-def _times_ns(items: Iterable[tuple[object, object, object]]) -> Iterator[int]:
-    for _, _, item in items:
+def _times_ns(items: Iterable[Placed]) -> Iterator[int]:
+    for _, _, item, _ in items:
         for name in ("end_time_unix_nano", "time_unix_nano", "observed_time_unix_nano"):
             yield getattr(item, name, 0)

@@ -20,6 +20,7 @@ from processors.assemble.memory import TraceMemory
 from processors.assemble.trace import SpanEntry, TraceState, knowledge_of
 from processors.batches import all_taken, read_batch, readable_records
 from schemas.config import Config
+from schemas.encoding import BatchError
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import (
     Clock,
@@ -30,7 +31,7 @@ from schemas.protocols import (
     RetryableError,
     StageBase,
 )
-from schemas.records import BatchError, Content, Fragment, Operation
+from schemas.records import Content, Fragment, Operation
 from schemas.topics import FRAGMENTS, OPERATIONS
 
 HISTORY_WINDOW_S = 120.0

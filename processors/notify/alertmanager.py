@@ -39,7 +39,7 @@ class AlertmanagerSender:
         key = f"notify.receivers.{receiver.name}.authorization_file"
         authorization = secret_text(SecretStr(""), receiver.authorization_file, key)
         self._headers = {"Authorization": authorization} if authorization else {}
-        self._channel = Channel(receiver.name, receiver.timeout_s, clock)
+        self._channel = Channel(receiver.name, receiver.timeout_s, clock, receiver.give_up_s)
         self._posts: set[asyncio.Task[Answer]] = set()
 
     async def close(self) -> None:
@@ -48,13 +48,13 @@ class AlertmanagerSender:
             post.cancel()
         await self._channel.close()
 
-    async def deliver(self, transition: AlertTransition) -> None:
-        """Ends once a peer took it. Raises ``PoisonError`` if every peer refuses it for good."""
+    async def deliver(self, transition: AlertTransition) -> int:
+        """Ends once a peer took it; how many attempts it took. Raises ``Undelivered``."""
 
         async def attempt() -> Answer:
             return await self._first_success(self._to_every_peer([transition]))
 
-        await self._channel.until_taken(attempt)
+        return await self._channel.until_taken(attempt)
 
     async def repeat(self, transitions: Sequence[AlertTransition]) -> None:
         """Tell every peer once more; what fails is told with the next repetition."""

@@ -59,18 +59,18 @@ class PagerDutySender:
         self._url = checked_url(receiver.url, receiver.name)
         key = f"notify.receivers.{receiver.name}.routing_key_file"
         self._routing_key = secret_text(SecretStr(""), receiver.routing_key_file, key).strip()
-        self._channel = Channel(receiver.name, receiver.timeout_s, clock)
+        self._channel = Channel(receiver.name, receiver.timeout_s, clock, receiver.give_up_s)
 
     async def close(self) -> None:
         """Close connections."""
         await self._channel.close()
 
-    async def deliver(self, transition: AlertTransition) -> None:
-        """Ends after a 2xx. Raises ``PoisonError`` if the event is refused for good."""
+    async def deliver(self, transition: AlertTransition) -> int:
+        """Ends after a 2xx; how many attempts it took. Raises ``Undelivered``."""
         said = event(transition, self._routing_key)
         body = json.dumps(said, ensure_ascii=False).encode("utf-8", "replace")
 
         async def attempt() -> Answer:
             return await self._channel.post(self._url, body, {})
 
-        await self._channel.until_taken(attempt)
+        return await self._channel.until_taken(attempt)

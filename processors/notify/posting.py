@@ -1,13 +1,14 @@
 """HTTP to one receiver: single attempts, and attempts until it takes or refuses for good.
 
 Only 2xx is success and no redirect is followed (a signed alert must not wander). 408, 425, 429,
-3xx, 5xx, a timeout and a broken connection are tried again for ever, with capped, jittered waits
-that honour ``Retry-After``; any other 4xx is a refusal. Attempts in flight are bounded. Neither
-bodies nor URLs are logged: URLs of webhooks are secrets.
+3xx, 5xx, a timeout and a broken connection are tried again for ``give_up_s``, with capped, jittered
+waits that honour ``Retry-After``; any other 4xx is a refusal. Attempts in flight are bounded.
+Neither bodies nor URLs are logged: URLs of webhooks are secrets.
 """
 
 import asyncio
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -29,6 +30,14 @@ LONGEST_RETRY_AFTER_S = 3600.0
 """A receiver that asks for more is asked again after this, so that a typo there costs an hour."""
 RETRIED_4XX = frozenset({408, 425, 429})
 NS_PER_S = 1_000_000_000
+
+
+class Undelivered(PoisonError):
+    """A receiver refuses a transition for good, or did not take it for too long."""
+
+    def __init__(self, reason: str, receiver: str, attempts: int) -> None:
+        super().__init__(reason, f"receiver {receiver}")
+        self.attempts = attempts
 
 
 class ReceiverError(ValueError):
@@ -63,8 +72,11 @@ def checked_url(url: str, receiver: str, field: str = "url") -> str:
 class Channel:
     """Connections to one receiver. Made in a running event loop; closed by its owner."""
 
-    def __init__(self, name: str, timeout_s: float, clock: Clock) -> None:
+    def __init__(
+        self, name: str, timeout_s: float, clock: Clock, give_up_s: float = math.inf
+    ) -> None:
         self.name = name
+        self._give_up_s = give_up_s
         self._clock = clock
         self._slots = asyncio.Semaphore(ATTEMPTS_IN_FLIGHT_MAX)
         self._session = aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=timeout_s))
@@ -73,20 +85,22 @@ class Channel:
         """Close connections."""
         await self._session.close()
 
-    async def until_taken(self, attempt: Callable[[], Awaitable[Answer]]) -> None:
-        """Attempt until one delivers. Raises ``PoisonError`` if one is refused for good."""
+    async def until_taken(self, attempt: Callable[[], Awaitable[Answer]]) -> int:
+        """Attempt until one delivers; how many it took. Raises :class:`Undelivered`."""
+        begun_s = self._clock.monotonic()
         backoff = Backoff(self._clock, FIRST_WAIT_S, LONGEST_WAIT_S)
         while True:
             async with self._slots:
                 answer = await attempt()
             NOTIFICATIONS.labels(self.name, answer.outcome).inc()
+            attempts = backoff.attempts + 1
             if answer.delivered:
-                return
+                return attempts
             if answer.refused:
-                raise PoisonError("receiver_refused", f"receiver {self.name}")
-            logger.warning(
-                "receiver %s: %s, attempt %d", self.name, answer.outcome, backoff.attempts + 1
-            )
+                raise Undelivered("receiver_refused", self.name, attempts)
+            if self._clock.monotonic() - begun_s >= self._give_up_s:
+                raise Undelivered("receiver_away", self.name, attempts)
+            logger.warning("receiver %s: %s, attempt %d", self.name, answer.outcome, attempts)
             await self._wait(backoff, answer.retry_after_s)
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:

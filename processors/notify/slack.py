@@ -50,20 +50,20 @@ class SlackSender:
         key = f"notify.receivers.{receiver.name}.url_file"
         url = secret_text(SecretStr(""), receiver.url_file, key).strip()
         self._url = checked_url(url, receiver.name, "url_file")
-        self._channel = Channel(receiver.name, receiver.timeout_s, clock)
+        self._channel = Channel(receiver.name, receiver.timeout_s, clock, receiver.give_up_s)
 
     async def close(self) -> None:
         """Close connections."""
         await self._channel.close()
 
-    async def deliver(self, transition: AlertTransition) -> None:
-        """Ends after a 2xx. Raises ``PoisonError`` if the message is refused for good."""
+    async def deliver(self, transition: AlertTransition) -> int:
+        """Ends after a 2xx; how many attempts it took. Raises ``Undelivered``."""
         body = json.dumps(payload(transition), ensure_ascii=False).encode("utf-8", "replace")
 
         async def attempt() -> Answer:
             return await self._channel.post(self._url, body, {})
 
-        await self._channel.until_taken(attempt)
+        return await self._channel.until_taken(attempt)
 
 
 def _colour(transition: AlertTransition) -> str:

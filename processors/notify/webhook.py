@@ -17,14 +17,14 @@ class WebhookSender:
         self._url = checked_url(receiver.url, receiver.name)
         self._clock = clock
         self._keys = load_keys(receiver.secret_file) if receiver.secret_file else ()
-        self._channel = Channel(receiver.name, receiver.timeout_s, clock)
+        self._channel = Channel(receiver.name, receiver.timeout_s, clock, receiver.give_up_s)
 
     async def close(self) -> None:
         """Close connections."""
         await self._channel.close()
 
-    async def deliver(self, transition: AlertTransition) -> None:
-        """Ends after a 2xx. Raises ``PoisonError`` if the receiver refuses it for good."""
+    async def deliver(self, transition: AlertTransition) -> int:
+        """Ends after a 2xx; how many attempts it took. Raises ``Undelivered``."""
         body = webhook_body(transition, self.name)
 
         async def attempt() -> Answer:
@@ -32,4 +32,4 @@ class WebhookSender:
             headers = signature_headers(self._keys, transition.transition_id, timestamp_s, body)
             return await self._channel.post(self._url, body, headers)
 
-        await self._channel.until_taken(attempt)
+        return await self._channel.until_taken(attempt)

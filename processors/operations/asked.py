@@ -26,11 +26,14 @@ SERVICE_TIER = (
 _TYPE_KEYS = ("gen_ai.output.type", "gen_ai.openai.request.response_format")
 _SCHEMA_KEYS = ("gen_ai.request.structured_output_schema", "ai.schema")
 _FORMAT_KEYS = ("llm.invocation_parameters", "gen_ai.request.response_format")
+_ASKING_KEYS = frozenset((*_TYPE_KEYS, *_SCHEMA_KEYS, *_FORMAT_KEYS))
 _JSON_NAMES = frozenset(("json", "json_object", "json_schema"))
 
 
 def asked_form(span: SpanView) -> dict[str, str]:
     """Parameters that say it; empty where nothing but text was asked for."""
+    if _ASKING_KEYS.isdisjoint(span.attributes):
+        return {}
     schema = structured(span.get(*_SCHEMA_KEYS))
     named = span.text(*_TYPE_KEYS).lower()
     given = structured(span.get(*_FORMAT_KEYS))

@@ -1,14 +1,14 @@
 """One OTLP span as the dialects see it: ids, times, and attributes as plain Python values.
 
-Attributes are converted when asked for, since most are never read. Values are what senders really
-send: numbers as text, JSON inside strings, NaN, empty strings for absent. Reading never raises:
-what cannot be understood is absent.
+Every attribute is converted once; JSON inside of strings is read when asked for. Values are what
+senders really send: numbers as text, JSON inside strings, NaN, empty strings for absent. Reading
+never raises: what cannot be understood is absent.
 """
 
 import json
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal, InvalidOperation
 from typing import Any, TypeVar
@@ -19,15 +19,19 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from processors.operations.python_values import parse_literal
+from processors.operations.shapes import Shape, shape_of
 
 INT64_MAX = 2**63 - 1
 FIELD_MAX_CHARS = 1024
 """Longest scalar field: a model name or an id beyond this is garbage and would bloat every row."""
+FIELD_READ_MAX_CHARS = 8 * FIELD_MAX_CHARS
+"""Of a scalar field before redaction, which must see whole values: it is cut after that."""
 TOKENS_MAX = 2**40
 """A token count beyond this is garbage."""
 
 Tree = dict[str, Any]
 N = TypeVar("N", int, float)
+_LIKE_JSON = re.compile(r"\s*[\[{]\s*[\[{\"']")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 
 
@@ -114,10 +118,18 @@ def json_text(value: Any) -> str:
 
 
 def as_text(value: Any) -> str:
-    """A scalar as a short string; lists and mappings as JSON; absent as ''."""
+    """A scalar as a short string; lists and mappings as JSON; absent as ''.
+
+    Of a far too long one the last word goes as well, of which only a part would be left.
+    """
+    if value is None:
+        return ""
     if isinstance(value, bool):
         return "true" if value else "false"
-    return json_text(value)[:FIELD_MAX_CHARS]
+    text = value if isinstance(value, str) else json_text(value)
+    if len(text) <= FIELD_READ_MAX_CHARS:
+        return text
+    return text[:FIELD_READ_MAX_CHARS].rpartition(" ")[0]
 
 
 def as_number(value: Any) -> float | None:
@@ -157,57 +169,104 @@ class Event:
     attributes: Mapping[str, Any]
 
 
-def _raw(pairs: Iterable[KeyValue]) -> dict[str, AnyValue]:
-    return {pair.key: pair.value for pair in pairs}
+def plain_values(pairs: Iterable[KeyValue]) -> dict[str, Any]:
+    """Python values by key; most are texts, which are told by their not being empty."""
+    return {pair.key: (value := pair.value).string_value or plain(value) for pair in pairs}
+
+
+_RESOURCE_KEYS = {
+    "service_name": ("service.name",),
+    "service_version": ("service.version",),
+    "environment": ("deployment.environment.name", "deployment.environment"),
+    "sdk_language": ("telemetry.sdk.language",),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where spans come from, read once for all spans of a scope.
+
+    ``fields`` are those of a call, by name.
+    """
+
+    scope_name: str
+    fields: Mapping[str, str]
+
+    @classmethod
+    def of(cls, resource: Resource, scope: InstrumentationScope) -> "Origin":
+        """The origin of a scope's spans or log records."""
+        said = plain_values(resource.attributes)
+        fields = {
+            name: next((text for key in keys if (text := as_text(said.get(key)))), "")
+            for name, keys in _RESOURCE_KEYS.items()
+        }
+        fields["scope_name"], fields["scope_version"] = as_text(scope.name), as_text(scope.version)
+        return cls(fields["scope_name"], fields)
 
 
 @dataclass(slots=True)
 class SpanView:
-    """Read access to one span with its resource and scope."""
+    """Read access to one span, its attributes as plain values."""
 
     span: Span
-    resource: Mapping[str, AnyValue]
-    scope_name: str
-    scope_version: str
+    origin: Origin
     trace_id: str
     span_id: str
     parent_span_id: str
+    name: str
+    status_code: int
     start_ns: int
     end_ns: int
-    keys: dict[str, AnyValue] = field(default_factory=dict)
+    attributes: dict[str, Any]
+    shape: Shape
     unreadable: set[str] = field(default_factory=set)
-    """Keys whose values were asked for as numbers and are none."""
+    """Keys whose values were asked for as numbers or JSON and are none."""
 
     @classmethod
-    def of(cls, span: Span, resource: Resource, scope: InstrumentationScope) -> "SpanView":
+    def of(cls, span: Span, origin: Origin) -> "SpanView":
         """The view of a decoded span."""
         start_ns = min(span.start_time_unix_nano, INT64_MAX)
+        attributes = plain_values(span.attributes)
         return cls(
             span=span,
-            resource=_raw(resource.attributes),
-            scope_name=scope.name[:FIELD_MAX_CHARS],
-            scope_version=scope.version[:FIELD_MAX_CHARS],
+            origin=origin,
             trace_id=span.trace_id.hex(),
             span_id=span.span_id.hex(),
             parent_span_id=span.parent_span_id.hex() if any(span.parent_span_id) else "",
+            name=as_text(span.name),
+            status_code=span.status.code,
             start_ns=start_ns,
             end_ns=max(start_ns, min(span.end_time_unix_nano, INT64_MAX)),
-            keys=_raw(span.attributes),
+            attributes=attributes,
+            shape=shape_of(attributes),
         )
+
+    @property
+    def scope_name(self) -> str:
+        """Name of the instrumentation scope."""
+        return self.origin.scope_name
 
     def get(self, *keys: str) -> Any:
         """Value of the first key that is present and not empty text, else None."""
+        attributes = self.attributes
         for key in keys:
-            raw = self.keys.get(key)
-            if raw is not None:
-                value = plain(raw)
-                if value is not None and value != "":
-                    return value
+            value = attributes.get(key)
+            if value is not None and value != "":
+                return value
         return None
 
     def text(self, *keys: str) -> str:
         """First present value as a short string, or ''."""
         return as_text(self.get(*keys))
+
+    def json(self, key: str) -> Any:
+        """The value of a key that holds a list or mapping, native or as text, parsed; a text that
+        is neither stays as it is, and is unreadable if it looks like one."""
+        value = self.get(key)
+        found = structured(value)
+        if found is None and isinstance(value, str) and _LIKE_JSON.match(value):
+            self.unreadable.add(key)
+        return value if found is None else found
 
     def number(self, *keys: str) -> float | None:
         """First value that reads as a number."""
@@ -228,43 +287,27 @@ class SpanView:
             self.unreadable.add(key)
         return None
 
-    def resource_text(self, *keys: str) -> str:
-        """First present resource attribute as a short string, or ''."""
-        for key in keys:
-            raw = self.resource.get(key)
-            if raw is not None and (value := as_text(plain(raw))):
-                return value
-        return ""
-
     def has_prefix(self, *prefixes: str) -> bool:
         """Whether any attribute key starts with one of the prefixes."""
-        return any(key.startswith(prefixes) for key in self.keys)
+        return self.shape.has_prefix(prefixes)
 
     def indexed(self, prefix: str) -> list[Tree]:
         """Flattened attributes ``{prefix}{i}.a.b`` as one nested mapping per index, in order."""
         trees: dict[int, Tree] = {}
-        for key, raw in self.keys.items():
-            if not key.startswith(prefix):
-                continue
-            index, _, path = key[len(prefix) :].partition(".")
-            if index.isdecimal() and len(index) <= 6 and path:
-                _plant(trees.setdefault(int(index), {}), path.split("."), plain(raw))
+        for key, index, path in self.shape.indexed(prefix):
+            _plant(trees.setdefault(index, {}), path, self.attributes[key])
         return [trees[index] for index in sorted(trees)]
 
     def events(self, *names: str) -> list[Event]:
         """Span events with one of these names, in order."""
         return [
-            Event(
-                event.name,
-                event.time_unix_nano,
-                {pair.key: plain(pair.value) for pair in event.attributes},
-            )
+            Event(event.name, event.time_unix_nano, plain_values(event.attributes))
             for event in self.span.events
             if event.name in names
         ]
 
 
-def _plant(tree: Tree, path: list[str], value: Any) -> None:
+def _plant(tree: Tree, path: Sequence[str], value: Any) -> None:
     for step in path[:-1]:
         branch = tree.get(step)
         if not isinstance(branch, dict):

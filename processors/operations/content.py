@@ -8,10 +8,12 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import is_
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import orjson
 
+from processors.operations.attributes import FIELD_MAX_CHARS
+from processors.operations.dialects.reading import NO_CONTENT
 from processors.operations.redact import Redactor
 from schemas.privacy import FINDINGS_MAX
 from schemas.records import Content, ContentState, Document, Finding, Message, Part, Record
@@ -50,6 +52,8 @@ def make_safe(
     content: Content, state: ContentState, redactor: Redactor, tenant: str, trace_id: str
 ) -> SafeContent:
     """Bound and redact the content of one span."""
+    if content is NO_CONTENT:
+        return SafeContent(NO_CONTENT, (), state, [])
     try:
         bounded, truncated = bound(content)
         redacted, findings = redact_content(bounded, redactor, tenant, trace_id)
@@ -62,38 +66,68 @@ def make_safe(
     return SafeContent(redacted, tuple(findings[:FINDINGS_MAX]), state, flags)
 
 
-def map_texts(content: Content, change: Callable[[str, str], str]) -> Content:
-    """The content with ``change(path, text)`` applied to every text, tool definitions too."""
+Change = Callable[[str], str]
+
+
+def map_texts(
+    content: Content, change: Callable[[str, str], str], change_label: Change | None = None
+) -> Content:
+    """The content with ``change(path, text)`` applied to every text, tool definitions too, and
+    ``change_label`` to the strings beside them. What stays as it is is not copied."""
 
     def part(path: str, item: Part) -> Part:
-        text = change(path, item.text) if item.text else ""
-        return item if text == item.text else item.model_copy(update={"text": text})
+        more = _labels(item, change_label) if change_label else {}
+        if item.text and (text := change(path, item.text)) != item.text:
+            more["text"] = text
+        return item.model_copy(update=more) if more else item
 
     def parts(prefix: str, items: tuple[Part, ...]) -> tuple[Part, ...]:
-        return tuple(part(f"{prefix}/{i}", item) for i, item in enumerate(items))
+        return _kept(items, tuple([part(f"{prefix}/{i}", item) for i, item in enumerate(items)]))
 
     def message(path: str, item: Message) -> Message:
-        changed = parts(path, item.parts)
-        return (
-            item
-            if all(map(is_, changed, item.parts))
-            else item.model_copy(update={"parts": changed})
-        )
+        more = _labels(item, change_label) if change_label else {}
+        if (changed := parts(path, item.parts)) is not item.parts:
+            more["parts"] = changed
+        return item.model_copy(update=more) if more else item
 
     def messages(side: str, items: tuple[Message, ...]) -> tuple[Message, ...]:
-        return tuple(message(f"{side}/{i}", item) for i, item in enumerate(items))
+        return _kept(items, tuple([message(f"{side}/{i}", item) for i, item in enumerate(items)]))
 
-    documents: tuple[Document, ...] = tuple(
-        document.model_copy(update={"text": change(f"document/{i}", document.text)})
-        for i, document in enumerate(content.documents)
-    )
-    return Content(
-        system=parts("system", content.system),
-        input=messages("input", content.input),
-        output=messages("output", content.output),
-        documents=documents,
-        tools=tuple(change(f"tool/{i}", text) for i, text in enumerate(content.tools)),
-    )
+    def document(path: str, item: Document) -> Document:
+        more = _labels(item, change_label) if change_label else {}
+        if (text := change(path, item.text)) != item.text:
+            more["text"] = text
+        return item.model_copy(update=more) if more else item
+
+    documents = [document(f"document/{i}", item) for i, item in enumerate(content.documents)]
+    tools = [change(f"tool/{i}", text) for i, text in enumerate(content.tools)]
+    changed: dict[str, Any] = {
+        "system": parts("system", content.system),
+        "input": messages("input", content.input),
+        "output": messages("output", content.output),
+        "documents": _kept(content.documents, tuple(documents)),
+        "tools": _kept(content.tools, tuple(tools)),
+    }
+    same = all(getattr(content, side) is items for side, items in changed.items())
+    return content if same else Content(**changed)
+
+
+T = TypeVar("T")
+
+
+def _kept(before: tuple[T, ...], after: tuple[T, ...]) -> tuple[T, ...]:
+    """The items as they were where each is."""
+    return before if all(map(is_, before, after)) else after
+
+
+def _labels(item: Part | Message | Document, change: Change) -> dict[str, object]:
+    """The record's labels that a change makes others."""
+    found: dict[str, object] = {}
+    for name in _LABELS[type(item)]:
+        label = getattr(item, name)
+        if label and (new := change(label)) != label:
+            found[name] = new
+    return found
 
 
 def redact_content(
@@ -111,35 +145,9 @@ def redact_content(
         return masked
 
     def mask_label(text: str) -> str:
-        return redactor.redact_attribute(text, tenant, trace_id)
+        return redactor.redact_attribute(text, tenant, trace_id)[:FIELD_MAX_CHARS]
 
-    return _map_labels(map_texts(content, mask), mask_label), findings
-
-
-RecordT = TypeVar("RecordT", Part, Message, Document)
-
-
-def _map_labels(content: Content, change: Callable[[str], str]) -> Content:
-    """The content with ``change`` applied to every string that is no text."""
-
-    def changed(record: RecordT, **more: object) -> RecordT:
-        for name in _LABELS[type(record)]:
-            label = getattr(record, name)
-            if label and (new := change(label)) != label:
-                more[name] = new
-        return record.model_copy(update=more) if more else record
-
-    def messages(items: tuple[Message, ...]) -> tuple[Message, ...]:
-        return tuple(changed(item, parts=tuple(map(changed, item.parts))) for item in items)
-
-    return content.model_copy(
-        update={
-            "system": tuple(map(changed, content.system)),
-            "input": messages(content.input),
-            "output": messages(content.output),
-            "documents": tuple(map(changed, content.documents)),
-        }
-    )
+    return map_texts(content, mask, mask_label), findings
 
 
 # --- bounds --------------------------------------------------------------------------------------
@@ -150,6 +158,8 @@ def bound(content: Content) -> tuple[Content, bool]:
 
     The longest texts are cut first, to one common length; of too many messages the newest stay.
     """
+    if _is_small(content):
+        return content, False
     fewer = Content(
         system=content.system[:PARTS_MAX],
         input=_newest(content.input),
@@ -160,18 +170,32 @@ def bound(content: Content) -> tuple[Content, bool]:
     cut = any(
         len(getattr(fewer, side)) < len(getattr(content, side)) for side in Content.model_fields
     )
-    # Even if JSON escapes every character to six bytes:
-    if sum(_sizes(fewer, len)) * 6 <= CONTENT_MAX_BYTES:
-        return fewer, cut
-    sizes = _sizes(fewer, encoded_bytes)
+    sizes = _sizes(fewer)
     if sum(sizes) <= CONTENT_MAX_BYTES:
         return fewer, cut
     longest = common_limit(sizes, CONTENT_MAX_BYTES)
     return map_texts(fewer, lambda _, text: shorten(text, longest)), True
 
 
-def _sizes(content: Content, measure: Callable[[str], int]) -> list[int]:
-    return [measure(text) for _, text in content.parts()] + [measure(t) for t in content.tools]
+def _is_small(content: Content) -> bool:
+    """Whether nothing is beyond the bounds, even if JSON escapes every character to six bytes."""
+    number = chars = 0
+    for message in (*content.input, *content.output):
+        number += 1 + len(message.parts)
+        for part in message.parts:
+            chars += len(part.text)
+    texts = [
+        *content.tools,
+        *(p.text for p in content.system),
+        *(d.text for d in content.documents),
+    ]
+    number, chars = number + len(texts), chars + sum(map(len, texts))
+    return number <= PARTS_MAX and chars * 6 <= CONTENT_MAX_BYTES
+
+
+def _sizes(content: Content) -> list[int]:
+    texts = [text for _, text in content.parts()]
+    return [encoded_bytes(text) for text in (*texts, *content.tools)]
 
 
 def _newest(messages: tuple[Message, ...]) -> tuple[Message, ...]:

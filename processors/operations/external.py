@@ -9,12 +9,17 @@ without a span is known by the response it judges (ids are then derived from ``r
 from collections.abc import Mapping
 from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from processors.operations.attributes import INT64_MAX, SpanView, as_number, as_text, plain
+from processors.operations.attributes import (
+    FIELD_MAX_CHARS,
+    INT64_MAX,
+    Origin,
+    SpanView,
+    as_number,
+    as_text,
+)
 from processors.operations.dialects.log_events import view_of
 from processors.operations.redact import Redactor
 from schemas.evaluators import STATE_RANK, Reason, State, Target
@@ -34,8 +39,7 @@ NAME_MAX_CHARS = 128
 
 def of_span(
     span: Span,
-    resource: Resource,
-    scope: InstrumentationScope,
+    origin: Origin,
     tenant: str,
     timestamp_ms: int,
     redactor: Redactor,
@@ -43,10 +47,11 @@ def of_span(
     """Results among the span's events; they judge the span itself."""
     if not any(event.name == EVALUATION_EVENT for event in span.events):
         return []
-    view = SpanView.of(span, resource, scope)
+    view = SpanView.of(span, origin)
 
     def text(*keys: str) -> str:
-        return redactor.redact_attribute(view.text(*keys), tenant, view.trace_id)
+        said = redactor.redact_attribute(view.text(*keys), tenant, view.trace_id)
+        return said[:FIELD_MAX_CHARS]
 
     kind = text("gen_ai.operation.name")
     model = text("gen_ai.response.model", "gen_ai.request.model")
@@ -61,16 +66,14 @@ def of_span(
 
 def of_log(
     record: LogRecord,
-    resource: Resource,
-    scope: InstrumentationScope,
+    origin: Origin,
     tenant: str,
     timestamp_ms: int,
     redactor: Redactor,
 ) -> Evaluation:
     """The result in a log record. Raises ``PoisonError`` if it names neither span nor response."""
-    view = view_of(record, resource, scope)
-    said = {key: plain(value) for key, value in view.keys.items()}
-    return _read(said, view, view.start_ns, tenant, timestamp_ms, redactor)
+    view = view_of(record, origin)
+    return _read(view.attributes, view, view.start_ns, tenant, timestamp_ms, redactor)
 
 
 def _read(
@@ -86,7 +89,7 @@ def _read(
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else time_ns
 
     def masked(value: str) -> str:
-        return redactor.redact_attribute(value, tenant, view.trace_id)
+        return redactor.redact_attribute(value, tenant, view.trace_id)[:FIELD_MAX_CHARS]
 
     def text(key: str) -> str:
         return masked(as_text(said.get(key)))
@@ -118,10 +121,8 @@ def _read(
         response_id=response_id,
         scored_at_ns=trusted_ns,
         span_end_ns=trusted_ns,
-        service_name=masked(view.resource_text("service.name")),
-        environment=masked(
-            view.resource_text("deployment.environment.name", "deployment.environment")
-        ),
+        service_name=masked(view.origin.fields["service_name"]),
+        environment=masked(view.origin.fields["environment"]),
     )
 
 

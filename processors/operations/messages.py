@@ -76,6 +76,8 @@ _DATA_URL = re.compile(r"data:(?!text/)([\w.+-]{1,64}/[\w.+-]{1,64});base64,[A-Z
 def fold_finish_reason(reason: Any) -> str:
     """Finish reasons in one vocabulary: stop, length, tool_call, content_filter, error; others
     in lower case."""
+    if not reason:
+        return ""
     name = as_text(reason).strip().lower().removeprefix("finishreason.").replace("-", "_")
     return FINISH_REASONS.get(name, name)
 
@@ -90,11 +92,18 @@ def finish_reasons(value: Any) -> tuple[str, ...]:
 
 def text_part(text: str) -> Part:
     """A text part with embedded files taken out."""
-    return Part(type="text", text=_DATA_URL.sub(r"[media \1]", text))
+    return Part(type="text", text=without_files(text))
+
+
+def without_files(text: str) -> str:
+    """The text with embedded files taken out."""
+    return _DATA_URL.sub(r"[media \1]", text) if ";base64," in text else text
 
 
 def read_messages(value: Any, role: str) -> tuple[Message, ...]:
     """Messages from a list, one mapping, JSON text or plain text; ``role`` if none is said."""
+    if value is None:
+        return ()
     found = structured(value)
     if found is None:
         text = json_text(value)
@@ -199,6 +208,10 @@ def _block(block: Any, depth: int) -> Iterator[Part]:
             yield text_part(json_text(block))
         return
     said = as_text(block.get("type")).replace("-", "_")
+    text = (block.get("content") or block.get("text")) if said == "text" else None
+    if text and isinstance(text, str):
+        yield text_part(text)  # nearly all
+        return
     if not said:
         said = next((key for key in _KEYED_BLOCKS if isinstance(block.get(key), dict)), "text")
         block = block[said] if said in _KEYED_BLOCKS else block
@@ -235,7 +248,7 @@ def _text(block: dict[str, Any], kind: str, said: str, depth: int) -> Iterator[P
         if text:
             yield text_part(text)
     else:
-        yield Part(type="other", name=said, text=text_part(text).text)
+        yield Part(type="other", name=said, text=without_files(text))
 
 
 def _tool_call(block: dict[str, Any]) -> Part:
@@ -247,7 +260,7 @@ def _tool_call(block: dict[str, Any]) -> Part:
         type="tool_call",
         id=as_text(_first(block, _ID_KEYS)),
         name=as_text(_first(inner, _NAME_KEYS)),
-        text=text_part(json_text(arguments)).text,
+        text=without_files(json_text(arguments)),
     )
 
 
@@ -265,7 +278,7 @@ def _tool_result(block: dict[str, Any], depth: int) -> Iterator[Part]:
         type="tool_result",
         id=as_text(_first(block, _ID_KEYS)),
         name=as_text(_first(block, _NAME_KEYS)),
-        text=text_part(json_text(value)).text,
+        text=without_files(json_text(value)),
     )
     yield from media
 
@@ -282,7 +295,7 @@ def _media(block: dict[str, Any]) -> Part:
         mime_type = mime_type or uri[5:].partition(";")[0].partition(",")[0]
         uri = ""
     modality = as_text(block.get("modality"))
-    return Part(type="media", uri=uri, mime_type=mime_type[:255], name=modality)
+    return Part(type="media", uri=uri, mime_type=mime_type, name=modality)
 
 
 def plain_result(value: Any) -> str:
@@ -311,6 +324,8 @@ def split_system(messages: tuple[Message, ...]) -> tuple[tuple[Part, ...], tuple
 
 def read_system(value: Any) -> tuple[Part, ...]:
     """System instructions: a list of parts, of messages, or plain text."""
+    if value is None:
+        return ()
     found = structured(value)
     if found is None:
         return (text_part(json_text(value)),) if value else ()
@@ -324,6 +339,8 @@ def read_system(value: Any) -> tuple[Part, ...]:
 
 def read_tools(value: Any) -> tuple[str, ...]:
     """Tool definitions, JSON text each, from a list of mappings or of JSON texts."""
+    if value is None:
+        return ()
     found = structured(value)
     listed = found if isinstance(found, list) else [found] if found else []
     return tuple(json_text(item) for item in listed if item)

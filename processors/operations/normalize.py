@@ -6,24 +6,27 @@ stage makes that one span a dead letter.
 
 from collections.abc import Iterable
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ingest.otlp import SPAN_ID_BYTES, TRACE_ID_BYTES
 from ingest.split import TRUNCATED_ATTRIBUTE
-from processors.operations.asked import asked_form, read_service_tier
-from processors.operations.attributes import SpanView
+from processors.operations.attributes import FIELD_MAX_CHARS, Origin, SpanView
 from processors.operations.content import TRUNCATED, make_safe
 from processors.operations.dialects.log_events import is_content, order_ns, read_log, view_of
-from processors.operations.dialects.reading import content_state, read_call, read_content
+from processors.operations.dialects.reading import (
+    TAG_MAX_CHARS,
+    CallFields,
+    content_state,
+    read_call,
+    read_content,
+)
 from processors.operations.dialects.registry import dialect_of
 from processors.operations.redact import Redactor
-from processors.prices.table import BUNDLED, NO_PRICE, PriceTable
+from processors.prices.table import BUNDLED, NO_PRICE, Price, PriceTable
 from schemas.identity import EPOCH_DAY, NS_PER_MS, fragment_id, span_day
 from schemas.protocols import PoisonError
-from schemas.records import LLM_KINDS, Call, Fragment
+from schemas.records import LLM_KINDS, ROLL_UP_KINDS, Call, Fragment
 
 ATTRIBUTES_USUAL = 1000
 """A span with more is flagged: whoever wrote it should hear of it."""
@@ -39,8 +42,7 @@ FREE_TEXT_FIELDS = tuple(
 
 def normalize(
     span: Span,
-    resource: Resource,
-    scope: InstrumentationScope,
+    origin: Origin,
     tenant: str,
     timestamp_ms: int,
     repaired: bool,
@@ -51,51 +53,51 @@ def normalize(
 
     ``timestamp_ms`` is the raw message's first Kafka timestamp.
     """
-    view = SpanView.of(span, resource, scope)
+    view = SpanView.of(span, origin)
     dialect = dialect_of(view)
     if dialect is None:
         return None
     reading = dialect.read(view)
-    reading.parameters |= asked_form(view)
-    call = read_call(view, dialect, reading).model_copy(
-        update={"service_tier": read_service_tier(view)}
-    )
-    safe = make_safe(read_content(reading), call.content_state, redactor, tenant, view.trace_id)
+    call = read_call(view, dialect, reading)
+    trace_id = view.trace_id
+    safe = make_safe(read_content(reading), call["content_state"], redactor, tenant, trace_id)
     day = span_day(view.start_ns, timestamp_ms)
-    unreadable = (
-        f"unreadable:{redactor.redact_key(key, tenant, view.trace_id)}"
-        for key in sorted(view.unreadable)
-    )
     trusted_ns = timestamp_ms * NS_PER_MS if day == EPOCH_DAY else view.start_ns
-    price = NO_PRICE if call.rolls_up() else prices.of_call(call, trusted_ns)
+    price = _price(call, prices, trusted_ns)
+    _mask(call, redactor, tenant, trace_id)
+    call["content_state"] = safe.state
+    call["flags"] = (
+        *_marked(safe.flags, view),
+        *_flags(view, day, repaired),
+        *_unreadable(view, redactor, tenant),
+    )
+    call["cost_usd"], call["price_version"] = price.cost_usd, price.version
+    made = Call(**call)
     body = span.SerializeToString(deterministic=True)
     return Fragment(
         tenant=tenant,
-        trace_id=view.trace_id,
+        trace_id=trace_id,
         span_id=view.span_id,
-        fragment_id=fragment_id("span", "call", view.trace_id, view.span_id, body),
+        fragment_id=fragment_id("span", "call", trace_id, view.span_id, body),
         signal="span",
         parent_span_id=view.parent_span_id,
         day=day,
         time_ns=view.start_ns,
-        call=_masked(call, redactor, tenant, view.trace_id).model_copy(
-            update={
-                "content_state": safe.state,
-                "flags": (
-                    *_marked(safe.flags, view),
-                    *_flags(view, day, repaired),
-                    *unreadable,
-                ),
-                "cost_usd": price.cost_usd,
-                "price_version": price.version,
-            }
-        ),
+        call=made,
         content=safe.content,
         findings=safe.findings,
-        awaits_log=dialect.logs_content and safe.state == "not_captured" and call.kind in LLM_KINDS,
+        awaits_log=dialect.logs_content and safe.state == "not_captured" and made.kind in LLM_KINDS,
         wraps=reading.wraps,
         duplicate_of=reading.duplicate_of,
     )
+
+
+def _price(call: CallFields, prices: PriceTable, time_ns: int) -> Price:
+    """The price as of the call's time; what sums other calls has none."""
+    if call["kind"] in ROLL_UP_KINDS:
+        return NO_PRICE
+    models = (call["response_model"], call["request_model"])
+    return prices.of_usage(call["usage"], call["provider"], models, call["service_tier"], time_ns)
 
 
 def _flags(view: SpanView, day: str, repaired: bool) -> list[str]:
@@ -103,21 +105,26 @@ def _flags(view: SpanView, day: str, repaired: bool) -> list[str]:
     wrong = {
         "utf8_repaired": repaired,
         "start_time_untrusted": day == EPOCH_DAY,
-        "many_attributes": len(view.span.attributes) > ATTRIBUTES_USUAL,
+        "many_attributes": len(view.attributes) > ATTRIBUTES_USUAL,
     }
     return [flag for flag, is_so in wrong.items() if is_so]
 
 
+def _unreadable(view: SpanView, redactor: Redactor, tenant: str) -> list[str]:
+    """The keys whose values could not be read."""
+    keys = sorted(view.unreadable)
+    return [f"unreadable:{redactor.redact_key(key, tenant, view.trace_id)}" for key in keys]
+
+
 def _marked(flags: Iterable[str], view: SpanView) -> dict[str, None]:
     """Flags of content, with that of an item whose texts were cut before it came here."""
-    cut = (TRUNCATED,) if TRUNCATED_ATTRIBUTE in view.keys else ()
+    cut = (TRUNCATED,) if TRUNCATED_ATTRIBUTE in view.attributes else ()
     return dict.fromkeys((*flags, *cut))
 
 
 def normalize_log(
     record: LogRecord,
-    resource: Resource,
-    scope: InstrumentationScope,
+    origin: Origin,
     tenant: str,
     timestamp_ms: int,
     redactor: Redactor,
@@ -128,7 +135,7 @@ def normalize_log(
     """
     if not is_content(record):
         return None
-    view = view_of(record, resource, scope)
+    view = view_of(record, origin)
     reading = read_log(record, view)
     if content_state(reading) == "not_captured" and not reading.tools:
         return None
@@ -151,35 +158,36 @@ def normalize_log(
             name: _masked_field(name, text, redactor, tenant, view.trace_id)
             for name, text in said.items()
         },
-        flags=tuple(_marked(safe.flags, view)),
+        flags=(*_marked(safe.flags, view), *_unreadable(view, redactor, tenant)),
         content=safe.content,
         findings=safe.findings,
     )
 
 
 def _masked_field(name: str, text: str, redactor: Redactor, tenant: str, trace_id: str) -> str:
-    """One field of a call that a log record tells, as :func:`_masked` has it."""
+    """One field of a call that a log record tells, as :func:`_mask` has it."""
     if name in PERSONAL_IDS:
-        return redactor.pseudonym(text, tenant)
-    return redactor.redact_attribute(text, tenant, trace_id) if name in FREE_TEXT_FIELDS else text
+        text = redactor.pseudonym(text, tenant)
+    elif name in FREE_TEXT_FIELDS:
+        text = redactor.redact_attribute(text, tenant, trace_id)
+    return text[:FIELD_MAX_CHARS]
 
 
-def _masked(call: Call, redactor: Redactor, tenant: str, trace_id: str) -> Call:
-    """The call with its free texts masked and personal ids replaced."""
+def _mask(call: CallFields, redactor: Redactor, tenant: str, trace_id: str) -> None:
+    """Free texts masked and personal ids replaced; then cut, so that no value is halved before."""
 
     def mask(text: str, key: str = "") -> str:
-        return redactor.redact_attribute(text, tenant, trace_id, key) if text else text
+        return redactor.redact_attribute(text, tenant, trace_id, key)[:FIELD_MAX_CHARS]
 
-    def mask_key(key: str) -> str:
-        return redactor.redact_key(key, tenant, trace_id)
-
-    parameters = call.parameters.items()
-    return call.model_copy(
-        update={
-            **{name: mask(getattr(call, name)) for name in FREE_TEXT_FIELDS},
-            **{name: redactor.pseudonym(getattr(call, name), tenant) for name in PERSONAL_IDS},
-            "parameters": {mask_key(name): mask(value, name) for name, value in parameters},
-            "finish_reasons": tuple(mask(reason) for reason in call.finish_reasons),
-            "tags": tuple(mask(tag) for tag in call.tags),
-        }
-    )
+    for name in FREE_TEXT_FIELDS:
+        if call.get(name):
+            call[name] = mask(call[name])
+    for name in PERSONAL_IDS:
+        if call[name]:
+            call[name] = redactor.pseudonym(call[name], tenant)[:FIELD_MAX_CHARS]
+    call["parameters"] = {
+        redactor.redact_key(name, tenant, trace_id): mask(value, name)
+        for name, value in call["parameters"].items()
+    }
+    call["finish_reasons"] = tuple(map(mask, call["finish_reasons"]))
+    call["tags"] = tuple(mask(tag)[:TAG_MAX_CHARS] for tag in call["tags"])

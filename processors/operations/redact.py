@@ -12,7 +12,7 @@ import hashlib
 import hmac
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from processors.operations.detectors import Hit, detect
@@ -28,6 +28,10 @@ _DOT_AFTER_WORD = re.compile(r"(?<=[A-Za-z_])\.")
 
 KEY_MIN_BYTES = 16
 """A shorter key could be guessed, and with it short values such as phone numbers."""
+
+PLAIN_KEPT = 65_536
+SHORT_CHARS = 64
+"""A longer text is remembered by its hash."""
 
 WITHHELD = "<WITHHELD_redaction_failed>"
 """Stands for an attribute that could not be redacted."""
@@ -90,6 +94,7 @@ class Redactor:
         self._privacy = privacy or PrivacyConfig()
         self._names = names
         self._policies: dict[str, PolicyConfig] = {}
+        self._plain: set[str | bytes] = set()
 
     @classmethod
     def of(cls, config: Config) -> "Redactor":
@@ -106,13 +111,15 @@ class Redactor:
         the returned text. Without ``may_keep`` every value is replaced: the store cannot do it
         later where it gets no findings.
         """
-        score = self._policy(tenant).score
 
         def action(entity: Entity) -> str:
-            wanted = score.get(entity, "placeholder")
+            wanted = self._policy(tenant).score.get(entity, "placeholder")
             return wanted if may_keep or wanted != "keep" else "placeholder"
 
-        masked, pieces = self._replaced(text, tenant, trace_id, action)
+        hits = self._hits(text)
+        if not hits:
+            return text, []
+        masked, pieces = self._replaced(text, hits, tenant, trace_id, action)
         findings = [
             Finding(
                 entity=piece.hit.entity,
@@ -134,8 +141,6 @@ class Redactor:
         """
         if key:
             told = f"{key}: "
-            if self._is_plain(told + text):
-                return text
             masked = self._attribute(told + text, tenant, trace_id)
             if masked.startswith(told):
                 return masked[len(told) :]
@@ -144,8 +149,15 @@ class Redactor:
         return self._attribute(text, tenant, trace_id)
 
     def _attribute(self, text: str, tenant: str, trace_id: str) -> str:
-        if self._is_plain(text):
-            return text
+        try:
+            hits = self._hits(text)
+            return self._replaced_by_both(text, hits, tenant, trace_id) if hits else text
+        except Exception as error:  # the privacy boundary: whatever went wrong, fail closed
+            log.error("an attribute was withheld: redaction failed with %s", type(error).__name__)
+            return WITHHELD
+
+    def _replaced_by_both(self, text: str, hits: Sequence[Hit], tenant: str, trace_id: str) -> str:
+        """The text as the stricter of both scopes has each entity."""
         policy = self._policy(tenant)
         dropped = False
 
@@ -158,19 +170,21 @@ class Redactor:
                 return "mask"
             return "placeholder" if store == "hash" else score
 
-        try:
-            masked = self._replaced(text, tenant, trace_id, action)[0]
-        except Exception as error:  # the privacy boundary: whatever went wrong, fail closed
-            log.error("an attribute was withheld: redaction failed with %s", type(error).__name__)
-            return WITHHELD
+        masked = self._replaced(text, hits, tenant, trace_id, action)[0]
         return WITHHELD_BY_POLICY if dropped else masked
 
-    def _is_plain(self, text: str) -> bool:
-        """Whether nothing is to be done, as for most names and ids; a failure is told later."""
-        try:
-            return self._names is None and not detect(text)
-        except Exception:  # the caller's own attempt fails alike, and withholds
-            return False
+    def _hits(self, text: str) -> Sequence[Hit]:
+        """What is found in a text. One without hits is looked at once: names and ids are the same
+        in span after span, instructions, tools and earlier messages in call after call."""
+        known = text if len(text) <= SHORT_CHARS else _hash(text)
+        if known in self._plain:
+            return ()
+        hits = detect(text, self._names.find(text) if self._names else ())
+        if not hits:
+            if len(self._plain) >= PLAIN_KEPT:
+                self._plain.clear()
+            self._plain.add(known)
+        return hits
 
     def redact_key(self, key: str, tenant: str, trace_id: str) -> str:
         """An attribute's key, or the name of a field, in which a value may stand after a dot."""
@@ -195,12 +209,14 @@ class Redactor:
         return known
 
     def _replaced(
-        self, text: str, tenant: str, trace_id: str, action: Callable[[Entity], str]
+        self,
+        text: str,
+        hits: Sequence[Hit],
+        tenant: str,
+        trace_id: str,
+        action: Callable[[Entity], str],
     ) -> tuple[str, list[tuple[int, _Piece]]]:
         """The new text, and its pieces with where each begins in it."""
-        hits = detect(text, self._names.find(text) if self._names else ())
-        if not hits:
-            return text, []
         pieces = [self._piece(text, hit, tenant, trace_id, action(hit.entity)) for hit in hits]
         placed = _placed(text, pieces)
         if any(piece.quotes for piece in pieces) and breaks_json(text, placed[0]):
@@ -223,6 +239,10 @@ class Redactor:
     def _digest(self, tenant: str, trace_id: str, value: str) -> bytes:
         message = "\x00".join((tenant, trace_id, value)).encode("utf-8", "surrogatepass")
         return hmac.digest(self._key, message, hashlib.sha256)
+
+
+def _hash(text: str) -> bytes:
+    return hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).digest()
 
 
 def _placed(text: str, pieces: list[_Piece]) -> tuple[str, list[tuple[int, _Piece]]]:

@@ -9,13 +9,14 @@ OTLP request are poison.
 import asyncio
 import logging
 from collections.abc import Awaitable, Iterable
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 from ingest import telemetry
 from ingest.otlp import Decoded, OtlpError, decode, log_records, spans
 from ingest.signals import LOGS, TRACES
 from processors.batches import all_taken, bury
 from processors.operations import external
+from processors.operations.attributes import Origin
 from processors.operations.dialects.log_events import event_name
 from processors.operations.normalize import normalize, normalize_log
 from processors.operations.redact import Redactor
@@ -43,8 +44,16 @@ ITEMS_PER_TURN = 20
 INLINE_BYTES = 64 << 10
 """A larger item is normalised in a thread: redacting one of MBs can take many seconds."""
 
-Placed = tuple[Any, Any, Any]
-"""An item after its resource and its scope."""
+
+class Placed(NamedTuple):
+    """A span or log record with where it stands."""
+
+    resource: Any
+    scope: Any
+    item: Any
+    origin: Origin
+
+
 Found = list[Fragment | Evaluation]
 Outcome = Literal["out", "dead"]
 
@@ -52,8 +61,13 @@ _LOG_TOPICS = frozenset(topic.name for topic in RAW_LOGS)
 
 
 def items_of(decoded: Decoded) -> Iterable[Placed]:
-    """Every item of a request with its resource and scope."""
-    return (log_records if decoded.signal is LOGS else spans)(decoded.request)
+    """Every item of a request with its resource and scope, which are read once for their items."""
+    resource = scope = origin = None
+    for found in (log_records if decoded.signal is LOGS else spans)(decoded.request):
+        if origin is None or found[0] is not resource or found[1] is not scope:
+            resource, scope, _ = found
+            origin = Origin.of(resource, scope)
+        yield Placed(resource, scope, found[2], origin)
 
 
 def read_item(
@@ -68,17 +82,17 @@ def read_item(
 
     Pure. Raises ``PoisonError`` for what cannot be joined to a span, anything on a bug.
     """
-    resource, scope, item = placed
+    item, origin = placed.item, placed.origin
     if decoded.signal is LOGS:
-        told = (item, resource, scope, tenant, timestamp_ms, redactor)
+        told = (item, origin, tenant, timestamp_ms, redactor)
         if event_name(item) == external.EVALUATION_EVENT:
             return [external.of_log(*told)]
         logged = normalize_log(*told)
         return [] if logged is None else [logged]
     repaired = (item.trace_id.hex(), item.span_id.hex()) in decoded.repaired
-    fragment = normalize(item, resource, scope, tenant, timestamp_ms, repaired, redactor, prices)
+    fragment = normalize(item, origin, tenant, timestamp_ms, repaired, redactor, prices)
     found: Found = [] if fragment is None else [fragment]
-    found += external.of_span(item, resource, scope, tenant, timestamp_ms, redactor)
+    found += external.of_span(item, origin, tenant, timestamp_ms, redactor)
     return found
 
 
@@ -133,7 +147,7 @@ class OperationsStage(StageBase):
             received_ms = message.first_timestamp_ms()
             told = (placed, decoded, tenant, received_ms, self._redactor, self._prices)
             try:
-                if placed[2].ByteSize() > INLINE_BYTES:
+                if placed.item.ByteSize() > INLINE_BYTES:
                     found = await asyncio.to_thread(read_item, *told)
                 else:
                     found = read_item(*told)
@@ -202,13 +216,13 @@ class OperationsStage(StageBase):
         self, message: Message, tenant: str, decoded: Decoded, placed: Placed, error: Exception
     ) -> DeadLetter:
         """A dead letter with the item alone, as a request that can be replayed."""
-        item = placed[2]
+        item = placed.item
         return DeadLetter(
             origin=message,
             stage=self.name,
             reason=error.reason if isinstance(error, PoisonError) else "normalize_failed",
             error_class=type(error).__name__,
-            value=decoded.signal.request_of(*placed).SerializeToString(),
+            value=decoded.signal.request_of(*placed[:3]).SerializeToString(),
             tenant=tenant,
             trace_id=item.trace_id.hex(),
             span_id=item.span_id.hex(),

@@ -63,6 +63,9 @@ _EXCLUSIVE = ("cache_read_input_tokens", "cache_creation_input_tokens")
 """Anthropic's own usage object: it has no total, and its input leaves out cached tokens."""
 
 
+UNKNOWN = Usage()
+
+
 @dataclass(slots=True)
 class Counts:
     """Counts as sent. ``excludes_cache`` says that the sender leaves cached tokens out of input."""
@@ -75,6 +78,8 @@ def read_counts(usage: Any) -> Counts:
     """Counts of a usage object of any provider, native or as text."""
     found = mapping(usage)
     values: dict[str, int] = {}
+    if not found:
+        return Counts(values)
     for name, paths in COUNTS.items():
         for path in paths:
             value: Any = found
@@ -95,7 +100,7 @@ def disjoint(counts: Mapping[str, int | None], excludes_cache: bool = False) -> 
     """
     input_tokens, output_tokens = counts.get("input_tokens"), counts.get("output_tokens")
     if not input_tokens and not output_tokens:
-        return Usage()
+        return UNKNOWN
     cache_read, cache_write = counts.get("cache_read_tokens"), counts.get("cache_write_tokens")
     reasoning, total = counts.get("reasoning_tokens"), counts.get("total_tokens")
     cached = (cache_read or 0) + (cache_write or 0)

@@ -72,12 +72,9 @@ _FIELDS = tuple((part, f"{part}_tokens") for part in PARTS)
 
 def total_input(usage: Usage) -> int:
     """Input tokens as providers count them for long-context rates: cached and audio ones too."""
-    return sum(
-        count or 0
-        for count in (
-            usage.input_tokens,
-            usage.cache_read_tokens,
-            usage.cache_write_tokens,
-            usage.input_audio_tokens,
-        )
+    return (
+        (usage.input_tokens or 0)
+        + (usage.cache_read_tokens or 0)
+        + (usage.cache_write_tokens or 0)
+        + (usage.input_audio_tokens or 0)
     )

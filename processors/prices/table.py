@@ -10,7 +10,7 @@ from processors.prices.overrides import Asked, Overrides
 from processors.prices.rates import Rates, total_input
 from schemas.config import Config
 from schemas.prices import PriceFile, load_prices
-from schemas.records import Call, Usage
+from schemas.records import Usage
 
 TIME_MAX_NS = 2**62
 """Year 2116: clocks beyond it are wrong, and dates end at some point."""
@@ -44,15 +44,13 @@ class PriceTable:
         path: Path | None = config.prices.file
         return cls(load_prices(path) if path is not None else None)
 
-    def of_call(self, call: Call, time_ns: int) -> Price:
-        """The price of a call. ``time_ns`` chooses among prices that changed."""
-        models = (call.response_model, call.request_model)
-        return self.of_usage(call.usage, call.provider, models, call.service_tier, time_ns)
-
     def of_usage(
         self, usage: Usage, provider: str, models: tuple[str, str], tier: str, time_ns: int
     ) -> Price:
-        """The price of a usage; ``models`` are those that answered and that was asked for."""
+        """The price of a call's usage; ``models`` are those that answered and that was asked for.
+
+        ``time_ns`` chooses among prices that changed.
+        """
         if not usage.known():
             return NO_PRICE
         asked = Asked(

@@ -20,8 +20,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline, TopicPartition
 from schemas.config import Config
+from schemas.encoding import decode_batch, encode_batch
 from schemas.protocols import Clock, DeadLetter, History, Message, RetryableError, Stage
-from schemas.records import RECORDS, Record, decode_batch, encode_batch, encode_record
+from schemas.records import RECORDS, Record, encode_record
 from schemas.topics import SCHEMA_HEADER, SCHEMA_VERSION, TOPICS
 
 _SCHEMAS = {topic.name: topic.schema for topic in TOPICS}

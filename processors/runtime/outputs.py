@@ -15,8 +15,9 @@ from processors.runtime.failpoints import failpoint
 from processors.runtime.producer import Headers, PersistentProducer
 from schemas.config import Config
 from schemas.dead_letters import cut_headers, encode_headers
+from schemas.encoding import encode_batch
 from schemas.protocols import Clock, DeadLetter, PoisonError
-from schemas.records import Record, encode_batch, encode_record
+from schemas.records import Record, encode_record
 from schemas.topics import DEAD_LETTERS, SCHEMA_HEADER, SCHEMA_VERSION, TOPICS
 
 FRAME_BYTES = len(encode_batch([]))

@@ -15,6 +15,8 @@ from schemas.dead_letters import DeadLetterHeaders, decode_headers
 from schemas.identity import NS_PER_MS
 from schemas.protocols import Message
 from schemas.records import (
+    WATCHDOG,
+    AlertDelivery,
     AlertTransition,
     Content,
     Evaluation,
@@ -64,6 +66,7 @@ def operation_row(operation: Operation) -> Row:
             },
             "rolls_up": call.rolls_up(),
             "finish_reasons": list(call.finish_reasons),
+            "tags": list(call.tags),
             "input_tokens": _count(usage.input_tokens),
             "cache_read_tokens": _count(usage.cache_read_tokens),
             "cache_write_tokens": _count(usage.cache_write_tokens),
@@ -186,8 +189,10 @@ def ledger_row(books: LedgerRow) -> Row:
     )
 
 
-def alert_row(transition: AlertTransition) -> Row:
-    """One row of ``genai_alert_events``."""
+def alert_row(transition: AlertTransition) -> Row | None:
+    """One row of ``genai_alert_events``; None of the heartbeat, which nobody asks for."""
+    if transition.rule == WATCHDOG:
+        return None
     ends_at_ns = transition.ends_at_ns
     return table("genai_alert_events").row(
         {
@@ -249,6 +254,27 @@ def dead_letter_row(message: Message, tenant: str) -> Row:
             "letter_offset": message.offset,
         }
     )
+
+
+def delivery_row(delivery: AlertDelivery) -> Row:
+    """One row of ``genai_alert_deliveries``."""
+    return table("genai_alert_deliveries").row(
+        {
+            **{
+                name: getattr(delivery, name)
+                for name in (
+                    "tenant", "transition_id", "receiver", "fingerprint", "rule", "status",
+                    "outcome", "reason",
+                )
+            },
+            "day": day_of_ns(delivery.starts_at_ns),
+            "revision": max(0, delivery.ended_at_ns) // NS_PER_MS,
+            "attempts": _count(delivery.attempts) or 0,
+            "starts_at": ticks(delivery.starts_at_ns),
+            "begun_at": ticks(delivery.begun_at_ns),
+            "ended_at": ticks(delivery.ended_at_ns),
+        }
+    )  # fmt: skip
 
 
 def _within(value: int, least: int, most: int) -> int:

@@ -21,25 +21,28 @@ from processors.store.rows import (
     alert_row,
     content_row,
     dead_letter_row,
+    delivery_row,
     evaluation_row,
     joined_content_row,
     ledger_row,
     operation_row,
 )
 from schemas.config import Config
+from schemas.encoding import encode_batch
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, DeadLetter, Message, Outputs, PoisonError, StageBase, TableSink
 from schemas.records import (
+    AlertDelivery,
     AlertTransition,
     Evaluation,
     Fragment,
     LedgerRow,
     Operation,
     Record,
-    encode_batch,
     encode_record,
 )
 from schemas.topics import (
+    ALERT_DELIVERIES,
     ALERT_TRANSITIONS,
     DEAD_LETTERS,
     EVALUATIONS,
@@ -84,6 +87,9 @@ _DESTINATIONS = {
     LEDGER.name: _Destination(LedgerRow, {"genai_ledger": lambda row, _: ledger_row(row)}),
     ALERT_TRANSITIONS.name: _Destination(
         AlertTransition, {"genai_alert_events": lambda row, _: alert_row(row)}
+    ),
+    ALERT_DELIVERIES.name: _Destination(
+        AlertDelivery, {"genai_alert_deliveries": lambda row, _: delivery_row(row)}
     ),
 }
 

@@ -17,10 +17,11 @@ from collections import OrderedDict
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
-from processors.watch.rules import rendered, template_values
+from processors.watch.rules import template_values
 from schemas.identity import NS_PER_MS, fingerprint, transition_id
 from schemas.records import AlertSignal, AlertTransition
 from schemas.rules import SignalRule
+from schemas.templates import rendered
 
 SEEN_SIGNALS_MAX = 20_000
 RESOLVED_MAX = 5_000

@@ -3,7 +3,7 @@
 Two topics, one stage. Verdicts (any partition) raise signals onto the partition that their rule
 hashes to; the worker that owns that partition of the signals keeps its alerts. A first signal is
 done only when its alert's firing transition is acknowledged. A timer tells when alerts resolve.
-The same owner evaluates the query rules that hash to the partition, and one worker computes the
+The same owner evaluates the timed rules that hash to the partition, and one worker computes the
 windows, beside all this.
 
 On assignment the partition's open alerts and counted ids are rebuilt from both alert topics; no
@@ -18,10 +18,12 @@ from math import inf
 
 from processors.batches import all_taken, read_batch, readable_records
 from processors.watch.alerts import Alert, PartitionAlerts
-from processors.watch.query_rules import QueryRules, ViewReader
-from processors.watch.rules import hits, load_checked_rules, signal_of
+from processors.watch.rules import hits, signal_of
+from processors.watch.timed_rules import TimedRules
+from processors.watch.view_reader import ViewReader
 from processors.watch.windows import Windows
 from schemas.config import Config
+from schemas.encoding import BatchError
 from schemas.identity import rule_partition
 from schemas.metrics import ALERT_SIGNALS as SIGNALS_METRIC
 from schemas.metrics import ALERT_TRANSITIONS as TRANSITIONS_METRIC
@@ -33,13 +35,8 @@ from schemas.protocols import (
     RetryableError,
     StageBase,
 )
-from schemas.records import (
-    AlertSignal,
-    AlertTransition,
-    BatchError,
-    Evaluation,
-)
-from schemas.rules import QueryRule, SignalRule
+from schemas.records import AlertSignal, AlertTransition, Evaluation
+from schemas.rules import SignalRule, TimedRule, load_rules
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
 
 logger = logging.getLogger(__name__)
@@ -76,16 +73,16 @@ class WatchStage(StageBase):
         self._clock = clock
         self._rules: dict[str, SignalRule] = {}
         self._views = ViewReader(config)
-        self._queries = self._query_rules([])
+        self._timed = self._timed_rules([])
         self._windows = Windows(config, clock)
         self._partitions: dict[int, PartitionAlerts] = {}
         self._timer: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Load the rules. Raises ``RuleError`` naming file, rule and field."""
-        rules = load_checked_rules(self._config.watch.rules_file)
+        rules = load_rules(self._config.watch.rules_file)
         self._rules = {rule.alert: rule for rule in rules if isinstance(rule, SignalRule)}
-        self._queries = self._query_rules([r for r in rules if isinstance(r, QueryRule)])
+        self._timed = self._timed_rules([r for r in rules if isinstance(r, TimedRule)])
         self._timer = asyncio.create_task(self._resolve_in_time())
 
     def recall(self, message: Message) -> None:
@@ -95,7 +92,7 @@ class WatchStage(StageBase):
         try:
             if message.topic == ALERT_TRANSITIONS.name:
                 for transition in readable_records(AlertTransition, message.value)[0]:
-                    if not self._queries.recall(message.partition, transition):
+                    if not self._timed.recall(message.partition, transition):
                         alerts.recall_transition(transition, message.timestamp_ms)
             else:
                 for signal in readable_records(AlertSignal, message.value)[0]:
@@ -104,16 +101,16 @@ class WatchStage(StageBase):
             return  # it was dead-lettered by whoever processed it
 
     def adopt(self, topic: str, partition: int) -> None:
-        """The partition's query rules, and perhaps the windows, are this worker's to compute."""
+        """The partition's timed rules, and perhaps the windows, are this worker's to compute."""
         if topic == ALERT_SIGNALS.name:
-            self._queries.adopt(partition)
+            self._timed.adopt(partition)
             self._windows.adopt(partition)
 
     async def process(self, message: Message) -> None:
         """Raise signals from verdicts, or open and extend alerts by signals."""
         if self._timer is not None and self._timer.done():
             self._timer.result()
-        self._queries.raise_if_failed()
+        self._timed.raise_if_failed()
         self._windows.raise_if_failed()
         if message.topic == EVALUATIONS.name:
             rows, letters = read_batch(Evaluation, message, self.name, self._outputs, self._tenant)
@@ -132,7 +129,7 @@ class WatchStage(StageBase):
         """Another worker owns the partition's rules now; its alerts resolve there."""
         if topic == ALERT_SIGNALS.name:
             self._partitions.pop(partition, None)
-            self._queries.forget(partition)
+            self._timed.forget(partition)
             self._windows.forget(partition)
 
     async def stop(self) -> None:
@@ -140,12 +137,12 @@ class WatchStage(StageBase):
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._queries.stop()
+        self._timed.stop()
         self._views.close()
         self._windows.stop()
 
-    def _query_rules(self, rules: list[QueryRule]) -> QueryRules:
-        return QueryRules(self._config, rules, self._clock, self._emit, self._views.ask)
+    def _timed_rules(self, rules: list[TimedRule]) -> TimedRules:
+        return TimedRules(self._config, rules, self._clock, self._emit, self._views)
 
     def _alerts(self, partition: int) -> PartitionAlerts:
         return self._partitions.setdefault(partition, PartitionAlerts(self._rules))

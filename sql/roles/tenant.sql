@@ -15,6 +15,11 @@ CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_windows FOR SELECT USING te
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_costs FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_baselines FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_drift FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_rule_states FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_silences FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_alert_deliveries FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_detectors FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_fitted FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 -- A table with a policy shows others nothing unless one lets them: this one restricts nobody.
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON otel_spans FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_operations FOR SELECT USING 1 TO ALL;
@@ -30,3 +35,8 @@ CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_windows FOR SELECT USIN
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_costs FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_baselines FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_drift FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_rule_states FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_silences FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_alert_deliveries FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_detectors FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_fitted FOR SELECT USING 1 TO ALL;

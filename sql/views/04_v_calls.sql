@@ -47,6 +47,7 @@ SELECT
   o.reported_cost_usd AS reported_cost_usd,
   o.conversation_id AS conversation_id, o.user_id AS user_id, o.agent_name AS agent_name,
   o.tool_name AS tool_name, o.prompt_name AS prompt_name, o.prompt_version AS prompt_version,
+  o.tags AS tags,
   o.content_state AS content_state, o.flags AS flags, o.redacted AS redacted,
   o.evidence_state AS evidence_state,
   v.injection.1 AS injection_score, v.injection.2 AS injection_label, v.injection.3 AS injection_state,

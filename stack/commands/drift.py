@@ -1,4 +1,4 @@
-"""Commands about drift: streams, their windows, and what they are compared with."""
+"""Commands about drift: streams, windows, baselines, verdicts."""
 
 import sys
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ from stack.commands.common import (
     screen_width,
 )
 
-drift_app = typer.Typer(help="Streams, windows and baselines.", no_args_is_help=True)
+drift_app = typer.Typer(help="Streams, windows, baselines and verdicts.", no_args_is_help=True)
 baseline_app = typer.Typer(help="What streams are compared with.", no_args_is_help=True)
 app.add_typer(drift_app, name="drift")
 drift_app.add_typer(baseline_app, name="baseline")
@@ -60,6 +60,34 @@ LEFT JOIN (SELECT * FROM genai_streams FINAL) AS s USING (tenant, stream_id)
 WHERE tenant = {tenant:String} AND name = {name:String}
 ORDER BY version, metric, evaluator, model_version, dimensions, label_values
 """
+
+
+_NOW = """
+SELECT stream_id, detector, metric, evaluator,
+  arrayStringConcat(arrayFilter(v -> v != '', mapValues(labels)), ' / ') AS label_values,
+  state, severity, round(effect, 3) AS effect, round(effect_low, 3) AS low,
+  round(effect_high, 3) AS high, since, window_end, baseline, explained
+FROM v_drift
+WHERE tenant = {tenant:String} AND {metric:String} IN ('', metric)
+  AND {evaluator:String} IN ('', evaluator) AND {service:String} IN ('', service_name)
+  AND ({all:UInt8} OR state IN ('drift', 'changed'))
+ORDER BY severity = 'page' DESC, severity = 'ticket' DESC, state = 'drift' DESC, metric, evaluator,
+  label_values, detector
+"""
+
+
+@drift_app.command("now")
+def verdicts(
+    every: Annotated[bool, typer.Option("--all", help="the quiet ones too, with why")] = False,
+    metric: Metric = "",
+    evaluator: Evaluator = "",
+    service: Service = "",
+    tenant: Tenant = "",
+    json: Json = False,
+) -> None:
+    """What drifts now and what the reports call changed, pages first."""
+    given = {"metric": metric, "evaluator": evaluator, "service": service, "all": int(every)}
+    _show("drift now", _NOW, tenant, given, json)
 
 
 @drift_app.command()

@@ -1,11 +1,15 @@
 """Commands by which people label what they see."""
 
 import asyncio
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from stack.commands.common import app, console, errors, one_line_errors, people_config
+
+if TYPE_CHECKING:
+    from schemas.feedback import Feedback
+    from stack.feedback import FeedbackStore
 
 
 @app.command()
@@ -31,7 +35,6 @@ def label(  # noqa: PLR0917 - a command's options
     """Say whether a verdict, an answer or an alert was right; said again, it replaces."""
     from schemas.evaluators import Evaluator
     from schemas.feedback import Feedback
-    from schemas.protocols import RetryableError
     from stack.feedback import FeedbackStore
 
     config = people_config()
@@ -51,22 +54,20 @@ def label(  # noqa: PLR0917 - a command's options
             author=author,
         )
         owner = tenant or config.tenant
-        store = FeedbackStore(config, "cli")
-
-        async def stored() -> bool:
-            try:
-                await store.take(owner, [said])
-            except RetryableError as error:
-                raise OSError(f"not stored, ClickHouse does not answer: {error}") from None
-            return await store.unknown(owner, said)
-
-        unknown = asyncio.run(stored())
+        unknown = asyncio.run(_stored(FeedbackStore(config, "cli"), owner, said))
     console.print(f"{said.target} labelled {said.label} ({said.identity(owner)})", highlight=False)
     if unknown:
         thing = "call" if said.target in ("operation", "evaluation") else said.target
-        errors.print(
-            f"label: no such {thing} of tenant {owner} is stored (yet); the label is kept and "
-            f"counts once it is",
-            markup=False,
-            highlight=False,
-        )
+        missing = f"label: no such {thing} of tenant {owner} is stored (yet); the label is kept and"
+        errors.print(f"{missing} counts once it is", markup=False, highlight=False)
+
+
+async def _stored(store: "FeedbackStore", owner: str, said: "Feedback") -> bool:
+    """Store a label; whether what it is about is not stored (yet)."""
+    from schemas.protocols import RetryableError
+
+    try:
+        await store.take(owner, [said])
+    except RetryableError as error:
+        raise OSError(f"not stored, ClickHouse does not answer: {error}") from None
+    return await store.unknown(owner, said)

@@ -18,8 +18,9 @@ from processors.runtime.reading import (
 )
 from schemas.config import Config
 from schemas.dead_letters import decode_headers
+from schemas.encoding import BatchError
 from schemas.protocols import Message
-from schemas.records import BatchError, LedgerRow
+from schemas.records import LedgerRow
 from schemas.topics import DEAD_LETTERS, LEDGER, RAW_LOGS, RAW_SPANS
 
 UNREAD_MESSAGES_MAX = 20_000

@@ -14,8 +14,9 @@ from processors.runtime.reading import (
     to_message,
 )
 from schemas.config import Config
+from schemas.encoding import BatchError
 from schemas.protocols import Message
-from schemas.records import BatchError, Evaluation, Operation
+from schemas.records import Evaluation, Operation
 from schemas.topics import EVALUATIONS, OPERATIONS
 from stack.tail.calls import Calls, SeenCall
 

@@ -8,10 +8,14 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schemas.config import Config
+from schemas.rules import load_rules
 from sql.client import connect
-from stack.verify.generator import Sender, plan
+from stack.verify.alerts import AlertReport, check_alerts
+from stack.verify.generator import plan
 from stack.verify.journal import JournalWriter, read_journal
 from stack.verify.oracle import Report, check_until_settled
+from stack.verify.sender import Sender
+from stack.verify.windows import WindowReport, check_windows
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +23,7 @@ class VerifyRun:
     """What to send and where. ``rate`` is traces a second; no traces means: only check."""
 
     endpoint: str
+    grpc_target: str
     traces: int
     rate: float
     seed: int
@@ -27,33 +32,83 @@ class VerifyRun:
     wait_s: float
 
 
-def run_verify(config: Config, run: VerifyRun, console: Console) -> Report:
-    """Send the traces, wait until they are stored, compare, return the report."""
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """All three comparisons."""
+
+    delivery: Report
+    alerts: AlertReport
+    windows: WindowReport
+
+    @property
+    def clean(self) -> bool:
+        """Whether nothing is wrong."""
+        alerts = self.alerts
+        wrong = alerts.lost or alerts.duplicates or alerts.phantoms or self.windows.differ
+        return self.delivery.clean and not wrong
+
+    def items(self) -> list[tuple[str, str]]:
+        """What is wrong: kind and item."""
+        delivery, alerts = self.delivery, self.alerts
+        kinds = (
+            ("lost", delivery.lost),
+            ("duplicate", delivery.duplicates),
+            ("phantom", delivery.phantoms),
+            ("alert lost", alerts.lost),
+            ("alert twice", alerts.duplicates),
+            ("alert without reason", alerts.phantoms),
+            ("window differs", self.windows.differ),
+        )
+        return [(kind, item) for kind, items in kinds for item in items]
+
+    def summary(self) -> str:
+        """Counts, in one line."""
+        alerts, windows = self.alerts, self.windows
+        wrong = len(alerts.lost) + len(alerts.duplicates) + len(alerts.phantoms)
+        return (
+            f"{self.delivery.summary()} alerts={alerts.expected} alerts_wrong={wrong} "
+            f"windows={windows.compared} windows_unsealed={windows.unsealed} "
+            f"windows_wrong={len(windows.differ)}"
+        )
+
+
+def run_verify(config: Config, run: VerifyRun, console: Console) -> Verdict:
+    """Send the traces, wait until they are stored, compare, return what was found.
+
+    Raises clickhouse-connect's errors, and ``RuleError`` for rules that cannot be read.
+    """
+    rules = load_rules(config.watch.rules_file)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         if run.traces:
-            run.journal.unlink(missing_ok=True)
-            parcels = plan(run.service, run.traces, run.rate, run.seed)
-            task = progress.add_task("spans acknowledged", total=sum(len(p.spans) for p in parcels))
-            with JournalWriter(run.journal) as writer:
-                sender = Sender(
-                    writer,
-                    run.endpoint,
-                    config.kafka,
-                    stop_after_s=run.traces / run.rate + run.wait_s,
-                    on_ack=lambda parcel: progress.advance(task, len(parcel.spans)),
-                )
-                asyncio.run(sender.send(parcels))
+            _send(config, run, progress)
         settle = progress.add_task("spans stored", total=None)
 
         def show(report: Report) -> None:
             missing = len({item.rsplit(" ", 1)[-1] for item in report.lost})
             progress.update(settle, total=report.acked, completed=report.acked - missing)
 
-        return check_until_settled(
-            connect(config.clickhouse),
-            lambda: read_journal(run.journal),
-            run.service,
-            run.wait_s,
-            show,
+        client = connect(config.clickhouse)
+        report = check_until_settled(
+            client, lambda: read_journal(run.journal), run.service, run.wait_s, show
         )
+    return Verdict(
+        report, check_alerts(client, rules, run.service), check_windows(client, run.service)
+    )
+
+
+def _send(config: Config, run: VerifyRun, progress: Progress) -> None:
+    run.journal.unlink(missing_ok=True)
+    parcels = plan(run.service, run.traces, run.rate, run.seed)
+    sent = sum(len(parcel.spans) for parcel in parcels if not parcel.logged)
+    task = progress.add_task("spans acknowledged", total=sent)
+    with JournalWriter(run.journal) as writer:
+        sender = Sender(
+            writer,
+            run.endpoint,
+            config.kafka,
+            stop_after_s=run.traces / run.rate + run.wait_s,
+            on_ack=lambda parcel: progress.advance(task, 0 if parcel.logged else len(parcel.spans)),
+            grpc_target=run.grpc_target,
+        )
+        asyncio.run(sender.send(parcels))

@@ -1,35 +1,39 @@
-"""Seeded traffic for the delivery proof: OTLP/HTTP to the gateway, and raw OTLP on Kafka.
+"""Seeded traffic for the delivery proof: what is sent, by which way, when.
 
 Every trace has a server span (not GenAI), a retrieval span and chat spans; parts of one trace
 leave in different requests, some long after the others, some twice with the same bytes, as
-retrying senders do. A request is retried until it gets success or the run ends.
+retrying senders do. Some calls have their prompts and answers in log records. Each part goes by
+OTLP/HTTP or OTLP/gRPC to the gateway, or past it to Kafka: as a Collector writes there, or by
+``KafkaSpanExporter``.
 """
 
-import asyncio
 import hashlib
 import json
 import random
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import Literal
 
-import aiohttp
-from aiokafka import AIOKafkaProducer
-from aiokafka.errors import KafkaError
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
+from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from ingest.kafka import kafka_options
-from schemas.config import KafkaConfig
-from schemas.topics import OTLP_SPANS
-from stack.verify.journal import JournalWriter, SentSpan
+from stack.verify.journal import SentSpan
 
 NS_PER_S = 1_000_000_000
 RESEND_SHARE = 0.03
 LATE_SHARE = 0.3
 LATE_S = 2.0
-KAFKA_SHARE = 0.15
+LOG_SHARE = 0.15
+"""Of traces whose prompts and answers come in log records."""
+Route = Literal["http", "grpc", "kafka", "exporter"]
+ROUTES: tuple[tuple[Route, float], ...] = (
+    ("http", 0.5), ("grpc", 0.25), ("kafka", 0.15), ("exporter", 0.1),
+)  # fmt: skip
+GRPC_LOG_SHARE = 0.5
+LOG_EVENT = "gen_ai.client.inference.operation.details"
 MODEL = "gpt-4o-mini"
 
 QUESTIONS = (
@@ -65,12 +69,16 @@ def _attributes(pairs: dict[str, str | int]) -> list[KeyValue]:
 
 @dataclass(slots=True)
 class Parcel:
-    """One export request: its spans, its bytes, when it leaves (seconds from the start)."""
+    """One export request: its bytes, when it leaves (seconds from the start), and by which way.
+
+    ``spans`` are those it holds or, with ``logged``, those whose prompts and answers it holds.
+    """
 
     spans: list[SentSpan]
     body: bytes
     due_s: float
-    by_kafka: bool = False
+    route: Route = "http"
+    logged: bool = False
 
 
 def _request(service: str, spans: list[Span]) -> bytes:
@@ -83,7 +91,18 @@ def _request(service: str, spans: list[Span]) -> bytes:
     return bytes(request.SerializeToString())
 
 
-def _chat(rng: random.Random, span: Span, unique: str) -> SentSpan:
+def _log_request(service: str, records: list[LogRecord]) -> bytes:
+    request = ExportLogsServiceRequest()
+    group = request.resource_logs.add()
+    group.resource.attributes.extend(_attributes({"service.name": service}))
+    scope = group.scope_logs.add()
+    scope.scope.name = "delivery-generator"
+    scope.log_records.extend(records)
+    return bytes(request.SerializeToString())
+
+
+def _chat(rng: random.Random, span: Span, unique: str, logs: list[LogRecord] | None) -> SentSpan:
+    """Fill in a chat span; with ``logs`` its content becomes a record there."""
     question = f"{rng.choice(QUESTIONS)} ({unique})"
     answer = rng.choice(ANSWERS)
     span.name = f"chat {MODEL}"
@@ -94,45 +113,47 @@ def _chat(rng: random.Random, span: Span, unique: str) -> SentSpan:
         "parts": [{"type": "text", "content": answer}],
         "finish_reason": "stop",
     }
-    span.attributes.extend(
-        _attributes(
-            {
-                "gen_ai.operation.name": "chat",
-                "gen_ai.provider.name": "openai",
-                "gen_ai.request.model": MODEL,
-                "gen_ai.response.model": MODEL,
-                "gen_ai.usage.input_tokens": rng.randint(20, 400),
-                "gen_ai.usage.output_tokens": rng.randint(5, 80),
-                "gen_ai.input.messages": json.dumps([message]),
-                "gen_ai.output.messages": json.dumps([reply]),
-            }
+    call: dict[str, str | int] = {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "openai",
+        "gen_ai.request.model": MODEL,
+        "gen_ai.response.model": MODEL,
+    }
+    content: dict[str, str | int] = {
+        "gen_ai.input.messages": json.dumps([message]),
+        "gen_ai.output.messages": json.dumps([reply]),
+    }
+    usage: dict[str, str | int] = {
+        "gen_ai.usage.input_tokens": rng.randint(20, 400),
+        "gen_ai.usage.output_tokens": rng.randint(5, 80),
+    }
+    span.attributes.extend(_attributes(call | usage | ({} if logs is not None else content)))
+    if logs is not None:
+        logs.append(
+            LogRecord(
+                trace_id=span.trace_id,
+                span_id=span.span_id,
+                time_unix_nano=span.end_time_unix_nano,
+                event_name=LOG_EVENT,
+                attributes=_attributes(call | content),
+            )
         )
-    )
     digest = hashlib.sha256(f"{question}\0{answer}".encode()).hexdigest()
-    return SentSpan(span.trace_id.hex(), span.span_id.hex(), call=True, content_hash=digest)
+    return SentSpan(
+        span.trace_id.hex(), span.span_id.hex(), call=True, content_hash=digest,
+        in_logs=logs is not None,
+    )  # fmt: skip
 
 
-def _trace(rng: random.Random, service: str, at_s: float, number: int, split: bool) -> list[Parcel]:
-    """The parcels of one trace: the calls, and (often late) what belongs to them."""
-    trace_id = rng.randbytes(16)
-    root_id = rng.randbytes(8)
-    now_ns = time.time_ns()
-
-    def span(parent: bytes, offset_s: float) -> Span:
-        start = now_ns + int(offset_s * NS_PER_S)
-        return Span(
-            trace_id=trace_id,
-            span_id=rng.randbytes(8),
-            parent_span_id=parent,
-            start_time_unix_nano=start,
-            end_time_unix_nano=start + NS_PER_S // 10,
-        )
-
-    root = span(b"", -1.0)
-    root.span_id = root_id
+def _root(rng: random.Random, trace_id: bytes) -> Span:
+    root = _span(rng, trace_id, b"", -1.0)
     root.name = "POST /ask"
     root.kind = Span.SPAN_KIND_SERVER
-    retrieval = span(root_id, -0.8)
+    return root
+
+
+def _retrieval(rng: random.Random, root: Span) -> Span:
+    retrieval = _span(rng, root.trace_id, root.span_id, -0.8)
     retrieval.name = "retrieval handbook"
     retrieval.attributes.extend(
         _attributes(
@@ -143,26 +164,55 @@ def _trace(rng: random.Random, service: str, at_s: float, number: int, split: bo
             }
         )
     )
+    return retrieval
+
+
+def _span(rng: random.Random, trace_id: bytes, parent: bytes, offset_s: float) -> Span:
+    start = time.time_ns() + int(offset_s * NS_PER_S)
+    return Span(
+        trace_id=trace_id,
+        span_id=rng.randbytes(8),
+        parent_span_id=parent,
+        start_time_unix_nano=start,
+        end_time_unix_nano=start + NS_PER_S // 10,
+    )
+
+
+def _route(rng: random.Random) -> Route:
+    return rng.choices([route for route, _ in ROUTES], [share for _, share in ROUTES])[0]
+
+
+def _trace(rng: random.Random, service: str, at_s: float, number: int, split: bool) -> list[Parcel]:
+    """The parcels of one trace: the calls, and (often late) what belongs to them."""
+    root = _root(rng, rng.randbytes(16))
+    retrieval = _retrieval(rng, root)
+    logs: list[LogRecord] | None = [] if split and rng.random() < LOG_SHARE else None
     chats, sent = [], []
     for index in range(rng.choice((1, 1, 2))):
-        chat = span(root_id, -0.5 + index / 5)
-        sent.append(_chat(rng, chat, f"{number}-{index}"))
+        chat = _span(rng, root.trace_id, root.span_id, -0.5 + index / 5)
+        sent.append(_chat(rng, chat, f"{number}-{index}", logs))
         chats.append(chat)
-    late = rng.random() < LATE_SHARE
     rest = [
-        SentSpan(trace_id.hex(), root_id.hex(), call=False),
-        SentSpan(trace_id.hex(), retrieval.span_id.hex(), call=True),
+        SentSpan(root.trace_id.hex(), root.span_id.hex(), call=False),
+        SentSpan(root.trace_id.hex(), retrieval.span_id.hex(), call=True),
     ]
     if not split:
         return [Parcel(sent + rest, _request(service, [retrieval, *chats, root]), at_s)]
-    by_kafka = rng.random() < KAFKA_SHARE
-    first = Parcel(sent, _request(service, chats), at_s, by_kafka)
-    other = Parcel(
-        rest, _request(service, [retrieval, root]), at_s + (rng.random() * LATE_S if late else 0.0)
-    )
-    parcels = [first, other]
+
+    def late_s() -> float:
+        return at_s + (rng.random() * LATE_S if rng.random() < LATE_SHARE else 0.0)
+
+    first = Parcel(sent, _request(service, chats), at_s, _route(rng))
+    parcels = [
+        first,
+        Parcel(rest, _request(service, [retrieval, root]), late_s(), _route(rng)),
+    ]
+    if logs:
+        route: Route = "grpc" if rng.random() < GRPC_LOG_SHARE else "http"
+        parcels.append(Parcel(sent, _log_request(service, logs), late_s(), route, logged=True))
     if rng.random() < RESEND_SHARE:
-        parcels.append(Parcel(first.spans, first.body, at_s + rng.random() * LATE_S))
+        due_s = at_s + rng.random() * LATE_S
+        parcels.append(Parcel(first.spans, first.body, due_s, first.route))
     return parcels
 
 
@@ -178,80 +228,3 @@ def plan(service: str, traces: int, rate: float, seed: int, *, split: bool = Tru
         for parcel in _trace(rng, service, number / rate, number, split)
     ]
     return sorted(parcels, key=lambda parcel: parcel.due_s)
-
-
-@dataclass(slots=True)
-class Sender:
-    """Sends parcels and journals them. ``stop_at`` (monotonic s) ends retries; the rest is then
-    journalled as sent, not as acked.
-    """
-
-    journal: JournalWriter
-    endpoint: str
-    kafka: KafkaConfig | None
-    stop_after_s: float
-    on_ack: Callable[[Parcel], None] = lambda _: None
-    requests: int = 0
-    retries: int = 0
-    _http: aiohttp.ClientSession | None = field(default=None, init=False)
-    _producer: AIOKafkaProducer | None = field(default=None, init=False)
-
-    async def send(self, parcels: list[Parcel]) -> None:
-        """Send everything at its time; returns when all have success or time is up."""
-        started = time.monotonic()
-        timeout = aiohttp.ClientTimeout(total=15)
-        async with aiohttp.ClientSession(timeout=timeout) as self._http:
-            try:
-                async with asyncio.timeout(self.stop_after_s), asyncio.TaskGroup() as group:
-                    for parcel in parcels:
-                        await asyncio.sleep(max(0.0, started + parcel.due_s - time.monotonic()))
-                        group.create_task(self._until_success(parcel))
-            except TimeoutError:
-                pass
-        if self._producer is not None:
-            await self._producer.stop()
-
-    async def _until_success(self, parcel: Parcel) -> None:
-        self.journal.sent(parcel.spans)
-        pause_s = 0.2
-        while True:
-            self.requests += 1
-            accepted = await (
-                self._by_kafka(parcel) if parcel.by_kafka and self.kafka else self._by_http(parcel)
-            )
-            if accepted:
-                self.journal.acked(span.key for span in parcel.spans)
-                self.on_ack(parcel)
-                return
-            self.retries += 1
-            await asyncio.sleep(pause_s)
-            pause_s = min(2.0, pause_s * 2)
-
-    async def _by_http(self, parcel: Parcel) -> bool:
-        assert self._http is not None  # noqa: S101 - set by send()
-        try:
-            async with self._http.post(
-                f"{self.endpoint}/v1/traces",
-                data=parcel.body,
-                headers={"Content-Type": "application/x-protobuf"},
-            ) as response:
-                await response.read()
-                return response.status == 200
-        except (aiohttp.ClientError, TimeoutError):
-            return False
-
-    async def _by_kafka(self, parcel: Parcel) -> bool:
-        assert self.kafka is not None  # noqa: S101 - the caller looked
-        try:
-            if self._producer is None:
-                producer = AIOKafkaProducer(
-                    **kafka_options(self.kafka), acks="all", request_timeout_ms=5000
-                )
-                self._producer = producer
-                await producer.start()
-            await asyncio.wait_for(
-                self._producer.send_and_wait(OTLP_SPANS.name, parcel.body), timeout=15
-            )
-        except (KafkaError, TimeoutError):
-            return False
-        return True

@@ -1,7 +1,8 @@
 """The journal: what a generator sent and what it got success for, one JSON line an event.
 
-Events: ``{"sent": [span...]}`` before the first byte leaves and ``{"acked": [key...]}`` after the
-success. A generator that is killed has at worst sent spans that are not journalled as acked.
+Events: ``{"sent": [span...]}`` before the first byte leaves, ``{"acked": [key...]}`` after the
+success, and ``{"logged": [key...]}`` after the success of log records with these spans' content. A
+generator that is killed has at worst sent spans that are not journalled as acked.
 """
 
 from collections.abc import Iterable, Iterator
@@ -18,13 +19,15 @@ class SentSpan:
     """One span as it was sent.
 
     ``call`` says that it must show as exactly one row of ``v_calls`` (GenAI, and not a wrapper of
-    another span); ``content_hash`` is SHA-256 hex of input text + NUL + output text.
+    another span); ``content_hash`` is SHA-256 hex of input text + NUL + output text, which come in
+    log records if ``in_logs``.
     """
 
     trace_id: str
     span_id: str
     call: bool
     content_hash: str = ""
+    in_logs: bool = False
 
     @property
     def key(self) -> tuple[str, str]:
@@ -47,6 +50,10 @@ class JournalWriter:
         """Write down that these spans got success."""
         self._file.write(orjson.dumps({"acked": list(keys)}) + b"\n")
 
+    def logged(self, keys: Iterable[tuple[str, str]]) -> None:
+        """Write down that the log records with these spans' content got success."""
+        self._file.write(orjson.dumps({"logged": list(keys)}) + b"\n")
+
     def __enter__(self) -> "JournalWriter":
         return self
 
@@ -65,6 +72,7 @@ class Journal:
 
     sent: dict[tuple[str, str], SentSpan]
     acked: frozenset[tuple[str, str]]
+    logged: frozenset[tuple[str, str]] = frozenset()
 
 
 def _events(path: Path) -> Iterator[dict[str, list[Any]]]:
@@ -78,9 +86,11 @@ def read_journal(path: Path) -> Journal:
     """Read a journal file. Raises ``OSError`` if it cannot be read."""
     sent: dict[tuple[str, str], SentSpan] = {}
     acked: set[tuple[str, str]] = set()
+    logged: set[tuple[str, str]] = set()
     for event in _events(path):
         for fields in event.get("sent", ()):
             span = SentSpan(**fields)
             sent[span.key] = span
         acked.update((str(key[0]), str(key[1])) for key in event.get("acked", ()))
-    return Journal(sent, frozenset(acked))
+        logged.update((str(key[0]), str(key[1])) for key in event.get("logged", ()))
+    return Journal(sent, frozenset(acked), frozenset(logged))

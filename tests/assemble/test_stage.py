@@ -10,9 +10,10 @@ from processors.assemble.join import Joined
 from processors.assemble.stage import EMISSIONS_MAX, AssembleStage
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
 from schemas.config import AssembleConfig, Config
+from schemas.encoding import encode_batch
 from schemas.identity import operation_revision
 from schemas.protocols import Message, PoisonError, RetryableError
-from schemas.records import Fragment, Operation, encode_batch, encode_record
+from schemas.records import Fragment, Operation, encode_record
 from schemas.topics import FRAGMENTS, OPERATIONS
 from tests.assemble.samples import chat_content, log, retrieval, span, span_id, tool
 

@@ -16,10 +16,11 @@ from processors.runtime.clock import SystemClock
 from processors.runtime.memory import MemoryOutputs
 from schemas.config import ClickHouseConfig, Config, EvaluateConfig
 from schemas.deployments import Deployment, Deployments, load_deployments, save_deployments
+from schemas.encoding import encode_batch
 from schemas.evaluators import EVERY_CALL, Evaluator, Target
 from schemas.manifest import ManifestError, load_manifest
 from schemas.protocols import Message
-from schemas.records import Evaluation, encode_batch, encode_record
+from schemas.records import Evaluation, encode_record
 from schemas.topics import EVALUATIONS, OPERATIONS
 from sql.client import connect
 from sql.migrate import migrate

@@ -19,9 +19,10 @@ from processors.evaluate.stage import EvaluateStage
 from processors.runtime.memory import FakeClock, MemoryOutputs
 from processors.runtime.pipeline import Pipeline
 from processors.runtime.watchdog import StuckError, Watchdog
+from schemas.encoding import encode_batch
 from schemas.evaluators import Evaluator, Target
 from schemas.protocols import Message
-from schemas.records import Content, Evaluation, Operation, encode_batch, encode_record
+from schemas.records import Content, Evaluation, Operation, encode_record
 from schemas.topics import EVALUATIONS, OPERATIONS
 from tests.evaluate.samples import TINY, operation, text, tiny_config
 

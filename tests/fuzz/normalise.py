@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 
+from processors.operations.attributes import Origin
 from processors.operations.normalize import normalize, normalize_log
 from processors.operations.redact import Redactor
 from schemas.protocols import PoisonError
@@ -90,7 +91,7 @@ def run_one(mutator: Mutator, choose: Choices, redactor: Redactor, tally: Tally)
 
 
 def _fragment(item: Item, redactor: Redactor, tally: Tally) -> Fragment | None:
-    told = (item.value, item.resource, item.scope, TENANT, TIMESTAMP_MS)
+    told = (item.value, Origin.of(item.resource, item.scope), TENANT, TIMESTAMP_MS)
     try:
         if isinstance(item.value, LogRecord):
             return normalize_log(*told, redactor)

@@ -141,6 +141,14 @@ async def test_broken_bytes_are_invalid_and_too_many_are_refused(
     assert await written.nothing_more()
 
 
+async def test_a_compressed_bomb_is_refused(gateway: RunningGateway, written: Written) -> None:
+    bomb = bytes(200 << 20)
+    with pytest.raises(grpc.aio.AioRpcError) as refused:
+        await call(gateway, TRACES.grpc_method, bomb, compression=grpc.Compression.Gzip)
+    assert refused.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+    assert await written.nothing_more()
+
+
 async def test_keys_name_the_tenant_whatever_the_client_says(
     start_gateway: StartGateway,
     gateway_broker: Broker,

@@ -21,6 +21,7 @@ from stack.broker import Broker
 from tests.ingest.conftest import RunningGateway, StartGateway, gateway_config
 
 Export = Callable[[RunningGateway, str], SpanExportResult]
+Show = Callable[[RunningGateway, tuple[str, str] | None], SpanExportResult]
 TLS = Path(__file__).resolve().parents[1] / "deploy" / "tls"
 
 
@@ -78,6 +79,71 @@ async def test_the_stock_exporters_deliver_to_a_gateway_they_can_verify(
     assert await asyncio.to_thread(export, gateway, "other-ca.pem") is SpanExportResult.FAILURE
 
 
+def show_http(gateway: RunningGateway, pair: tuple[str, str] | None) -> SpanExportResult:
+    shown = {"client_certificate_file": pair[0], "client_key_file": pair[1]} if pair else {}
+    exporter = HttpExporter(
+        endpoint=f"https://127.0.0.1:{gateway.port}/v1/traces",
+        certificate_file=str(TLS / "ca.pem"),
+        timeout=2,
+        **shown,
+    )
+    return exporter.export(spans())
+
+
+def show_grpc(gateway: RunningGateway, pair: tuple[str, str] | None) -> SpanExportResult:
+    certificate, key = (Path(path).read_bytes() for path in pair) if pair else (None, None)
+    credentials = grpc.ssl_channel_credentials((TLS / "ca.pem").read_bytes(), key, certificate)
+    exporter = GrpcExporter(
+        endpoint=f"https://127.0.0.1:{gateway.grpc_port}", credentials=credentials, timeout=2
+    )
+    try:
+        return exporter.export(spans())
+    finally:
+        exporter.shutdown()
+
+
+@pytest.mark.parametrize("show", [show_http, show_grpc])
+async def test_mutual_tls_lets_in_only_who_shows_a_certificate_of_the_authority(
+    show: Show,
+    start_gateway: StartGateway,
+    gateway_broker: Broker,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for variable in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        monkeypatch.delenv(variable, raising=False)
+    pair = (str(TLS / "client.pem"), str(TLS / "client.key"))
+    outcomes = []
+    for authority in ("ca.pem", "other-ca.pem"):
+        config = gateway_config(
+            gateway_broker.bootstrap,
+            tmp_path,
+            ssl_certfile=TLS / "server.pem",
+            ssl_keyfile=TLS / "server.key",
+            ssl_client_cafile=TLS / authority,
+        )
+        gateway = await start_gateway(config)
+        await gateway.wait_ready()
+        outcomes += [await asyncio.to_thread(show, gateway, given) for given in (pair, None)]
+    assert outcomes == [SpanExportResult.SUCCESS, *[SpanExportResult.FAILURE] * 3]
+
+
+async def test_an_authority_that_is_none_stops_the_start(
+    gateway_broker: Broker, tmp_path: Path
+) -> None:
+    config = gateway_config(
+        gateway_broker.bootstrap,
+        tmp_path,
+        ssl_certfile=TLS / "server.pem",
+        ssl_keyfile=TLS / "server.key",
+        ssl_client_cafile=TLS / "server.key",
+    )
+    gateway = Gateway(config)
+    with pytest.raises(SecretFileError, match=r"gateway\.ssl_client_cafile"):
+        await gateway.start()
+    await gateway.stop()
+
+
 async def test_plain_http_gets_nothing(gateway: RunningGateway) -> None:
     async with ClientSession() as session:
         with pytest.raises(ClientError):
@@ -105,3 +171,5 @@ async def test_unusable_certificates_stop_the_start(gateway_broker: Broker, tmp_
 def test_a_certificate_needs_its_key() -> None:
     with pytest.raises(ValidationError, match="go together"):
         GatewayConfig(ssl_certfile=TLS / "server.pem")
+    with pytest.raises(ValidationError, match="ssl_client_cafile"):
+        GatewayConfig(ssl_client_cafile=TLS / "ca.pem")

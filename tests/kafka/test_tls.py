@@ -18,8 +18,8 @@ from ingest.kafka import kafka_options
 from processors.runtime.admin import create_topics
 from schemas.config import Config, KafkaConfig
 from schemas.topics import FRAGMENTS, OTLP_SPANS
-from tests.kafka.cluster import Service
 from tests.kafka.kraft import KRaftBroker, free_port
+from tests.kafka.service import Service
 from tests.store.otlp import request, span_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]

@@ -15,7 +15,9 @@ GOLDEN = Path(__file__).parent / "golden"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 
 
-def transition(number: int = 1, status: str = "firing", fingerprint: str = "f1") -> AlertTransition:
+def transition(
+    number: int = 1, status: str = "firing", fingerprint: str = "f1", **changes: object
+) -> AlertTransition:
     return AlertTransition.model_validate(
         {
             "tenant": "acme",
@@ -31,6 +33,7 @@ def transition(number: int = 1, status: str = "firing", fingerprint: str = "f1")
             "value": 0.97,
             "count": 3,
             "trace_ids": ["0af7651916cd43dd8448eb211c80319c"],
+            **changes,
         }
     )
 

@@ -11,16 +11,20 @@ import pytest
 
 from processors.notify import posting
 from processors.notify.posting import ReceiverError
+from processors.notify.quiet import POLL_S
 from processors.notify.signature import SecretError
 from processors.notify.stage import NotifyStage
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
-from schemas.config import Config, NotifyConfig
+from schemas.config import ClickHouseConfig, Config, NotifyConfig
+from schemas.encoding import decode_batch, encode_batch
 from schemas.protocols import Clock, Message, PoisonError, RetryableError
-from schemas.receivers import WebhookReceiver
-from schemas.records import AlertTransition, decode_batch, encode_batch, encode_record
+from schemas.receivers import Receiver, WebhookReceiver
+from schemas.records import AlertTransition, encode_record
 from schemas.topics import ALERT_TRANSITIONS
 from tests.notify.receivers import Answer, WebhookServer
 from tests.notify.test_encoding import SECRET, transition
+
+NOWHERE = "http://127.0.0.1:1"
 
 
 class HurriedClock:
@@ -44,9 +48,13 @@ class HurriedClock:
 
 @contextlib.asynccontextmanager
 async def started(
-    *receivers: WebhookReceiver, clock: Clock | None = None, outputs: MemoryOutputs | None = None
+    *receivers: Receiver,
+    clock: Clock | None = None,
+    outputs: MemoryOutputs | None = None,
+    **settings: object,
 ) -> AsyncIterator[NotifyStage]:
-    config = Config(notify=NotifyConfig(receivers=list(receivers)))
+    notify = NotifyConfig.model_validate({"receivers": list(receivers), **settings})
+    config = Config(notify=notify, clickhouse=ClickHouseConfig(url=NOWHERE))
     stage = NotifyStage(config, outputs or MemoryOutputs(), clock or HurriedClock())
     await stage.start()
     try:
@@ -108,6 +116,16 @@ async def test_nobody_listening_is_tried_again() -> None:
         waiting.cancel()
 
 
+async def test_tls_that_is_none_is_tried_again_and_given_up() -> None:
+    async with WebhookServer() as server:
+        outputs = MemoryOutputs()
+        wrong = receiver(server, url=server.url.replace("http:", "https:"), give_up_s=5)
+        async with started(wrong, outputs=outputs) as stage:
+            await stage.process(message(transition(1)))
+        assert server.requests == []
+        assert [letter.reason for letter in outputs.letters] == ["receiver_away"]
+
+
 async def test_retry_after_is_honoured() -> None:
     clock = HurriedClock()
     async with (
@@ -127,8 +145,9 @@ async def test_waits_grow_to_a_cap() -> None:
         started(receiver(server), clock=clock) as stage,
     ):
         await stage.process(message(transition()))
-    assert 0.5 <= clock.waits[0] <= 1
-    assert 15 <= clock.waits[-1] <= posting.LONGEST_WAIT_S
+    waits = [seconds for seconds in clock.waits if seconds != POLL_S]  # of silences
+    assert 0.5 <= waits[0] <= 1
+    assert 15 <= waits[-1] <= posting.LONGEST_WAIT_S
 
 
 @pytest.mark.parametrize("status", [400, 401, 404, 410, 413])

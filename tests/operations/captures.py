@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ingest.otlp import decode_logs, decode_traces, log_records, spans
+from processors.operations.attributes import Origin
 from processors.operations.normalize import normalize, normalize_log
 from processors.operations.redact import Redactor
 from schemas.protocols import PoisonError
@@ -39,7 +40,7 @@ def log_fragments(name: str) -> tuple[list[Fragment], list[str]]:
     refused: list[str] = []
     for resource, scope, record in log_records(decoded.request):
         timestamp_ms = (record.time_unix_nano or record.observed_time_unix_nano) // 1_000_000
-        told = (record, resource, scope, TENANT, timestamp_ms, Redactor(KEY))
+        told = (record, Origin.of(resource, scope), TENANT, timestamp_ms, Redactor(KEY))
         try:
             fragment = normalize_log(*told)
         except PoisonError as error:
@@ -57,7 +58,8 @@ def fragments(name: str) -> tuple[list[Fragment], list[str]]:
     filtered: list[str] = []
     for resource, scope, span in spans(decoded.request):
         timestamp_ms = span.end_time_unix_nano // 1_000_000
-        fragment = normalize(span, resource, scope, TENANT, timestamp_ms, False, Redactor(KEY))
+        origin = Origin.of(resource, scope)
+        fragment = normalize(span, origin, TENANT, timestamp_ms, False, Redactor(KEY))
         if fragment is None:
             filtered.append(span.name)
         else:

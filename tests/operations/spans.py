@@ -14,6 +14,7 @@ from opentelemetry.proto.common.v1.common_pb2 import (
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import ResourceSpans, ScopeSpans, Span
 
+from processors.operations.attributes import Origin
 from processors.operations.normalize import normalize
 from processors.operations.redact import Redactor
 from processors.runtime.memory import START_NS
@@ -73,10 +74,11 @@ def request(*spans: Span, scope: str = "test") -> ExportTraceServiceRequest:
 
 def read_span(span: Span, scope: str = "test", timestamp_ms: int | None = None) -> Fragment | None:
     """The fragment of one span."""
+    resource = Resource(attributes=pairs({"service.name": "shop"}))
+    origin = Origin.of(resource, InstrumentationScope(name=scope))
     return normalize(
         span,
-        Resource(attributes=pairs({"service.name": "shop"})),
-        InstrumentationScope(name=scope),
+        origin,
         "default",
         START_NS // 1_000_000 if timestamp_ms is None else timestamp_ms,
         False,

@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from ingest.otlp import decode_traces, spans
-from schemas.records import Fragment, decode_batch, encode_batch
+from schemas.encoding import decode_batch, encode_batch
+from schemas.records import Fragment
 from schemas.records import encode_record as encode
 from tests.operations import captures
 from tests.operations.spans import TRACE_ID, chat, make_span, pairs, read, read_span

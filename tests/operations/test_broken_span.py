@@ -7,10 +7,15 @@ from typing import Any
 import pytest
 
 from ingest.otlp import decode_traces
+from processors.operations.dialects.log_events import DETAILS_EVENT
+from processors.operations.normalize import normalize_log
 from processors.operations.redact import Redactor
+from processors.runtime.memory import START_NS
 from schemas.records import Operation
 from stack.decode import Request, assemble
 from tests.operations import captures
+from tests.operations.spans import REDACTOR, call_of, chat, pairs, read
+from tests.operations.test_logs import NOWHERE, make_log
 
 NAME = "otel_genai_latest-opentelemetry-instrumentation-genai-openai-1.3b0"
 BREAKS: dict[str, tuple[dict[str, Any], str]] = {
@@ -61,3 +66,34 @@ def test_good_ones_are_unaffected_and_the_broken_one_says_which_field(said: str)
     assert stored.call.usage.input_tokens is None
     assert stored.call.usage.output_tokens == was.call.usage.output_tokens
     assert (stored.content, stored.call.response_model) == (was.content, was.call.response_model)
+
+
+BROKEN_JSON = '[{"role": "user", "parts": [{"type": "text", "content": "What is the wea'
+
+
+@pytest.mark.parametrize(
+    ("key", "further"),
+    [
+        ("gen_ai.input.messages", {}),
+        ("gen_ai.output.messages", {}),
+        ("gen_ai.tool.definitions", {}),
+        ("metadata", {"openinference.span.kind": "LLM"}),
+        ("mlflow.spanInputs", {"mlflow.spanType": '"CHAT_MODEL"'}),
+        ("ai.prompt.messages", {"ai.operationId": "ai.generateText.doGenerate"}),
+    ],
+)
+def test_json_that_is_cut_off_is_kept_as_text_and_said(key: str, further: dict[str, str]) -> None:
+    call = call_of(read(chat() | further | {key: BROKEN_JSON}))
+    assert call.flags == (f"unreadable:{key}",)
+
+
+@pytest.mark.parametrize("said", ["hello", "[INST] hello", "{name}, hello", "[]", "{}"])
+def test_a_plain_text_where_messages_belong_is_none_of_that(said: str) -> None:
+    assert call_of(read(chat(input__messages=said))).flags == ()
+
+
+def test_a_log_record_says_what_it_could_not_read() -> None:
+    record = make_log(DETAILS_EVENT, attributes=pairs({"gen_ai.input.messages": BROKEN_JSON}))
+    fragment = normalize_log(record, NOWHERE, "default", START_NS // 1_000_000, REDACTOR)
+    assert fragment is not None
+    assert fragment.flags == ("unreadable:gen_ai.input.messages",)

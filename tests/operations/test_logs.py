@@ -11,6 +11,7 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord, ResourceLogs, ScopeL
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from processors.operations.attributes import Origin
 from processors.operations.normalize import normalize_log
 from processors.runtime.memory import START_NS, MemoryOutputs
 from schemas.evaluators import Evaluator, Label, Reason, State
@@ -29,6 +30,7 @@ from tests.operations.spans import (
 )
 from tests.operations.test_stage import books, fragments, run
 
+NOWHERE = Origin.of(Resource(), InstrumentationScope())
 SERVICE = {"service.name": "shop", "deployment.environment.name": "prod"}
 
 
@@ -250,9 +252,7 @@ def test_awss_records_are_named_by_the_scope_and_hold_both_sides() -> None:
     record = make_log(
         "opentelemetry.instrumentation.openai.v1", body, attributes=pairs({"session.id": "s-1"})
     )
-    fragment = normalize_log(
-        record, Resource(), InstrumentationScope(), "default", START_NS // 1_000_000, REDACTOR
-    )
+    fragment = normalize_log(record, NOWHERE, "default", START_NS // 1_000_000, REDACTOR)
     assert fragment is not None
     assert fragment.said == {"conversation_id": "s-1"}
     assert fragment.content.parts() == [("input/0/0", "What?"), ("output/0/0", "Rain.")]

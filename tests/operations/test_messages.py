@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from schemas.records import Fragment, Message, Part, decode_batch, encode_batch
+from schemas.encoding import decode_batch, encode_batch
+from schemas.records import Fragment, Message, Part
 from schemas.records import encode_record as encode
 from tests.operations.spans import call_of, chat, messages, read, texts
 

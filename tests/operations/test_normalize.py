@@ -182,7 +182,7 @@ def test_content_is_withheld_if_redaction_fails(monkeypatch: pytest.MonkeyPatch)
         raise RuntimeError("hello")
 
     monkeypatch.setattr("processors.operations.redact.detect", broken)
-    fragment = read(chat(input__messages="hello", usage__input_tokens=3))
+    fragment = read(chat(input__messages="hello for once", usage__input_tokens=3))
     assert fragment.content.chars() == 0
     assert call_of(fragment).content_state == "dropped_by_policy"
     assert "redaction_failed" in call_of(fragment).flags
@@ -244,3 +244,28 @@ def test_a_span_of_ten_thousand_attributes_is_read_and_flagged() -> None:
     attributes = chat(request__model="m") | {f"key.{n}": "value" for n in range(10_000)}
     call = call_of(read(attributes))
     assert (call.request_model, call.flags) == ("m", ("many_attributes",))
+
+
+KEY_OF_A_PROVIDER = "sk-ant-api03-" + "aB3dE5gH7jK9" * 8
+
+
+@pytest.mark.parametrize("at", [1024, 8192])
+@pytest.mark.parametrize("field", ["request__model", "response__id", "conversation__id"])
+def test_a_long_field_is_cut_after_redaction(field: str, at: int) -> None:
+    said = "model " * ((at - 30) // 6) + KEY_OF_A_PROVIDER + " and more" * 300
+    fragment = read(chat(**{field: said}))
+    stored: str = getattr(call_of(fragment), field.replace("__", "_"))
+    assert 0 < len(stored) <= 1024
+    assert "sk-ant" not in fragment.model_dump_json()
+
+
+def test_a_long_tag_is_cut_after_redaction() -> None:
+    said = chat() | {"langfuse.observation.type": "generation"}
+    fragment = read(said | {"langfuse.trace.tags": ["tag " * 60 + KEY_OF_A_PROVIDER]})
+    assert [len(tag) <= 256 for tag in call_of(fragment).tags] == [True]
+    assert "sk-ant" not in fragment.model_dump_json()
+
+
+def test_a_value_without_any_end_is_none() -> None:
+    assert call_of(read(chat(request__model="x" * 9000))).request_model == ""
+    assert len(call_of(read(chat(request__model="x" * 8000))).request_model) == 1024

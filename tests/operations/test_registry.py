@@ -11,7 +11,7 @@ from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
 from processors.operations import dialects
-from processors.operations.attributes import SpanView
+from processors.operations.attributes import Origin, SpanView
 from processors.operations.dialects.reading import Dialect, Reading
 from processors.operations.dialects.registry import DIALECTS, KNOWN
 from tests.operations import captures
@@ -80,7 +80,7 @@ def test_every_capture_has_a_golden_result() -> None:
 
 @pytest.mark.parametrize("dialect", DIALECTS, ids=lambda dialect: dialect.name)
 def test_a_dialect_takes_any_span(dialect: Dialect) -> None:
-    view = SpanView.of(Span(), Resource(), InstrumentationScope())
+    view = SpanView.of(Span(), Origin.of(Resource(), InstrumentationScope()))
     assert isinstance(dialect.accepts(view), bool)
     assert isinstance(dialect.read(view), Reading)
 

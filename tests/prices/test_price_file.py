@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from processors.app import build_stage
-from processors.prices.table import BUNDLED, PriceTable
+from processors.prices.table import BUNDLED, Price, PriceTable
 from processors.runtime.clock import SystemClock
 from processors.runtime.memory import MemoryOutputs
 from schemas.config import PACKAGE_ROOT, Config, PricesConfig
@@ -36,15 +36,21 @@ def call(**fields: object) -> Call:
     return Call(**{**usual, **fields})  # type: ignore[arg-type]
 
 
+def priced(prices: PriceTable, asked: Call, time_ns: int) -> Price:
+    """The price of a call."""
+    models = (asked.response_model, asked.request_model)
+    return prices.of_usage(asked.usage, asked.provider, models, asked.service_tier, time_ns)
+
+
 def test_a_self_hosted_model_has_the_price_of_the_file(tmp_path: Path) -> None:
     prices = table(tmp_path, "prices:\n- {model: ACME-*, usd_per_million: {input: 0.1, output: 0}}")
-    assert BUNDLED.of_call(call(), NOV_NS).cost_usd is None
-    cost, version, source = prices.of_call(call(), NOV_NS)
+    assert priced(BUNDLED, call(), NOV_NS).cost_usd is None
+    cost, version, source = priced(prices, call(), NOV_NS)
     assert (cost, source) == (Decimal("0.1"), "file:ACME-*")
     assert version.startswith("genai-prices/")
     assert version == prices.version != BUNDLED.version
     asked = call(response_model="", request_model="acme-7b")
-    assert prices.of_call(asked, NOV_NS).cost_usd == Decimal("0.1")
+    assert priced(prices, asked, NOV_NS).cost_usd == Decimal("0.1")
 
 
 def test_every_part_has_its_rate_or_the_usual_one(tmp_path: Path) -> None:
@@ -69,7 +75,7 @@ prices:
     )  # fmt: skip
 
     def cost(model: str, spent: Usage = usage) -> Decimal | None:
-        return prices.of_call(call(response_model=model, usage=spent), NOV_NS).cost_usd
+        return priced(prices, call(response_model=model, usage=spent), NOV_NS).cost_usd
 
     assert cost("all-parts") == Decimal("223.5")
     assert cost("two-parts") == 4 * 10 + 3 * 40
@@ -90,7 +96,7 @@ prices:
     )
 
     def cost(time_ns: int) -> Decimal | None:
-        return prices.of_call(call(), time_ns).cost_usd
+        return priced(prices, call(), time_ns).cost_usd
 
     midnight_ns = NOV_NS - DAY_NS // 2
     assert cost(midnight_ns - 1) == 2
@@ -109,12 +115,12 @@ prices:
 """,
     )
     spent = call(provider="openai", response_model="gpt-4o-2024-08-06", request_model="gpt-4o")
-    listed = BUNDLED.of_call(spent, NOV_NS).cost_usd
+    listed = priced(BUNDLED, spent, NOV_NS).cost_usd
     assert listed is not None
-    assert prices.of_call(spent, NOV_NS).cost_usd == listed * Decimal("0.8")
-    assert prices.of_call(call(), NOV_NS).cost_usd is None
+    assert priced(prices, spent, NOV_NS).cost_usd == listed * Decimal("0.8")
+    assert priced(prices, call(), NOV_NS).cost_usd is None
     elsewhere = spent.model_copy(update={"provider": "azure.ai.openai"})
-    assert prices.of_call(elsewhere, NOV_NS) == BUNDLED.of_call(elsewhere, NOV_NS)._replace(
+    assert priced(prices, elsewhere, NOV_NS) == priced(BUNDLED, elsewhere, NOV_NS)._replace(
         version=prices.version
     )
 
@@ -131,7 +137,7 @@ prices:
     )
 
     def cost(tier: str, **fields: object) -> Decimal | None:
-        return prices.of_call(call(service_tier=tier, **fields), NOV_NS).cost_usd
+        return priced(prices, call(service_tier=tier, **fields), NOV_NS).cost_usd
 
     assert cost("batch") == 2
     assert cost("") == cost("default") == cost("standard") == 4
@@ -203,6 +209,6 @@ def test_the_documented_file_can_be_used(tmp_path: Path) -> None:
     prices = table(tmp_path, example)
     usage = Usage(input_tokens=300_000, output_tokens=0)
     long = call(response_model="acme-long", usage=usage)
-    assert prices.of_call(long, NOV_NS).cost_usd == Decimal("1.2")
+    assert priced(prices, long, NOV_NS).cost_usd == Decimal("1.2")
     hosted = call(provider="vllm", response_model="acme-7b-instruct")
-    assert prices.of_call(hosted, NOV_NS).cost_usd == Decimal("0.32")
+    assert priced(prices, hosted, NOV_NS).cost_usd == Decimal("0.32")

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 import pytest
 from stdnum import luhn as stdnum_luhn
 
-from processors.operations.detectors import DETECTORS, Hit, detect
+from processors.operations.detectors import DETECTORS, NEED_DIGITS, Hit, detect
 from processors.operations.detectors.credentials import decodes_to_text, is_random
 from processors.operations.detectors.hits import fold
 from processors.operations.detectors.national_ids import NUMBERS
@@ -92,7 +92,8 @@ HOSTILE = [
     "://", "://a:", "-----BEGIN PRIVATE KEY-----", "-----BEGIN ", "password=", "DE89",
     "DE89 3704 0044 ", "a:", "::", "1:", "bearer ", "4111 1111 ", "(", "\\n", "xoxb-1",
     "030 901820 ", "tel 030 12 ", "key=", "123-45-6789 ", "ab-", "Aa0bC1/", "99 ", "ssn 123 ",
-    "00:1B:", "é@", "İ", "12345678Z ", "\\\\\\\"", "0041 44 668 18 00 ",
+    "00:1B:", "é@", "İ", "12345678Z ", "\\\\\\\"", "0041 44 668 18 00 ", "pwd=",
+    "secret=", "pwd: a1",
 ]  # fmt: skip
 SMALL, FACTOR = 20_000, 4
 
@@ -129,6 +130,13 @@ def test_time_is_linear_in_hostile_texts(unit: str) -> None:
     small = _seconds((unit * SMALL)[:SMALL])
     large = _seconds((unit * SMALL * FACTOR)[: SMALL * FACTOR])
     assert large <= 10 * max(small, 0.002)
+
+
+def test_what_needs_digits_finds_nothing_without() -> None:
+    texts = [sample.text for sample in samples()] + HOSTILE
+    for text in texts:
+        bare = fold(text).translate(dict.fromkeys(map(ord, "0123456789")))
+        assert [hit for find in NEED_DIGITS for hit in find(bare)] == []
 
 
 def test_every_entity_but_names_has_a_detector() -> None:

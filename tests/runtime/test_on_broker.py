@@ -17,8 +17,9 @@ from processors.runtime.history import KafkaHistory
 from processors.runtime.outputs import KafkaOutputs
 from schemas.config import Config
 from schemas.dead_letters import CUT_HEADER, decode_headers, replay_headers
+from schemas.encoding import decode_batch
 from schemas.protocols import DeadLetter, History, Message, PoisonError
-from schemas.records import LedgerRow, decode_batch
+from schemas.records import LedgerRow
 from schemas.topics import ATTEMPTS_HEADER, DEAD_LETTERS, LEDGER, TIMESTAMP_HEADER
 from stack.broker import Broker
 from tests.runtime.harness import (

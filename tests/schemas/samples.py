@@ -4,6 +4,7 @@ from decimal import Decimal
 
 from schemas.evaluators import Evaluator, Label, State, Target
 from schemas.records import (
+    AlertDelivery,
     AlertSignal,
     AlertTransition,
     Call,
@@ -214,5 +215,19 @@ SAMPLES: dict[str, Record] = {
         value=0.875,
         count=3,
         trace_ids=(TRACE_ID,),
+    ),
+    "alert_delivery": AlertDelivery(
+        tenant=TENANT,
+        transition_id="89ab",
+        receiver="on-call",
+        fingerprint="cdef",
+        rule="PromptInjection",
+        status="firing",
+        outcome="refused",
+        attempts=2,
+        begun_at_ns=START_NS,
+        ended_at_ns=END_NS,
+        starts_at_ns=START_NS,
+        reason="receiver_refused",
     ),
 }

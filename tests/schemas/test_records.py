@@ -13,18 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from schemas import records
-from schemas.records import (
-    RECORDS,
-    BatchError,
-    Call,
-    Fragment,
-    LedgerRow,
-    Operation,
-    Record,
-    decode_batch,
-    encode_batch,
-    encode_record,
-)
+from schemas.encoding import BatchError, decode_batch, encode_batch
+from schemas.records import RECORDS, Call, Fragment, LedgerRow, Operation, Record, encode_record
 from tests.schemas.samples import END_NS, SAMPLES
 
 GOLDEN: dict[str, dict[str, Any]] = json.loads(

@@ -10,7 +10,7 @@ import pytest
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import DatabaseError, OperationalError
 
-from processors.clickhouse import ClickHouseSink, _Connection, _fault
+from processors.clickhouse import UNKNOWN_FAULT_ATTEMPTS, ClickHouseSink, _Connection, _fault
 from processors.runtime.clock import SystemClock
 from processors.store.rows import Row, ledger_row
 from schemas.config import ClickHouseConfig, Config
@@ -171,6 +171,34 @@ async def test_server_away_and_back_loses_nothing(own: Own) -> None:
     await asyncio.wait_for(asyncio.gather(*waiting), WAIT_S)
     client = await asyncio.to_thread(connect, own.config.clickhouse)
     assert sorted(set(offsets(client, "away"))) == list(range(40))
+    client.close()
+
+
+@pytest.mark.parametrize(
+    ("broken", "mended"),
+    [
+        ("table_readonly = 1", "table_readonly = 0"),
+        ("parts_to_throw_insert = 1", "parts_to_throw_insert = 3000"),
+        (f"min_free_disk_bytes_to_perform_insert = {10**15}",
+         "min_free_disk_bytes_to_perform_insert = 0"),
+    ],
+    ids=["read-only", "too many parts", "disk full"],
+)  # fmt: skip
+async def test_what_an_operator_can_mend_is_waited_for(own: Own, broken: str, mended: str) -> None:
+    """The engine's own refusals: never the rows' fault, however long it takes."""
+    await asyncio.to_thread(migrate, own.config)
+    client = await asyncio.to_thread(connect, own.config.clickhouse)
+    await own.sink.insert("genai_ledger", [books("mend", 0)])
+    client.command(f"ALTER TABLE genai_ledger MODIFY SETTING {broken}")
+    before = inserts("retried")
+    waiting = asyncio.ensure_future(own.sink.insert("genai_ledger", [books("mend", 1)]))
+    async with asyncio.timeout(WAIT_S):
+        while inserts("retried") < before + UNKNOWN_FAULT_ATTEMPTS + 1:
+            await asyncio.sleep(0.1)
+    assert not waiting.done()
+    client.command(f"ALTER TABLE genai_ledger MODIFY SETTING {mended}")
+    await asyncio.wait_for(waiting, WAIT_S)
+    assert offsets(client, "mend") == [0, 1]
     client.close()
 
 

@@ -16,14 +16,15 @@ from processors.store import StoreStage
 from processors.store.rows import content_row, operation_row
 from schemas.config import Config
 from schemas.dead_letters import encode_headers
+from schemas.encoding import encode_batch
 from schemas.protocols import DeadLetter, Message, PoisonError, TableSink
 from schemas.records import (
     AlertTransition,
     Content,
     Document,
     LedgerRow,
+    Operation,
     Record,
-    encode_batch,
     encode_record,
 )
 from schemas.topics import (
@@ -71,6 +72,11 @@ def one(client: Client, sql: str, **parameters: Any) -> dict[str, Any]:
     return dict(zip(result.column_names, row, strict=True))
 
 
+def tagged(call: Operation) -> Operation:
+    """The operation with tags."""
+    return call.model_copy(update={"call": call.call.model_copy(update={"tags": ("beta", "vip")})})
+
+
 async def test_each_topic_fills_its_table(sink: ClickHouseSink, client: Client) -> None:
     store = stage(sink)
     documents = (Document(text="Paris is the capital.", id="d1", score=0.5),)
@@ -84,7 +90,7 @@ async def test_each_topic_fills_its_table(sink: ClickHouseSink, client: Client) 
         timestamp_ms=NOW_MS, items_in=2, items_out=2, filtered=0, dead=0,
     )  # fmt: skip
     messages = [
-        batch(OPERATIONS, operation(1, 1), operation(1, 2)),
+        batch(OPERATIONS, tagged(operation(1, 1)), operation(1, 2)),
         batch(
             FRAGMENTS, fragment(1, 1, "f", content=content), fragment(1, 2, "g", content=Content())
         ),
@@ -115,6 +121,7 @@ async def test_each_topic_fills_its_table(sink: ClickHouseSink, client: Client) 
     assert json.loads(row["input_messages"])[0]["role"] == "user"
     stored = one(client, "SELECT * FROM v_calls WHERE span_id LIKE '%1'")
     assert stored["cost_usd"] == Decimal("0.0005")
+    assert stored["tags"] == ["beta", "vip"]
     assert (stored["input_text"], stored["output_text"]) == ("Where?", "Paris.")
 
 

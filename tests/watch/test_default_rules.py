@@ -19,15 +19,14 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse import ClickHouseSink
 from processors.runtime.clock import SystemClock
 from processors.store.rows import dead_letter_row, evaluation_row, ledger_row, operation_row
-from processors.watch.query_rules import ViewReader
-from processors.watch.rules import load_checked_rules
+from processors.watch.view_reader import ViewReader
 from schemas.config import ClickHouseConfig, Config
 from schemas.dead_letters import encode_headers
 from schemas.evaluators import Evaluator, Label, State, Target
 from schemas.identity import evaluation_revision, span_day
 from schemas.protocols import DeadLetter, Message
 from schemas.records import Evaluation, LedgerRow, Operation
-from schemas.rules import QueryRule
+from schemas.rules import QueryRule, load_rules
 from schemas.topics import DEAD_LETTERS
 from sql.client import connect
 from sql.migrate import migrate
@@ -36,7 +35,7 @@ from tests.sql.records import call, evaluation, operation
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
-RULES = load_checked_rules(ROOT / "deploy" / "rules.yaml")
+RULES = load_rules(ROOT / "deploy" / "rules.yaml")
 QUERIES = [rule for rule in RULES if isinstance(rule, QueryRule)]
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
@@ -181,11 +180,22 @@ def rows_of(tenant: str, trouble: Trouble) -> tuple[list[Operation], list[Evalua
     return operations, verdicts
 
 
-def books(tenant: str, stage: str, age_ns: int, items_out: int = 5) -> LedgerRow:
+LEDGER_TENANTS = ("healthy", "books", "late", "gap", "differ", "letterless")
+
+
+def books(
+    tenant: str,
+    stage: str,
+    age_ns: int = 0,
+    offset: int = 0,
+    items: tuple[int, int, int] = (5, 5, 0),
+) -> LedgerRow:
+    """Of a message in the tenant's own partition; items are in, out and dead."""
+    items_in, items_out, dead = items
     return LedgerRow(
-        tenant=tenant, stage=stage, topic="otlp_spans", partition=0, offset=age_ns,
-        timestamp_ms=(AT_NS - age_ns) // 1_000_000,
-        items_in=5, items_out=items_out, filtered=0, dead=0,
+        tenant=tenant, stage=stage, topic="otlp_spans", partition=LEDGER_TENANTS.index(tenant),
+        offset=offset, timestamp_ms=(AT_NS - age_ns) // 1_000_000,
+        items_in=items_in, items_out=items_out, filtered=0, dead=dead,
     )  # fmt: skip
 
 
@@ -199,7 +209,14 @@ def letter(tenant: str) -> Message:
     return Message(DEAD_LETTERS.name, 0, 1, AT_NS // 1_000_000, None, b"x", headers)
 
 
-LINE_TROUBLES = {"books": {"LedgerUnbalanced"}, "late": {"DataLate"}, "dead": {"DeadLetters"}}
+LINE_TROUBLES = {
+    "books": {"LedgerUnbalanced"},
+    "gap": {"LedgerUnbalanced"},
+    "differ": {"LedgerUnbalanced"},
+    "letterless": {"LedgerUnbalanced"},
+    "late": {"DataLate"},
+    "dead": {"DeadLetters"},
+}
 
 
 async def plant(config: Config) -> None:
@@ -210,9 +227,14 @@ async def plant(config: Config) -> None:
         more, judged = rows_of(tenant, trouble)
         operations += more
         verdicts += judged
-    ledger = [books("healthy", stage, 1000) for stage in ("traces", "operations")]
-    ledger += [books("books", "traces", 0), books("books", "operations", 0, items_out=3)]
-    ledger += [books("late", "traces", 0), books("late", "operations", 20 * MINUTE_NS)]
+    ledger = [
+        books("healthy", stage, offset=n) for stage in ("traces", "operations") for n in (7, 8, 9)
+    ]
+    ledger += [books("books", "traces"), books("books", "operations", items=(5, 3, 0))]
+    ledger += [books("gap", "traces", offset=n) for n in (3, 5)]
+    ledger += [books("differ", "traces"), books("differ", "operations", items=(4, 4, 0))]
+    ledger += [books("letterless", "operations", items=(5, 4, 1))]
+    ledger += [books("late", "traces"), books("late", "operations", 20 * MINUTE_NS)]
     await asyncio.gather(
         sink.insert("genai_operations", list(map(operation_row, operations))),
         sink.insert("genai_evaluations", list(map(evaluation_row, verdicts))),
@@ -247,8 +269,9 @@ def held(planted: Config) -> dict[str, set[str]]:
     reader = ViewReader(planted)
     found: dict[str, set[str]] = {}
     for rule in QUERIES:
-        # The letter was inserted a moment after AT_NS.
-        at_ns = time.time_ns() if rule.alert == "DeadLetters" else AT_NS
+        # The rows were inserted a moment after AT_NS; the books get their time to come in.
+        wait_ns = {"DeadLetters": 0, "LedgerUnbalanced": 16 * MINUTE_NS}.get(rule.alert)
+        at_ns = AT_NS if wait_ns is None else time.time_ns() + wait_ns
         for row in asyncio.run(reader.ask(rule, at_ns)):
             found.setdefault(row.tenant, set()).add(rule.alert)
     reader.close()

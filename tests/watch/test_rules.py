@@ -5,16 +5,17 @@ from pathlib import Path
 
 import pytest
 
-from processors.watch.rules import hits, load_checked_rules, rendered, signal_of
+from processors.watch.rules import hits, signal_of
 from schemas.evaluators import Evaluator, Label, State, Target
 from schemas.identity import signal_id
-from schemas.rules import QueryRule, RuleError
+from schemas.rules import QueryRule, RuleError, load_rules
+from schemas.templates import rendered
 from tests.watch.samples import RULES, rules_file, verdict
 
 
 def test_the_shipped_rules_load() -> None:
     shipped = Path(__file__).parents[2] / "deploy" / "rules.yaml"
-    assert [rule.alert for rule in load_checked_rules(shipped)]
+    assert [rule.alert for rule in load_rules(shipped)]
 
 
 @pytest.mark.parametrize(
@@ -32,7 +33,7 @@ def test_the_shipped_rules_load() -> None:
 def test_only_our_whole_verdicts_at_the_label_hit(
     tmp_path: Path, changes: dict[str, object], expected: bool
 ) -> None:
-    rule = load_checked_rules(rules_file(tmp_path))[0]
+    rule = load_rules(rules_file(tmp_path))[0]
     assert hits(rule, verdict(**changes)) is expected
 
 
@@ -40,13 +41,13 @@ def test_only_our_whole_verdicts_at_the_label_hit(
 def test_a_score_threshold_overrides_the_label(
     tmp_path: Path, score: float, expected: bool
 ) -> None:
-    rule = load_checked_rules(rules_file(tmp_path))[1]
+    rule = load_rules(rules_file(tmp_path))[1]
     row = verdict(evaluator=Evaluator.TOXICITY, score=score, label=Label.PASS)
     assert hits(rule, row) is expected
 
 
 def test_a_higher_revision_keeps_the_signals_identity(tmp_path: Path) -> None:
-    rule = load_checked_rules(rules_file(tmp_path))[0]
+    rule = load_rules(rules_file(tmp_path))[0]
     first, second = signal_of(rule, verdict()), signal_of(rule, verdict(revision=9, score=0.99))
     row = verdict()
     assert first.signal_id == second.signal_id
@@ -76,14 +77,14 @@ def test_a_wrong_template_is_named_at_load(tmp_path: Path, template: str, fault:
         '"Injection against {service_name}: {count} (worst {value})"', repr(template)
     )
     with pytest.raises(RuleError) as caught:
-        load_checked_rules(rules_file(tmp_path, text))
-    assert f"rule PromptInjection: annotations.summary: {fault}" in str(caught.value)
+        load_rules(rules_file(tmp_path, text))
+    assert f":9: groups.0.rules.0.annotations.summary: {fault}" in str(caught.value)
 
 
 def test_a_label_that_grouping_sets_is_named_at_load(tmp_path: Path) -> None:
     text = RULES.replace("severity: page", "service_name: mine")
-    with pytest.raises(RuleError, match=r"rule PromptInjection: labels\.service_name"):
-        load_checked_rules(rules_file(tmp_path, text))
+    with pytest.raises(RuleError, match=r":5: groups\.0\.rules\.0: labels\.service_name"):
+        load_rules(rules_file(tmp_path, text))
 
 
 def test_values_are_never_templates() -> None:
@@ -105,7 +106,7 @@ groups:
 
 
 def test_a_query_rule_is_read_with_prometheus_durations(tmp_path: Path) -> None:
-    (rule,) = load_checked_rules(rules_file(tmp_path, QUERY))
+    (rule,) = load_rules(rules_file(tmp_path, QUERY))
     assert isinstance(rule, QueryRule)
     assert (rule.interval_s, rule.for_s, rule.keep_firing_for_s) == (30, 5400, 0)
 
@@ -113,12 +114,20 @@ def test_a_query_rule_is_read_with_prometheus_durations(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "fault"),
     [
-        ("for: 1h30m", "for: 90", "rules.0.query.for"),
-        ("for: 1h30m", "for: soon", "a duration is digits and units"),
+        ("for: 1h30m", "for: 90", ":8: groups.0.rules.0.for: a duration is"),
+        ("for: 1h30m", "for: soon", "a duration is digits and units, for example"),
         ("interval: 30s", "interval: 0s", "greater than or equal to 1"),
-        ("interval: 30s", "intervall: 30s", "rules.0.query.intervall"),
+        (
+            "interval: 30s",
+            "intervall: 30s",
+            ":7: groups.0.rules.0.intervall: unknown key; did you mean interval?",
+        ),
         ("{at:DateTime}", "today()", "expr must read {at:DateTime}"),
-        ("for: 1h30m", "evaluation: {evaluator: injection}", "rule ErrorRate: exactly one of"),
+        (
+            "for: 1h30m",
+            "evaluation: {evaluator: injection}",
+            ":5: groups.0.rules.0: exactly one of",
+        ),
         ("{region}", "{region.x}", "unknown placeholder"),
         ("severity: ticket", "alertname: other", r"labels.alertname"),
     ],
@@ -126,4 +135,4 @@ def test_a_query_rule_is_read_with_prometheus_durations(tmp_path: Path) -> None:
 def test_a_wrong_query_rule_is_named(tmp_path: Path, old: str, new: str, fault: str) -> None:
     assert old in QUERY
     with pytest.raises(RuleError, match=re.escape(fault)):
-        load_checked_rules(rules_file(tmp_path, QUERY.replace(old, new, 1)))
+        load_rules(rules_file(tmp_path, QUERY.replace(old, new, 1)))

@@ -7,8 +7,8 @@ words before a number keep out order numbers, versions, UUIDs and hashes; what a
 stays in the text.
 """
 
+import re
 from collections.abc import Callable, Iterator, Sequence
-from functools import lru_cache
 
 from processors.operations.detectors.contact import emails, phones
 from processors.operations.detectors.credentials import credentials
@@ -34,32 +34,25 @@ DETECTORS: tuple[Callable[[str], Iterator[Hit]], ...] = (
 )
 """In order of precedence: of overlapping hits the earlier detector names the entity."""
 
+_DIGIT = re.compile("[0-9]")
+NEED_DIGITS = frozenset((cards, ibans, ip_addresses, national_ids, phones))
+"""What these find has digits: most sentences have none."""
+_WITHOUT_DIGITS = tuple((n, d) for n, d in enumerate(DETECTORS) if d not in NEED_DIGITS)
+_ALL = tuple(enumerate(DETECTORS))
+
 _LAST = len(DETECTORS)
 """Rank of what only looks random, and of ``others``: any detector that knows more goes before."""
-_SHORT_CHARS = 128
-"""Names and ids, the same in span after span, are looked at once."""
 
 
-def detect(text: str, others: Sequence[Hit] = ()) -> Sequence[Hit]:
+def detect(text: str, others: Sequence[Hit] = ()) -> list[Hit]:
     """All hits in reading order; overlapping ones are joined, so that no part is left readable.
 
     ``others`` were found by other means (names by a model) and come last.
     """
-    if len(text) <= _SHORT_CHARS and not others:
-        return _short(text)
-    return _detect(text, others)
-
-
-@lru_cache(maxsize=8192)
-def _short(text: str) -> tuple[Hit, ...]:
-    return tuple(_detect(text))
-
-
-def _detect(text: str, others: Sequence[Hit] = ()) -> list[Hit]:
     folded = fold(text)
     ranked = [
         (_LAST if hit.entity is Entity.HIGH_ENTROPY else rank, hit)
-        for rank, find in enumerate(DETECTORS)
+        for rank, find in (_ALL if _DIGIT.search(folded) else _WITHOUT_DIGITS)
         for hit in find(folded)
     ]
     ranked += [(_LAST, hit) for hit in others]

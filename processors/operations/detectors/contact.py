@@ -23,8 +23,8 @@ def emails(text: str) -> Iterator[Hit]:
     at = text.find("@")
     read = 0
     while at >= 0:
-        local = _LOCAL.search(text, max(read, at - _LOCAL_CHARS), at)
         domain = _DOMAIN.match(text, at + 1) or _WIDE_DOMAIN.match(text, at + 1)
+        local = _LOCAL.search(text, max(read, at - _LOCAL_CHARS), at) if domain else None
         read = at + 1
         if local and domain and (start := _local_start(local[0])) < len(local[0]):
             start += local.start()

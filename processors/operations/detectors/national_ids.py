@@ -97,10 +97,13 @@ def national_ids(text: str) -> Iterator[Hit]:
 
 def _is_id(text: str, start: int, written: str) -> bool:
     shape = written.translate(_TO_SHAPE)
-    sure = _SURE_SHAPES.get(shape, ())
-    if word_before(ID_WORDS, text, start):
-        return _passes((*sure, *_SHAPES_AFTER_A_WORD.get(shape, ())), written)
-    return _passes(sure, written) and not word_before(NOT_PERSONAL, text, start)
+    sure = _passes(_SURE_SHAPES.get(shape, ()), written)
+    if sure and not word_before(NOT_PERSONAL, text, start):
+        return True
+    after_a_word = _SHAPES_AFTER_A_WORD.get(shape, ())
+    if not (sure or after_a_word) or not word_before(ID_WORDS, text, start):
+        return False
+    return sure or _passes(after_a_word, written)
 
 
 def _passes(names: tuple[str, ...], written: str) -> bool:

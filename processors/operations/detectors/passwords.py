@@ -107,9 +107,12 @@ def passwords(text: str) -> Iterator[Hit]:
         position = lowered.find(stem)
         while position >= 0:
             found = pattern.match(lowered, position)
-            if found and _is_named(lowered, stem, position):
-                yield from _assigned(text, found, stem)
-            position = lowered.find(stem, position + len(stem))
+            named = found and _is_named(lowered, stem, position)
+            hit = _assigned(text, found, stem) if found and named else None
+            if hit:
+                yield hit
+            # Names within a value that is masked anyway would each be read to its end again.
+            position = lowered.find(stem, hit.end if hit else position + len(stem))
 
 
 def _is_named(lowered: str, stem: str, position: int) -> bool:
@@ -119,25 +122,26 @@ def _is_named(lowered: str, stem: str, position: int) -> bool:
     return stem != "key" or bool(_KEY_BEFORE.search(lowered, max(0, position - 16), position))
 
 
-def _assigned(text: str, found: re.Match[str], stem: str) -> Iterator[Hit]:
+def _assigned(text: str, found: re.Match[str], stem: str) -> Hit | None:
+    """The value that is assigned, if it may be a secret."""
     name = "quoted" if found["quoted"] else "value"
     start, end = found.span(name)
     value = text[start:end]
     if name == "value":
         value = value.rstrip(".!?:")
     if len(value) < 4 or _NOT_A_VALUE.match(value):
-        return
+        return None
     digit = any(char.isdigit() for char in value)
     prose = found["operator"] != "=" or stem == "token"
     if prose and (len(value) < _PROSE_MIN_CHARS or not digit):
-        return  # "password: required" is prose, "token=word" code or a query
+        return None  # "password: required" is prose, "token=word" code or a query
     if found["prose"] and value.isdigit():
-        return  # "the token is 123456"
+        return None  # "the token is 123456"
     spaced = found["operator"] == "=" and " " in found[0][: start - found.start()]
     if (
         name == "value"
         and _IDENTIFIER.match(value)
         and (spaced or text[end : end + 1] in tuple(",)(["))
     ):
-        return  # code: a variable, an argument
-    yield Hit(start, start + len(value), Entity.PASSWORD, value)
+        return None  # code: a variable, an argument
+    return Hit(start, start + len(value), Entity.PASSWORD, value)

@@ -17,7 +17,7 @@ def read(span: SpanView) -> Reading:
     """The conventions' reading; a workflow's run is one."""
     reading = otel_genai.read(span)
     if span.get("gen_ai.operation.name") is None and span.has_prefix(*_WORKFLOW):
-        runs = span.span.name.startswith("workflow.run")
+        runs = span.name.startswith("workflow.run")
         reading.kind = "invoke_workflow" if runs else "chain"
         reading.hints["agent_name"] = span.text("workflow.name")
     return reading

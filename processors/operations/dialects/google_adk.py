@@ -37,7 +37,7 @@ _SPAN_KINDS = {
 def read(span: SpanView) -> Reading:
     """The conventions' reading, then version 1's own keys."""
     reading = otel_genai.read(span)
-    first, _, rest = span.span.name[:256].partition(" ")
+    first, _, rest = span.name.partition(" ")
     if span.get("gen_ai.operation.name") is None:
         reading.kind = _SPAN_KINDS.get(first, "chain")
     if reading.kind == "invoke_agent" and rest:

@@ -62,7 +62,7 @@ def read(span: SpanView) -> Reading:
         reading.finish_reasons = (fold_finish_reason(reason),)
     given = span.get(f"{_OBSERVATION}input", "langfuse.trace.input")
     returned = span.get(f"{_OBSERVATION}output", "langfuse.trace.output")
-    name = as_text(span.span.name)
+    name = span.name
     if reading.kind == "execute_tool":
         reading.hints["tool_name"] = name
         reading.input, reading.output = tool_messages(

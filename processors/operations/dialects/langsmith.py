@@ -56,12 +56,12 @@ def read(span: SpanView) -> Reading:
     reading.tools = read_tools(span.get("gen_ai.tool.definitions"))
     if reading.kind == "execute_tool":
         reading.input, reading.output = tool_messages(
-            span.text("gen_ai.tool.name", "gen_ai.serialized.name") or span.span.name[:256],
+            span.text("gen_ai.tool.name", "gen_ai.serialized.name") or span.name,
             span.text("gen_ai.tool.call.id"),
             json_text(given),
             json_text(_result(returned)),
         )
-        reading.hints["tool_name"] = span.span.name[:256]
+        reading.hints["tool_name"] = span.name
         return reading
     if reading.kind == "retrieval":
         reading.input = read_request(given).messages

@@ -37,10 +37,10 @@ _RAW_FIELDS = (".messages", ".choices", ".content", ".input")
 
 
 def _is_raw(span: SpanView) -> bool:
-    if "litellm.call_id" in span.keys or span.has_prefix("gen_ai."):
+    if "litellm.call_id" in span.attributes or span.has_prefix("gen_ai."):
         return False
-    return span.span.name == _RAW_NAME or any(
-        key.startswith("llm.") and key.endswith(_RAW_FIELDS) for key in span.keys
+    return span.name == _RAW_NAME or any(
+        key.startswith("llm.") and key.endswith(_RAW_FIELDS) for key in span.attributes
     )
 
 
@@ -80,7 +80,7 @@ def _lost_calls(span: SpanView, output: tuple[Message, ...]) -> tuple[Message, .
 def _read_raw(span: SpanView) -> Reading:
     body: dict[str, Any] = {}
     provider = ""
-    for key in span.keys:
+    for key in span.attributes:
         head, _, rest = key.partition(".")
         vendor, _, name = rest.partition(".")
         if head == "llm" and name:

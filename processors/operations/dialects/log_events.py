@@ -8,12 +8,10 @@ OpenLIT write them; a record belongs to the span whose ids it carries. ``adot.py
 
 from typing import Any
 
-from opentelemetry.proto.common.v1.common_pb2 import InstrumentationScope
 from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
-from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
-from processors.operations.attributes import SpanView, plain, structured
+from processors.operations.attributes import Origin, SpanView, plain, structured
 from processors.operations.dialects import adot
 from processors.operations.dialects.otel_genai import (
     KEYS,
@@ -39,7 +37,7 @@ def event_name(record: LogRecord) -> str:
     return str(record.event_name or next(said, ""))
 
 
-def view_of(record: LogRecord, resource: Resource, scope: InstrumentationScope) -> SpanView:
+def view_of(record: LogRecord, origin: Origin) -> SpanView:
     """The record as a span with its ids, time and attributes, so that keys are read alike."""
     time_ns = record.time_unix_nano or record.observed_time_unix_nano
     span = Span(
@@ -49,7 +47,7 @@ def view_of(record: LogRecord, resource: Resource, scope: InstrumentationScope) 
         end_time_unix_nano=time_ns,
         attributes=record.attributes,
     )
-    return SpanView.of(span, resource, scope)
+    return SpanView.of(span, origin)
 
 
 def order_ns(view: SpanView) -> int:

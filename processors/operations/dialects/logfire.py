@@ -63,7 +63,7 @@ def read(span: SpanView) -> Reading:
 def _is_request_alone(span: SpanView, reading: Reading) -> bool:
     """Whether a call that went well has neither answer nor usage: its stream's span has them."""
     said = span.get("gen_ai.response.id", *KEYS["input_tokens"], *KEYS["output_tokens"])
-    return span.span.status.code != 2 and not reading.output and said is None
+    return span.status_code != 2 and not reading.output and said is None
 
 
 DIALECT = Dialect(

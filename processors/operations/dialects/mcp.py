@@ -17,7 +17,7 @@ def read(span: SpanView) -> Reading:
     method = span.text("mcp.method.name")
     reading.kind = "execute_tool" if method == _CALL else "chain"
     if method == _CALL:  # the transport's span tells its tool by its name alone
-        reading.hints["tool_name"] = span.span.name[:512].rpartition(_CALL)[2].strip()
+        reading.hints["tool_name"] = span.name.rpartition(_CALL)[2].strip()
         otel_genai.read_tool(span, reading)
     return reading
 

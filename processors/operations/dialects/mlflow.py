@@ -42,12 +42,12 @@ def read(span: SpanView) -> Reading:
     """Content by the span's type."""
     said = as_text(_value(span, "mlflow.spanType"))
     kind = "chain" if said in ("", "UNKNOWN") else fold_kind(said)
-    reading = Reading(kind=otel_genai.read_kind(span) if "gen_ai.operation.name" in span.keys
+    reading = Reading(kind=otel_genai.read_kind(span) if "gen_ai.operation.name" in span.attributes
                       else kind)  # fmt: skip
     for name, keys in _HINTS.items():
         reading.hints[name] = next((text for k in keys if (text := as_text(_value(span, k)))), "")
     given, returned = _value(span, "mlflow.spanInputs"), _value(span, "mlflow.spanOutputs")
-    name = span.span.name[:256]
+    name = span.name
     if reading.kind == "execute_tool":
         reading.hints["tool_name"] = name
         reading.input, reading.output = tool_messages(
@@ -78,7 +78,7 @@ def read(span: SpanView) -> Reading:
 
 def _value(span: SpanView, key: str) -> Any:
     """The value of an attribute out of its JSON."""
-    return unquoted(span.get(key))
+    return unquoted(span.json(key))
 
 
 def _cost(span: SpanView) -> Any:

@@ -117,7 +117,7 @@ def _kind(span: SpanView) -> str:
         return SPAN_KINDS.get(said, "chain")
     if said := span.text("llm.request.type"):
         # The Anthropic instrumentor calls its messages "completion"; its span says chat.
-        is_chat = span.span.name.endswith(".chat")
+        is_chat = span.name.endswith(".chat")
         return "chat" if is_chat else REQUEST_KINDS.get(said, fold_kind(said))
     return "chat" if span.get("gen_ai.request.model") else "chain"
 

@@ -7,7 +7,7 @@ their own way build on this file.
 
 from typing import Any
 
-from processors.operations.attributes import SpanView, as_text, json_text, structured
+from processors.operations.attributes import SpanView, json_text, structured
 from processors.operations.dialects.reading import (
     REFERENCE,
     Dialect,
@@ -142,7 +142,7 @@ def read(span: SpanView) -> Reading:
 def read_references(span: SpanView, reading: Reading) -> None:
     """Sides that were uploaded elsewhere: a part with the address stands for each."""
     for side, key in _REFERENCES.items():
-        address = as_text(span.get(key))
+        address = span.text(key) if key in span.attributes else ""
         if not address or getattr(reading, side):
             continue
         reading.content_is_external = True
@@ -156,10 +156,10 @@ def read_references(span: SpanView, reading: Reading) -> None:
 
 def read_message_attributes(span: SpanView, reading: Reading) -> None:
     """Message attributes of 1.37 and later."""
-    reading.input = read_messages(span.get("gen_ai.input.messages"), "user")
-    reading.output = read_messages(span.get("gen_ai.output.messages"), "assistant")
-    reading.system = read_system(span.get("gen_ai.system_instructions"))
-    reading.tools = read_tools(span.get("gen_ai.tool.definitions"))
+    reading.input = read_messages(span.json("gen_ai.input.messages"), "user")
+    reading.output = read_messages(span.json("gen_ai.output.messages"), "assistant")
+    reading.system = read_system(span.json("gen_ai.system_instructions"))
+    reading.tools = read_tools(span.json("gen_ai.tool.definitions"))
 
 
 def read_tool(span: SpanView, reading: Reading) -> None:
@@ -181,6 +181,8 @@ def _read_retrieval(span: SpanView, reading: Reading) -> None:
 
 def _read_events(span: SpanView, reading: Reading) -> None:
     """Content in span events (1.26, 1.27, Azure), or in the attributes of the same names."""
+    if not span.span.events and span.get("gen_ai.prompt", "gen_ai.completion") is None:
+        return
     prompts = [e.attributes.get("gen_ai.prompt") for e in span.events("gen_ai.content.prompt")]
     answers = [
         e.attributes.get("gen_ai.completion") for e in span.events("gen_ai.content.completion")

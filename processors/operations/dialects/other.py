@@ -39,7 +39,7 @@ _ANSWERED = ("completion", "completions", "response", "output", "answer")
 
 def _model_key(span: SpanView) -> str:
     """The key that names a model, or ''."""
-    found = (key for key in span.keys if _MODEL.search(key) and not key.startswith(_NO_MODEL))
+    found = (key for key in span.attributes if _MODEL.search(key) and not key.startswith(_NO_MODEL))
     return next(found, "")
 
 
@@ -50,7 +50,7 @@ def accepts(span: SpanView) -> bool:
     model = _model_key(span)
     if not model and not span.has_prefix(*_NAMESPACES):
         return False
-    return any(_TELLING.search(key) for key in span.keys if key != model) or (
+    return any(_TELLING.search(key) for key in span.attributes if key != model) or (
         bool(model) and span.has_prefix(*_NAMESPACES)
     )
 
@@ -64,7 +64,7 @@ def read(span: SpanView) -> Reading:
         reading.hints[side] = span.text(model)
         reading.kind = "chat" if reading.kind == "chain" else reading.kind
     for name, endings in _ENDINGS.items():
-        count = span.count(*(key for key in span.keys if key.endswith(endings)))
+        count = span.count(*(key for key in span.attributes if key.endswith(endings)))
         if count is not None:
             reading.counts.values[name] = count
     if not reading.input and not reading.output and reading.kind == "chat":
@@ -76,7 +76,7 @@ def read(span: SpanView) -> Reading:
 
 def _first(span: SpanView, endings: Iterable[str]) -> str:
     for ending in endings:
-        for key in span.keys:
+        for key in span.attributes:
             if (key == ending or key.endswith(f".{ending}")) and (value := span.get(key)):
                 return json_text(value)
     return ""

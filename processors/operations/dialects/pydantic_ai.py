@@ -42,7 +42,7 @@ def accepts(span: SpanView) -> bool:
 def read(span: SpanView) -> Reading:
     """Content by the span's own keys, then by the conventions."""
     reading = otel_genai.read(span)
-    if "agent_name" in span.keys and span.get("gen_ai.operation.name") is None:
+    if "agent_name" in span.attributes and span.get("gen_ai.operation.name") is None:
         reading.kind = "invoke_agent"
     if reading.kind == "execute_tool" and not (reading.input or reading.output):
         reading.input, reading.output = tool_messages(
@@ -54,16 +54,16 @@ def read(span: SpanView) -> Reading:
     elif reading.kind == "invoke_agent" and not (reading.input or reading.output):
         _read_agent(span, reading)
     elif not reading.input and not reading.output:
-        reading.input, reading.output = _events(span.get("events"))
+        reading.input, reading.output = _events(span.json("events"))
     _read_request(span, reading)
     return reading
 
 
 def _read_agent(span: SpanView, reading: Reading) -> None:
     """All messages of a run; the last one, if the model's, is its result."""
-    said = read_messages(span.get("pydantic_ai.all_messages"), "user")
+    said = read_messages(span.json("pydantic_ai.all_messages"), "user")
     if not said:
-        asked, answered = _events(span.get("all_messages_events"))
+        asked, answered = _events(span.json("all_messages_events"))
         said = asked + answered
     if said and said[-1].role == "assistant":
         reading.input, reading.output = said[:-1], said[-1:]

@@ -5,9 +5,9 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache
 from typing import Any
 
+from processors.operations.asked import asked_form, read_service_tier
 from processors.operations.attributes import (
     INT64_MAX,
     SpanView,
@@ -21,7 +21,6 @@ from processors.operations.usage import Counts, disjoint
 from processors.operations.vendors import FRAMEWORKS, fold_provider, provider_of_model
 from schemas.records import (
     LLM_KINDS,
-    Call,
     Content,
     ContentState,
     Document,
@@ -31,9 +30,7 @@ from schemas.records import (
 )
 
 Keys = dict[str, tuple[str, ...]]
-"""Attribute keys by field, most trusted first."""
-Present = dict[str, list[str]]
-"""Those of them that a span has."""
+"""Attribute keys by field, most trusted first; also those of them that a span has."""
 
 KINDS = {
     "completion": "text_completion", "embedding": "embeddings", "retriever": "retrieval",
@@ -67,7 +64,9 @@ REFERENCE = "reference"
 """Name of a part that stands for content kept elsewhere, at its ``uri``."""
 TAGS_MAX = 64
 TAG_MAX_CHARS = 256
+"""Of a tag, once it is redacted."""
 
+NO_CONTENT = Content()
 _STATUSES: dict[int, str] = {1: "ok", 2: "error"}
 SECOND_NS = 1_000_000_000
 MILLISECOND_NS = 1_000_000
@@ -134,32 +133,29 @@ class Dialect:
     logs_content: bool = False
 
 
-class Aliases:
-    """An alias table by attribute key, so that a span's fields are found in one pass over its keys
-    instead of one look-up for each alias of each field, most of which no span has."""
+@dataclass(frozen=True, slots=True)
+class Present:
+    """Which keys of a dialect's alias table a span has, by field."""
 
-    def __init__(self, keys: Keys) -> None:
-        self._places: dict[str, list[tuple[str, int]]] = {}
-        for name, listed in keys.items():
-            for rank, key in enumerate(listed):
-                self._places.setdefault(key, []).append((name, rank))
+    scalars: Keys
+    tokens: Keys
+    others: Keys
 
-    def present(self, span: SpanView) -> dict[str, list[str]]:
-        """The span's keys by field, most trusted first."""
-        ranked: dict[str, list[tuple[int, str]]] = {}
-        places = self._places
-        for key in span.keys:
-            for name, rank in places.get(key, ()):
-                ranked.setdefault(name, []).append((rank, key))
-        return {
-            name: [key for _, key in sorted(listed)] if len(listed) > 1 else [listed[0][1]]
-            for name, listed in ranked.items()
+    @classmethod
+    def of(cls, span: SpanView, dialect: Dialect) -> "Present":
+        """Found once for all spans with the same keys."""
+        return span.shape.once(dialect, lambda names: cls.among(frozenset(names), dialect.keys))
+
+    @classmethod
+    def among(cls, names: frozenset[str], keys: Keys) -> "Present":
+        """The keys that are among these names."""
+        found = {
+            name: there
+            for name, listed in keys.items()
+            if (there := tuple(key for key in listed if key in names))
         }
-
-
-@cache
-def _aliases(dialect: "Dialect") -> Aliases:
-    return Aliases(dialect.keys)
+        scalars = {name: found.pop(name) for name in SCALARS if name in found}
+        return cls(scalars, {name: found.pop(name) for name in TOKENS if name in found}, found)
 
 
 def extended(base: Keys, further: Keys) -> Keys:
@@ -173,20 +169,19 @@ def fold_kind(kind: str) -> str:
     return KINDS.get(kind, kind)
 
 
-_PARAMETER_KEYS = {
-    prefix: {prefix + name: name for name in PARAMETERS}
-    for prefix in ("gen_ai.openai.request.", "gen_ai.request.")
-}
+_PARAMETER_PREFIXES = ("gen_ai.request.", "gen_ai.openai.request.")
+
+
+def _parameter_keys(names: tuple[str, ...]) -> Keys:
+    keys = {name: tuple(p + name for p in _PARAMETER_PREFIXES if p + name in names)
+            for name in PARAMETERS}  # fmt: skip
+    return {name: listed for name, listed in keys.items() if listed}
 
 
 def request_parameters(span: SpanView) -> dict[str, str]:
     """Parameters by their name, the conventions' current key before the older one."""
-    found: dict[str, str] = {}
-    for keys in _PARAMETER_KEYS.values():
-        for key in span.keys.keys() & keys.keys():
-            if value := span.text(key):
-                found[keys[key]] = value
-    return {name: found[name] for name in PARAMETERS if name in found} if found else found
+    listed = span.shape.once(_parameter_keys, _parameter_keys)
+    return {name: value for name, keys in listed.items() if (value := span.text(*keys))}
 
 
 def read_tags(value: Any) -> tuple[str, ...]:
@@ -196,19 +191,19 @@ def read_tags(value: Any) -> tuple[str, ...]:
         return ()
     if listed is None:
         listed = as_text(value).split(",") if value else []
-    tags = (as_text(item).strip()[:TAG_MAX_CHARS] for item in listed[:TAGS_MAX])
+    tags = (as_text(item).strip() for item in listed[:TAGS_MAX])
     return tuple(dict.fromkeys(tag for tag in tags if tag))
 
 
 def time_to_first_token_ns(
-    span: SpanView, keys: Present, first_token_events: tuple[str, ...]
+    span: SpanView, keys: Keys, first_token_events: tuple[str, ...]
 ) -> int | None:
     """From attributes in seconds or milliseconds, or from the event of the first token."""
     for name, unit_ns in (
         ("time_to_first_token_s", SECOND_NS),
         ("time_to_first_token_ms", MILLISECOND_NS),
     ):
-        amount = span.number(*keys.get(name, ()))
+        amount = span.number(*keys[name]) if name in keys else None
         if amount is not None and 0 < amount * unit_ns <= INT64_MAX:
             return round(amount * unit_ns)
     events = span.events(*first_token_events) if first_token_events else []
@@ -220,18 +215,22 @@ def time_to_first_token_ns(
 def error_type(span: SpanView) -> str:
     """The error's class or code, from the attribute or the exception event."""
     said = span.text("error.type")
-    if not said and span.span.status.code == 2:
+    if not said and span.status_code == 2:
         exceptions = span.events("exception")
         said = as_text(exceptions[-1].attributes.get("exception.type")) if exceptions else ""
-    return said or (span.text("error.code") if span.span.status.code == 2 else "")
+    return said or (span.text("error.code") if span.status_code == 2 else "")
 
 
-def read_scalars(span: SpanView, keys: Present, reading: Reading) -> dict[str, Any]:
+def read_scalars(span: SpanView, keys: Keys, reading: Reading) -> dict[str, str]:
     """Every scalar field: the dialect's own reading, else the alias table, else its hints."""
-    scalars = {name: span.text(*keys[name]) if name in keys else "" for name in SCALARS}
+    scalars = dict.fromkeys(SCALARS, "")
+    for name, listed in keys.items():
+        scalars[name] = span.text(*listed)
     for name, hint in reading.hints.items():
         scalars[name] = scalars[name] or hint
-    scalars |= {name: value for name, value in reading.scalars.items() if value}
+    for name, value in reading.scalars.items():
+        if value:
+            scalars[name] = value
     scalars["provider"] = provider = fold_provider(scalars["provider"])
     if reading.kind in MODEL_KINDS and (not provider or provider in FRAMEWORKS):
         models = (scalars["request_model"], scalars["response_model"])
@@ -240,53 +239,59 @@ def read_scalars(span: SpanView, keys: Present, reading: Reading) -> dict[str, A
     return scalars
 
 
-def read_usage(span: SpanView, keys: Present, reading: Reading) -> Usage:
+def read_usage(span: SpanView, keys: Keys, reading: Reading) -> Usage:
     """Usage from the alias table's token keys and the dialect's own counts."""
     counts: dict[str, int | None] = dict(reading.counts.values)
-    for name in TOKENS:
-        if name in keys and (count := span.count(*keys[name])) is not None:
+    for name, listed in keys.items():
+        if (count := span.count(*listed)) is not None:
             counts[name] = count
     return disjoint(counts, reading.counts.excludes_cache)
 
 
-def read_call(span: SpanView, dialect: Dialect, reading: Reading) -> Call:
+CallFields = dict[str, Any]
+"""Fields of a :class:`~schemas.records.Call` by name, before it is made and thereby checked."""
+
+
+def read_call(span: SpanView, dialect: Dialect, reading: Reading) -> CallFields:
     """The call of a span, before redaction and price."""
-    keys = _aliases(dialect).present(span)
-    reasons = reading.finish_reasons or finish_reasons(span.get(*keys.get("finish_reasons", ())))
+    present = Present.of(span, dialect)
+    others = present.others
+    reasons = reading.finish_reasons
+    if not reasons and "finish_reasons" in others:
+        reasons = finish_reasons(span.get(*others["finish_reasons"]))
     if not reasons:
         reasons = tuple(m.finish_reason for m in reading.output if m.finish_reason)
-    cost = span.get(*keys.get("reported_cost_usd", ()))
+    cost = span.get(*others.get("reported_cost_usd", ()))
     ttft_ns = reading.time_to_first_token_ns
     if ttft_ns is None:
-        ttft_ns = time_to_first_token_ns(span, keys, dialect.keys.get("first_token_events", ()))
-    status = _STATUSES.get(span.span.status.code, "unset")
-    return Call(
-        service_name=span.resource_text("service.name"),
-        service_version=span.resource_text("service.version"),
-        environment=span.resource_text("deployment.environment.name", "deployment.environment"),
-        sdk_language=span.resource_text("telemetry.sdk.language"),
-        scope_name=span.scope_name,
-        scope_version=span.scope_version,
-        span_name=span.span.name[:1024],
-        dialect=dialect.name,
-        kind=reading.kind,
-        parameters=reading.parameters,
-        start_ns=span.start_ns if reading.started_ns is None else reading.started_ns,
-        end_ns=span.end_ns,
-        time_to_first_token_ns=ttft_ns,
-        status="error" if reading.failed else status,  # type: ignore[arg-type]
-        error_type=error_type(span),
-        finish_reasons=reasons,
-        usage=read_usage(span, keys, reading),
-        reported_cost_usd=as_decimal(cost if cost is not None else reading.reported_cost_usd),
-        tags=read_tags(span.get(*keys.get("tags", ()))),
-        content_state=content_state(reading),
-        **read_scalars(span, keys, reading),
-    )
+        first_token_events = dialect.keys.get("first_token_events", ())
+        ttft_ns = time_to_first_token_ns(span, others, first_token_events)
+    return {
+        **span.origin.fields,
+        **read_scalars(span, present.scalars, reading),
+        "span_name": span.name,
+        "dialect": dialect.name,
+        "kind": reading.kind,
+        "parameters": reading.parameters | asked_form(span),
+        "start_ns": span.start_ns if reading.started_ns is None else reading.started_ns,
+        "end_ns": span.end_ns,
+        "time_to_first_token_ns": ttft_ns,
+        "status": "error" if reading.failed else _STATUSES.get(span.status_code, "unset"),
+        "error_type": error_type(span),
+        "finish_reasons": reasons,
+        "usage": read_usage(span, present.tokens, reading),
+        "service_tier": read_service_tier(span),
+        "reported_cost_usd": as_decimal(cost if cost is not None else reading.reported_cost_usd),
+        "tags": read_tags(span.get(*others["tags"])) if "tags" in others else (),
+        "content_state": content_state(reading),
+    }
 
 
 def read_content(reading: Reading) -> Content:
     """The content of a span with its system instructions in one place, said once."""
+    if not (reading.input or reading.output or reading.system or reading.documents
+            or reading.tools):  # fmt: skip
+        return NO_CONTENT
     leading, rest = split_system(reading.input)
     system = reading.system or leading
     if reading.system and leading:
@@ -325,4 +330,4 @@ def tool_messages(
 
 def json_field(span: SpanView, key: str) -> dict[str, Any]:
     """An attribute that holds a JSON object, or an empty mapping."""
-    return mapping(span.get(key))
+    return mapping(span.json(key))

@@ -1,9 +1,12 @@
 """Which dialect reads a span: the first in order whose signal it shows and that accepts it.
 
 The order is that of the signals' strength: a span may show two dialects. One table of all signals
-is made at start, so that the time to recognise a span does not grow with the number of dialects.
+is made at start, and a scope's name and a set of keys are looked up in it once, so that the time to
+recognise a span does not grow with the number of dialects.
 Spans without any sign of a model are not ours.
 """
+
+from functools import lru_cache
 
 from processors.operations.attributes import SpanView
 from processors.operations.dialects import (
@@ -33,6 +36,7 @@ from processors.operations.dialects import (
     vercel_ai_legacy,
 )
 from processors.operations.dialects.reading import Dialect
+from processors.operations.shapes import SHAPES_KEPT
 
 KNOWN: tuple[Dialect, ...] = (
     openinference.DIALECT,
@@ -61,8 +65,6 @@ KNOWN: tuple[Dialect, ...] = (
 )
 DIALECTS: tuple[Dialect, ...] = (*KNOWN, other.dialect(KNOWN))
 
-_LAST = len(DIALECTS) - 1
-
 
 def _places(kind: str) -> tuple[dict[str, list[int]], dict[str, list[tuple[str, int]]]]:
     """Places of exact signals, and of prefixes by their first segment."""
@@ -81,15 +83,18 @@ _SCOPES, _SCOPE_PREFIXES = _places("scopes")
 _KEYS, _KEY_PREFIXES = _places("keys")
 
 
-def _shown(span: SpanView) -> set[int]:
-    """Places of all dialects of which the span shows a signal."""
+@lru_cache(SHAPES_KEPT)
+def _shown_by_scope(scope: str) -> frozenset[int]:
+    """Places of the dialects of which a scope's name is a signal."""
+    listed = _SCOPE_PREFIXES.get(scope.partition(".")[0], ())
+    prefixed = {place for prefix, place in listed if scope.startswith(prefix)}
+    return frozenset(prefixed.union(_SCOPES.get(scope, ())))
+
+
+def _shown_by_keys(keys: tuple[str, ...]) -> frozenset[int]:
+    """Places of the dialects of which an attribute's key is a signal."""
     found: set[int] = set()
-    scope = span.scope_name
-    found.update(_SCOPES.get(scope, ()))
-    for prefix, place in _SCOPE_PREFIXES.get(scope.partition(".")[0], ()):
-        if scope.startswith(prefix):
-            found.add(place)
-    for key in span.keys:
+    for key in keys:
         if places := _KEYS.get(key):
             found.update(places)
         listed = _KEY_PREFIXES.get(key.partition(".")[0])
@@ -97,12 +102,19 @@ def _shown(span: SpanView) -> set[int]:
             for prefix, place in listed:
                 if key.startswith(prefix):
                     found.add(place)
-    return found
+    return frozenset(found)
+
+
+@lru_cache(SHAPES_KEPT)
+def _in_order(places: frozenset[int]) -> tuple[Dialect, ...]:
+    """The dialects to ask, the last resort last."""
+    return (*(DIALECTS[place] for place in sorted(places)), DIALECTS[-1])
 
 
 def dialect_of(span: SpanView) -> Dialect | None:
     """The dialect of a span, or None if it is not a GenAI span."""
-    for place in sorted(_shown(span)):
-        if DIALECTS[place].accepts(span):
-            return DIALECTS[place]
-    return DIALECTS[_LAST] if DIALECTS[_LAST].accepts(span) else None
+    shown = span.shape.once(_shown_by_keys, _shown_by_keys) | _shown_by_scope(span.scope_name)
+    for dialect in _in_order(shown):
+        if dialect.accepts(span):
+            return dialect
+    return None

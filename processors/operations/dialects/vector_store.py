@@ -35,7 +35,7 @@ _HIT_EVENTS = ("db.query.result", "db.search.result")
 def is_search(span: SpanView) -> bool:
     """Whether the statement looks for documents."""
     said = span.text("db.operation", "db.operation.name", "gen_ai.operation.name")
-    operation = said or span.span.name[:256].rpartition(".")[2]
+    operation = said or span.name.rpartition(".")[2]
     return operation.lower() in _SEARCHES or bool(span.events(*_HIT_EVENTS))
 
 

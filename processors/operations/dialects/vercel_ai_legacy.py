@@ -106,7 +106,7 @@ def read(span: SpanView) -> Reading:
     else:
         _read_prompt(span, reading)
         reading.output = _answer(span)
-        reading.tools = read_tools(span.get("ai.prompt.tools"))
+        reading.tools = read_tools(span.json("ai.prompt.tools"))
     if kind == "invoke_agent":
         reading.hints["agent_name"] = span.text("ai.telemetry.functionId")
     return reading
@@ -114,7 +114,9 @@ def read(span: SpanView) -> Reading:
 
 def _parameters(span: SpanView) -> dict[str, str]:
     prefix = "ai.settings."
-    settings = {key[len(prefix) :]: span.get(key) for key in span.keys if key.startswith(prefix)}
+    settings = {
+        key[len(prefix) :]: span.get(key) for key in span.attributes if key.startswith(prefix)
+    }
     streams = {"stream": "true"} if "stream" in span.text("ai.operationId").lower() else {}
     said = request_parameters(span)
     return {**streams, **body_parameters(settings), **said}
@@ -133,7 +135,7 @@ def _provider_counts(span: SpanView) -> Counts:
 
 def _read_prompt(span: SpanView, reading: Reading) -> None:
     """``ai.prompt.messages`` of a step, ``ai.prompt`` of an outer span."""
-    messages = span.get("ai.prompt.messages")
+    messages = span.json("ai.prompt.messages")
     if messages is not None:
         reading.input = read_messages(messages, "user")
         return
@@ -152,7 +154,7 @@ def _answer(span: SpanView) -> tuple[Message, ...]:
         parts.append(Part(type="reasoning", text=reasoning))
     parts += read_parts(json_text(span.get("ai.response.text")))
     parts += read_parts(json_text(span.get("ai.response.object")))
-    calls: Any = structured(span.get("ai.response.toolCalls"))
+    calls: Any = structured(span.json("ai.response.toolCalls"))
     for call in calls if isinstance(calls, list) else []:
         if isinstance(call, dict):
             parts += read_parts([{**call, "type": "tool_call"}])

@@ -77,10 +77,7 @@ class Baseline:
         if len(self.shares) == 1:
             count = len(buckets)
             return np.repeat(self.shares, count, axis=0), np.repeat(self.error, count)
-        place = (buckets % BUCKETS_PER_WEEK + 0.5) / BUCKETS_PER_HOUR - 0.5
-        before = np.floor(place).astype(np.int64)
-        weight = place - before
-        low, high = before % HOURS_PER_WEEK, (before + 1) % HOURS_PER_WEEK
+        low, high, weight = hours_around(buckets)
         shares = (1.0 - weight)[:, None] * self.shares[low] + weight[:, None] * self.shares[high]
         return shares, np.maximum(self.error[low], self.error[high])
 
@@ -88,6 +85,13 @@ class Baseline:
         """Shares [B] and their error at one bucket."""
         shares, error = self.expected(np.array([bucket]))
         return shares[0], float(error[0])
+
+
+def hours_around(buckets: Ints) -> tuple[Ints, Ints, Floats]:
+    """Hours of the week [T] before and after buckets [T], and the weight of the latter."""
+    place = (buckets % BUCKETS_PER_WEEK + 0.5) / BUCKETS_PER_HOUR - 0.5
+    before = np.floor(place).astype(np.int64)
+    return before % HOURS_PER_WEEK, (before + 1) % HOURS_PER_WEEK, place - before
 
 
 def fit_baseline(

@@ -12,7 +12,7 @@ nothing, whatever its counts are by now. A bucket without rows is no evidence an
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from enum import StrEnum
 
 import numpy as np
@@ -135,7 +135,25 @@ class State:
 
     def dumps(self) -> str:
         """As JSON, floats exact."""
-        return json.dumps({"version": VERSION, **asdict(self)}, separators=(",", ":"))
+        # By hand: asdict() copies deeply, and takes ten times as long as a step.
+        values = {
+            "version": VERSION,
+            "bucket": self.bucket,
+            "log_evidence": self.log_evidence,
+            "fired_at": self.fired_at,
+            "walks": [
+                {
+                    "log_sum": walk.log_sum,
+                    "height": walk.height,
+                    "since": walk.since,
+                    "observed": walk.observed,
+                    "expected": walk.expected,
+                }
+                for walk in self.walks
+            ],
+            "learned": self.learned,
+        }
+        return json.dumps(values, separators=(",", ":"))
 
     @classmethod
     def loads(cls, text: str) -> "State":

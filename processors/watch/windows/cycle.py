@@ -5,9 +5,9 @@ their order, and only then counted as sealed (``genai_progress``); every five mi
 that with rows inserted since are computed again, whole. Every statement may run any number of
 times, by any number of writers: windows replace by identity, the SELECT that began last wins.
 
-Detectors belong into :meth:`WindowWriter._seal`, after the windows are stored and before the mark
-moves: called again with the same buckets after a crash, in the order of buckets, and never with
-late ones.
+Detectors run in :meth:`WindowWriter._seal`, after the windows are stored and before the mark moves:
+called again with the same buckets after a crash, in the order of buckets, and never with late ones.
+The baselines that they compare with are computed at the end of a cycle, a few at a time.
 """
 
 import threading
@@ -19,6 +19,9 @@ from typing import Any
 from clickhouse_connect.driver.client import Client
 
 from processors.watch.windows.admission import Candidate, Known, stream_rows
+from processors.watch.windows.detecting import judge
+from processors.watch.windows.fitting import MOST_AT_ONCE, fit_due
+from processors.watch.windows.reporting import make_reports
 from processors.watch.windows.watermark import Place, Places, watermark
 from schemas.config import Config
 from schemas.identity import NS_PER_S
@@ -41,6 +44,8 @@ CHUNK_BUCKETS = 12
 OLDEST_S = 31 * 86_400
 """Windows further back are neither made nor rewritten."""
 LOOK_EVERY_S = 300
+FIT_EVERY_S = 300
+"""Once nothing is due any more."""
 OVERLAP_S = 60
 """A row may show this long after its ``inserted_at``."""
 STATEMENT_SETTINGS = {**SETTINGS, "max_execution_time": 100}
@@ -62,6 +67,7 @@ class WindowWriter:
         self._config = config
         self._client: Client | None = None
         self._ended = threading.Event()
+        self._fitted_s = 0
 
     def end(self) -> None:
         """Begin no further statement."""
@@ -81,6 +87,7 @@ class WindowWriter:
                 if complete_ns is not None:
                     mark = marks.get(source, Mark())
                     self._advance(self._client, source, mark, complete_ns // NS_PER_S, now_s)
+            self._fit(self._client, now_s)
         except BaseException:
             self._client = None
             raise
@@ -93,7 +100,7 @@ class WindowWriter:
         oldest_s = bucket_of(now_s - OLDEST_S)
         mark = Mark(max(mark.sealed_s, oldest_s), mark.read_s or now_s)
         for buckets in self._chunks(self._from_first_row(client, source, mark.sealed_s, until_s)):
-            mark = self._seal(client, source, buckets, mark)
+            mark = self._seal(client, source, buckets, mark, now_s)
         if mark.sealed_s < until_s and not self._ended.is_set():
             mark = Mark(until_s, mark.read_s)
             self._note(client, source, mark)
@@ -101,11 +108,23 @@ class WindowWriter:
         if now_s - mark.read_s >= LOOK_EVERY_S:
             self._rewrite_late(client, source, mark, oldest_s, now_s)
 
-    def _seal(self, client: Client, source: str, buckets: Sequence[int], mark: Mark) -> Mark:
+    def _seal(
+        self, client: Client, source: str, buckets: Sequence[int], mark: Mark, now_s: int
+    ) -> Mark:
         self._write(client, source, buckets)
+        ((began_ns,),) = _rows(client, "SELECT toUnixTimestamp64Nano(now64(9))")
+        judge(client, source, buckets, now_s, began_ns)
+        make_reports(client, source, buckets, now_s)
         mark = Mark(buckets[-1] + BUCKET_S, mark.read_s)
         self._note(client, source, mark)
         return mark
+
+    def _fit(self, client: Client, now_s: int) -> None:
+        """Compute some of the baselines that are due; the rest in the next cycles."""
+        if self._ended.is_set() or now_s - self._fitted_s < FIT_EVERY_S:
+            return
+        if fit_due(client, self._config.watch, now_s) < MOST_AT_ONCE:
+            self._fitted_s = now_s
 
     def _rewrite_late(
         self, client: Client, source: str, mark: Mark, oldest_s: int, now_s: int

@@ -8,24 +8,30 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
+from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse import ClickHouseSink
 from processors.runtime.clock import SystemClock
 from processors.runtime.memory import MemoryOutputs
 from processors.store.rows import operation_row
-from processors.watch.query_rules import QueryError, ViewReader
-from processors.watch.rules import load_checked_rules
 from processors.watch.stage import WatchStage
+from processors.watch.timed_alerts import Said
+from processors.watch.view_reader import QueryError, ViewReader
 from schemas.config import ClickHouseConfig, Config, WatchConfig
+from schemas.encoding import encode_batch
 from schemas.identity import rule_partition, span_day
 from schemas.protocols import Message
-from schemas.records import AlertTransition, encode_batch, encode_record
-from schemas.rules import QueryRule
+from schemas.records import WATCHDOG, AlertTransition, encode_record
+from schemas.rules import QueryRule, load_rules
+from schemas.streams import BUCKET_S
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS
+from sql.client import connect
 from sql.migrate import migrate
+from sql.windows import bucket_of
 from stack.clickhouse.process import ClickHouse
 from tests.sql.records import call, operation
 from tests.watch.samples import rules_file
+from tests.watch.stream_windows import put_windows, seal
 
 SHIPPED = Path(__file__).parents[2] / "deploy" / "rules.yaml"
 SECOND_NS = 1_000_000_000
@@ -95,7 +101,9 @@ def owned(config: Config) -> int:
 
 
 def told(outputs: MemoryOutputs) -> list[AlertTransition]:
-    return [t for t in outputs.records(ALERT_TRANSITIONS.name) if isinstance(t, AlertTransition)]
+    """Without the heartbeat."""
+    records = outputs.records(ALERT_TRANSITIONS.name)
+    return [t for t in records if isinstance(t, AlertTransition) and t.rule != WATCHDOG]
 
 
 async def until(outputs: MemoryOutputs, count: int) -> list[AlertTransition]:
@@ -148,7 +156,7 @@ async def test_only_the_owner_evaluates_and_a_new_owner_knows_what_fires(config:
 async def test_without_an_answer_nothing_is_concluded(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("processors.watch.query_rules.RETRY_S", 0.05)
+    monkeypatch.setattr("processors.watch.timed_rules.RETRY_S", 0.05)
     outputs = MemoryOutputs()
     async with watching(config, outputs) as stage:
         stage.adopt(ALERT_SIGNALS.name, owned(config))
@@ -194,7 +202,7 @@ async def test_rows_become_label_sets(config: Config) -> None:
     """
     found = await reader.ask(QueryRule.model_validate({"alert": "A", "expr": expr}), at_ns)
     by_service = {row.labels["service"]: row for row in found}
-    assert set(by_service) == {"a", "c"}, "a null value says nothing"
+    assert by_service["b"].said is Said.NO_DATA, "a null value says nothing"
     assert by_service["a"].labels == {"service": "a", "size": "7", "at": "2026-01-01T00:00:00"}
     assert (by_service["a"].value, by_service["a"].tenant) == (0.5, "acme")
     assert by_service["c"].tenant == config.tenant
@@ -205,10 +213,108 @@ async def test_the_shipped_query_rules_can_be_asked(config: Config) -> None:
     migrate(config)
     await store_calls(config, "error", 30, first=1)
     reader = ViewReader(config)
-    rules = [r for r in load_checked_rules(SHIPPED) if isinstance(r, QueryRule)]
+    rules = [r for r in load_rules(SHIPPED) if isinstance(r, QueryRule)]
     assert rules
     found = {rule.alert: await reader.ask(rule, time.time_ns()) for rule in rules}
     (failing,) = found["CallsFail"]
     assert (failing.labels["service_name"], failing.value) == ("shop", 1.0)
     assert len(failing.trace_ids) == 10
+    reader.close()
+
+
+SHORTHAND = """
+groups:
+  - name: quality
+    rules:
+      - {alert: Errors, metric: {of: calls.errors, above: 0.2}, keep_firing_for: 10m}
+      - {alert: Slow, metric: {of: calls.duration_ns, statistic: mean, above: 1.0e9}, paused: true}
+"""
+
+
+async def test_a_shorthand_waits_until_its_windows_are_sealed(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processors.watch.timed_rules.SEALED_POLL_S", 0.05)
+    monkeypatch.setattr("processors.watch.states.EVERY_S", 0.1)
+    rules_file(tmp_path, SHORTHAND)
+    migrate(config)
+    client = connect(config.clickhouse)
+    at_s = bucket_of(time.time()) - 2 * BUCKET_S
+    put_windows(client, "calls.errors", [(at_s - BUCKET_S, [0.0] * 10, 5)])
+    seal(client, "genai_operations", at_s - BUCKET_S)
+    outputs = MemoryOutputs()
+    async with watching(config, outputs) as stage:
+        for partition in range(config.kafka.partitions):
+            stage.adopt(ALERT_SIGNALS.name, partition)
+        await asyncio.sleep(1)
+        assert not told(outputs), "the newest window is not sealed: unknown, not 0"
+        seal(client, "genai_operations", at_s)
+        (firing,) = await until(outputs, 1)
+        assert (firing.rule, firing.value) == ("Errors", 0.5)
+        assert firing.starts_at_ns == at_s * SECOND_NS
+        async with asyncio.timeout(SOON_S):
+            while not (rows := states(client, at_s)):
+                await asyncio.sleep(0.05)
+    assert rows == [
+        ("Errors", "", "firing", {}, None, None),
+        ("Errors", firing.fingerprint, "firing", firing.labels, 0.5, 10),
+        ("Slow", "", "paused", {}, None, None),
+    ]
+    client.close()
+
+
+def states(client: Client, at_s: int) -> list[tuple[object, ...]]:
+    """States of an evaluation, once all rules have theirs."""
+    rows = client.query(
+        "SELECT rule, fingerprint, state, labels, value, n FROM v_rules "
+        "WHERE toUnixTimestamp(last_evaluated_at) = {at:UInt32} ORDER BY rule, fingerprint",
+        parameters={"at": at_s},
+    ).result_rows
+    return [tuple(row) for row in rows] if len(rows) == 3 else []
+
+
+async def test_every_minute_the_watchdogs_owner_tells_that_it_lives(config: Config) -> None:
+    outputs = MemoryOutputs()
+    partition = rule_partition(config.tenant, WATCHDOG, config.kafka.partitions)
+    async with watching(config, outputs) as stage:
+        stage.adopt(ALERT_SIGNALS.name, partition)
+        async with asyncio.timeout(SOON_S):
+            while not outputs.records(ALERT_TRANSITIONS.name):
+                await asyncio.sleep(0.05)
+    (beat,) = outputs.records(ALERT_TRANSITIONS.name)
+    assert isinstance(beat, AlertTransition)
+    assert (beat.rule, beat.starts_at_ns % (60 * SECOND_NS)) == (WATCHDOG, 0)
+
+
+@pytest.mark.parametrize(
+    ("rule", "said"),
+    [
+        ({"expr": "SELECT 0.3 AS value, 4 AS n, {at:DateTime} AS t", "min_samples": 5}, "insuff"),
+        ({"expr": "SELECT 0.3 AS value, 5 AS n, 'a' AS t WHERE {at:DateTime} > 0"}, "holds"),
+        (
+            {
+                "expr": "SELECT 0.3 AS value, 'a' AS t WHERE {at:DateTime} = 0",
+                "recovery": "SELECT 0.3 AS value, 'a' AS t WHERE {at:DateTime} > 0",
+            },
+            "recovering",
+        ),
+    ],
+)
+async def test_a_query_says_how_much_it_saw_and_what_recovers(
+    config: Config, rule: dict[str, object], said: str
+) -> None:
+    migrate(config)
+    reader = ViewReader(config)
+    (row,) = await reader.ask(QueryRule.model_validate({"alert": "A", **rule}), time.time_ns())
+    assert row.said.startswith(said)
+    assert "n" not in row.labels
+    reader.close()
+
+
+async def test_min_samples_needs_their_number(config: Config) -> None:
+    migrate(config)
+    reader = ViewReader(config)
+    rule = {"alert": "A", "expr": "SELECT 1 AS value, {at:DateTime} AS t", "min_samples": 5}
+    with pytest.raises(QueryError, match="min_samples needs a column 'n'"):
+        await reader.ask(QueryRule.model_validate(rule), time.time_ns())
     reader.close()

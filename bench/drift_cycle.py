@@ -1,0 +1,188 @@
+"""Cost of a five-minute cycle of drift detectors: CPU-seconds of ClickHouse and Python, by streams.
+
+``python -m bench.drift_cycle --streams 1000 10000`` fills an embedded ClickHouse of its own with
+windows of that many streams (metrics of calls, and scores; 2,000 streams a tenant), gives every
+detector a baseline, and times what a cycle does beside the windows themselves (``bench.windows``):
+the first bucket, which has no memories yet, apart from the next ones; the baselines of 40 streams
+from four weeks of windows; and the report of one hour.
+"""
+
+import argparse
+import secrets
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import orjson
+import psutil
+from clickhouse_connect.driver.client import Client
+
+from processors.watch.windows.detecting import bins_of, detectors_of, judge
+from processors.watch.windows.fitting import MOST_AT_ONCE, fit_due
+from schemas.config import ClickHouseConfig, Config, WatchConfig
+from schemas.streams import BUCKET_S, CALLS, METRICS, VERDICTS
+from sql.client import connect
+from sql.drift import EVERY_HOUR
+from sql.migrate import migrate
+from sql.reports import REPORTS, report_insert
+from sql.windows import END, SETTINGS, bucket_of
+from stack.clickhouse.process import ClickHouse
+from stack.ports import free_port
+
+RESULTS = Path(__file__).parent / "results" / "drift_cycle.json"
+A_TENANT = 2000
+MEASURED = 4
+HISTORY_BUCKETS = 28 * 288
+MADE = [(family.name, metric.name) for family in (CALLS, VERDICTS) for metric in family.metrics]
+
+STREAMS_SQL = """
+INSERT INTO genai_streams (tenant, stream_id, revision, family, metric, evaluator, model_version,
+  dimensions, labels, edges, scope, first_seen, last_seen)
+SELECT concat('tenant-', toString(intDiv(number, {each:UInt32}))), lower(hex(sipHash64(number))), 1,
+  {family:String}, {metric:String}, '', '', 'service',
+  map('service_name', toString(number), 'environment', 'prod'), {edges:String}, number,
+  toDateTime({last:UInt32}, 'UTC') - 2592000, toDateTime({last:UInt32}, 'UTC')
+FROM numbers({streams:UInt64}) WHERE number % {metrics:UInt32} = {place:UInt32}
+"""
+WINDOWS_SQL = """
+INSERT INTO genai_windows (tenant, bucket, stream_id, day, revision, family, n, flagged, total,
+  squares, hist, sketch)
+SELECT tenant, toDateTime(at, 'UTC'), stream_id, toDate(toDateTime(at, 'UTC')), 1, family,
+  arraySum(counts), if({bins:UInt32} = 2, counts[2], least(3, arraySum(counts))), 0, 0, counts,
+  map()
+FROM
+(
+  SELECT *, {first:UInt32} + 300 * b AS at, arrayMap(i -> toUInt64(
+    if({bins:UInt32} = 2 AND i = 1, cityHash64(stream_id, b, i) % 4 = 0,
+      cityHash64(stream_id, b, i) % 10)), range({bins:UInt32})) AS counts
+  FROM genai_streams AS s, (SELECT arrayJoin(range({buckets:UInt32})) AS b) AS a
+  WHERE s.metric = {metric:String} AND ({only:UInt8} = 0 OR s.scope < {some:UInt64})
+)
+WHERE arraySum(counts) > 0
+"""
+FITTED_SQL = """
+INSERT INTO genai_fitted (tenant, stream_id, detector, slot, revision, kind, name, version, state,
+  shares, error, phi, n, windows, from_time, to_time, log_threshold, false_alarms, replayed_at)
+SELECT tenant, stream_id, {detector:String}, {slot:UInt8}, {now:UInt32}, 'seasonal', 'seasonal', 1,
+  'ready', {shares:Array(Float64)}, 0.05, 1.2, 100000, 8000, toDateTime(0), toDateTime(0), 17, 0.01,
+  toDateTime({now:UInt32})
+FROM genai_streams WHERE metric = {metric:String}
+"""
+
+
+def _fill(client: Client, streams: int, last: int) -> None:
+    for place, (family, name) in enumerate(MADE):
+        metric = METRICS[family, name]
+        given: dict[str, object] = {
+            "each": A_TENANT, "streams": streams, "family": family, "metric": name, "last": last,
+            "edges": metric.edges.version, "metrics": len(MADE), "place": place,
+            "bins": len(metric.edges.bins), "first": last - (MEASURED - 1) * BUCKET_S,
+            "buckets": MEASURED, "only": 0, "some": 0, "now": int(time.time()),
+        }  # fmt: skip
+        client.command(STREAMS_SQL, parameters=given)
+        client.command(WINDOWS_SQL, parameters=given)
+        for detector in detectors_of(metric):
+            bins = len(bins_of(metric, detector))
+            shares = [0.97, 0.03] if bins == 2 else [1 / bins] * bins
+            fit = {**given, "detector": detector, "slot": EVERY_HOUR, "shares": shares}
+            client.command(FITTED_SQL, parameters=fit)
+
+
+def _fill_history(client: Client, last: int) -> None:
+    """Four weeks of windows of the first MOST_AT_ONCE streams."""
+    for family, name in MADE:
+        given = {
+            "metric": name, "bins": len(METRICS[family, name].edges.bins),
+            "first": last - (HISTORY_BUCKETS - 1) * BUCKET_S, "buckets": HISTORY_BUCKETS,
+            "only": 1, "some": MOST_AT_ONCE,
+        }  # fmt: skip
+        client.command(
+            WINDOWS_SQL, parameters=given, settings={"max_partitions_per_insert_block": 0}
+        )
+    client.command(
+        f"DELETE FROM genai_fitted WHERE stream_id NOT IN "  # noqa: S608
+        f"(SELECT stream_id FROM genai_streams WHERE scope >= {MOST_AT_ONCE})"
+    )
+
+
+def _cpu_s(server: psutil.Process) -> tuple[float, float]:
+    ours, theirs = psutil.Process().cpu_times(), server.cpu_times()
+    return theirs.user + theirs.system, ours.user + ours.system
+
+
+def measure(streams: int) -> dict[str, object]:
+    """Figures of one run."""
+    last = bucket_of(time.time()) - BUCKET_S
+    last -= (last % 86_400 < MEASURED * BUCKET_S) * MEASURED * BUCKET_S  # of one UTC day
+    buckets = [last - BUCKET_S * back for back in reversed(range(MEASURED))]
+    with tempfile.TemporaryDirectory() as folder:
+        server = ClickHouse(Path(folder), free_port(), secrets.token_hex(16))
+        server.start()
+        try:
+            settings = ClickHouseConfig(url=server.url, token=server.token, database="bench")
+            migrate(Config(clickhouse=settings))
+            client = connect(settings)
+            _fill(client, streams, last)
+            (process,) = [
+                child
+                for child in psutil.Process().children()
+                if "stack.clickhouse" in " ".join(child.cmdline())
+            ]
+            cycles = []
+            for bucket in buckets:
+                before, started = _cpu_s(process), time.perf_counter()
+                for source in END:
+                    judge(client, source, [bucket], last + BUCKET_S, time.time_ns())
+                after = _cpu_s(process)
+                wall = time.perf_counter() - started
+                cycles.append((after[0] - before[0], after[1] - before[1], wall))
+            before = _cpu_s(process)
+            tenants = -(-streams // A_TENANT)
+            for number in range(tenants):
+                client.command(
+                    report_insert(REPORTS[0], last + BUCKET_S, [CALLS.name, VERDICTS.name]),
+                    parameters={"tenant": f"tenant-{number}"},
+                    settings={**SETTINGS, "max_execution_time": 110},
+                )  # fmt: skip
+            report = sum(_cpu_s(process)) - sum(before)
+            ((rows, memory_bytes),) = client.query(
+                "SELECT count(), sum(length(memory)) FROM genai_detectors FINAL"
+            ).result_rows
+            _fill_history(client, last)
+            before = _cpu_s(process)
+            fitted = fit_due(client, WatchConfig(), int(time.time()))
+            fit = sum(_cpu_s(process)) - sum(before)
+        finally:
+            server.stop()
+    steady = cycles[1:]
+    return {
+        "streams": streams,
+        "detectors": rows,
+        "memory_bytes_each": round(memory_bytes / rows),
+        "first_cycle_cpu_s": round(sum(cycles[0][:2]), 2),
+        "cycle_cpu_s": round(statistics.median(sum(cycle[:2]) for cycle in steady), 2),
+        "of_it_clickhouse_cpu_s": round(statistics.median(cycle[0] for cycle in steady), 2),
+        "of_it_python_cpu_s": round(statistics.median(cycle[1] for cycle in steady), 2),
+        "cycle_wall_s": round(statistics.median(cycle[2] for cycle in steady), 2),
+        "report_1h_cpu_s": round(report, 2),
+        "baselines_fitted": fitted,
+        "baselines_cpu_s": round(fit, 2),
+    }
+
+
+def main() -> None:
+    """Command line."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--streams", type=int, nargs="+", default=[1000])
+    options = parser.parse_args()
+    figures = []
+    for streams in options.streams:
+        figures.append(measure(streams))
+        print(orjson.dumps(figures[-1], option=orjson.OPT_INDENT_2).decode(), flush=True)
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+if __name__ == "__main__":
+    main()

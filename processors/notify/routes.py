@@ -1,0 +1,84 @@
+"""Receivers made ready: what sends to each, and what it takes."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from processors.notify.alertmanager import AlertmanagerSender
+from processors.notify.email import EmailSender
+from processors.notify.pagerduty import PagerDutySender
+from processors.notify.slack import SlackSender
+from processors.notify.webhook import WebhookSender
+from schemas.matchers import Matcher, parse
+from schemas.protocols import Clock
+from schemas.receivers import (
+    AlertmanagerReceiver,
+    EmailReceiver,
+    PagerDutyReceiver,
+    Receiver,
+    SlackReceiver,
+    WebhookReceiver,
+)
+from schemas.records import WATCHDOG, AlertTransition
+
+_HEARTBEAT = {"alertname": WATCHDOG}
+Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender | EmailSender
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """A receiver and what it takes."""
+
+    sender: Sender
+    receiver: Receiver
+    matchers: tuple[Matcher, ...]
+
+    @property
+    def name(self) -> str:
+        """The receiver's."""
+        return self.receiver.name
+
+    @property
+    def decides_itself(self) -> bool:
+        """Whether silences, inhibition and repetition are the receiver's own."""
+        return isinstance(self.sender, AlertmanagerSender)
+
+    @property
+    def wants_heartbeat(self) -> bool:
+        """Whether the alert that always fires is for it."""
+        named = any(
+            one.name == "alertname" and one.operator in ("=", "=~") and one.holds(_HEARTBEAT)
+            for one in self.matchers
+        )
+        return named or self.decides_itself
+
+    def takes(self, transition: AlertTransition) -> bool:
+        """Whether every matcher holds; ``tenant`` is matched like a label.
+
+        The heartbeat is for Alertmanagers and for whoever names it.
+        """
+        if transition.rule == WATCHDOG and not self.wants_heartbeat:
+            return False
+        labels = {**transition.labels, "tenant": transition.tenant}
+        return all(matcher.holds(labels) for matcher in self.matchers)
+
+
+def routes(receivers: Sequence[Receiver], clock: Clock) -> tuple[Route, ...]:
+    """A route for each receiver. Raises ``ReceiverError`` or a secret file's error."""
+    return tuple(
+        Route(_sender(receiver, clock), receiver, tuple(map(parse, receiver.matchers)))
+        for receiver in receivers
+    )
+
+
+def _sender(receiver: Receiver, clock: Clock) -> Sender:
+    match receiver:
+        case AlertmanagerReceiver():
+            return AlertmanagerSender(receiver, clock)
+        case PagerDutyReceiver():
+            return PagerDutySender(receiver, clock)
+        case EmailReceiver():
+            return EmailSender(receiver, clock)
+        case SlackReceiver():
+            return SlackSender(receiver, clock)
+        case WebhookReceiver():
+            return WebhookSender(receiver, clock)

@@ -1,0 +1,87 @@
+"""Scans of windows that many shorthand rules share: one statement for all streams of a period.
+
+A scan for a time reads only windows that end by then, merged over the evaluator versions that were
+active in the period. Parameters: ``{at:UInt32}`` (s since 1970), ``{families:Array(String)}``,
+``{metrics:Array(String)}`` and ``{sets:Array(String)}``, what the rules ask for.
+"""
+
+from schemas.streams import STREAM_PLACE_S
+
+_DAY_S = 86_400
+EXPECTED_DAYS = 7
+SEALED = """
+SELECT toString(topic), toUnixTimestamp(end_time) FROM genai_progress FINAL
+WHERE stage = 'watch' AND incarnation = {incarnation:String}
+"""
+"""By table, the time up to which its windows are sealed, s since 1970."""
+
+DRIFTING = """
+SELECT tenant, if(evaluator = '', concat(family, '.', metric), toString(evaluator)), dimensions,
+  labels, verdict, severity, effect, n
+FROM v_drift WHERE detector != ''
+"""
+"""(tenant, measure, dimensions, labels, verdict, severity, effect, n) of every detector's newest
+verdict on each stream."""
+
+_STREAMS = """
+    SELECT tenant, stream_id, family, metric, evaluator, dimensions, labels, first_seen
+    FROM genai_streams FINAL
+    WHERE family IN {{families:Array(String)}} AND metric IN {{metrics:Array(String)}}
+      AND dimensions IN {{sets:Array(String)}}
+      AND last_seen >= toDateTime({{at:UInt32}}, 'UTC') - {place}
+      AND (tenant, evaluator, model_version) NOT IN
+      (
+        SELECT tenant, evaluator, model_version FROM genai_model_deployments FINAL
+        GROUP BY tenant, evaluator, model_version
+        HAVING countIf(mode = 'active' AND from_time < fromUnixTimestamp({{at:UInt32}})
+          AND to_time > fromUnixTimestamp({{at:UInt32}} - {over})) = 0
+      )
+"""
+
+
+def statistics_query(over_s: int, sketches: bool) -> str:
+    """(tenant, family, metric, evaluator, dimensions, labels, n, flagged, total, sketch) of every
+    stream with values in the period that ends at ``{at}``; the sketch is empty unless asked for."""
+    sketch = "sumMap(w.sketch)" if sketches else "CAST(map(), 'Map(Int16, UInt64)')"
+    return f"""
+SELECT s.tenant AS tenant, s.family AS family, s.metric AS metric, s.evaluator AS evaluator,
+  s.dimensions AS dimensions, s.labels AS labels, sum(w.n), sum(w.flagged), sum(w.total), {sketch}
+FROM
+(
+  SELECT tenant, stream_id, n, flagged, total, sketch FROM genai_windows FINAL
+  WHERE day >= toDate(toDateTime({{at:UInt32}} - {over_s}, 'UTC'))
+    AND day <= toDate(toDateTime({{at:UInt32}}, 'UTC'))
+    AND bucket >= toDateTime({{at:UInt32}} - {over_s}, 'UTC')
+    AND bucket < toDateTime({{at:UInt32}}, 'UTC') AND n > 0
+) AS w
+INNER JOIN ({_STREAMS.format(over=over_s, place=STREAM_PLACE_S)}) AS s
+  ON w.tenant = s.tenant AND w.stream_id = s.stream_id
+GROUP BY tenant, family, metric, evaluator, dimensions, labels
+"""  # noqa: S608 - constants and integers
+
+
+def silence_query(over_s: int) -> str:
+    """(tenant, family, metric, evaluator, dimensions, labels, n, usual, week_ago, days) of every
+    stream: values in the period, the sum of the same time of the ``days`` days before that it has
+    been there for, and a week ago alone."""
+    days = ", ".join(str(day) for day in range(1, EXPECTED_DAYS + 1))
+    span = f"toUnixTimestamp(bucket) >= {{at:UInt32}} - {over_s}"
+    return f"""
+SELECT s.tenant AS tenant, s.family AS family, s.metric AS metric, s.evaluator AS evaluator,
+  s.dimensions AS dimensions, s.labels AS labels, sumIf(w.n, w.ago = 0),
+  sumIf(w.n, w.ago > 0), sumIf(w.n, w.ago = {EXPECTED_DAYS}),
+  least({EXPECTED_DAYS}, intDiv({{at:UInt32}} - {over_s} - toUnixTimestamp(min(s.first_seen)),
+    {_DAY_S}))
+FROM
+(
+  SELECT tenant, stream_id, n, intDiv({{at:UInt32}} - 1 - toUnixTimestamp(bucket), {_DAY_S}) AS ago
+  FROM genai_windows FINAL
+  WHERE day >= toDate(toDateTime({{at:UInt32}} - {over_s + EXPECTED_DAYS * _DAY_S}, 'UTC'))
+    AND day <= toDate(toDateTime({{at:UInt32}}, 'UTC'))
+    AND arrayExists(d -> {span} - d * {_DAY_S}
+      AND toUnixTimestamp(bucket) < {{at:UInt32}} - d * {_DAY_S}, [0, {days}]) AND n > 0
+) AS w
+INNER JOIN ({_STREAMS.format(over=over_s + EXPECTED_DAYS * _DAY_S, place=STREAM_PLACE_S)}) AS s
+  ON w.tenant = s.tenant AND w.stream_id = s.stream_id
+GROUP BY tenant, family, metric, evaluator, dimensions, labels
+"""  # noqa: S608 - constants and integers

@@ -1,0 +1,137 @@
+"""The detectors of drift on stored windows: when they would have fired, what they can see.
+
+Each stream is compared with the baseline that it would have had at the start: its past of so many
+days before, or its fixed one. Baselines are not computed again on the way, as they are when live.
+"""
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+
+from clickhouse_connect.driver.client import Client
+
+from processors.watch.drift import (
+    BaselineState,
+    Calibration,
+    Kind,
+    Replay,
+    calibrate,
+    fit_baseline,
+    replay,
+    replayed_threshold,
+)
+from processors.watch.windows.detecting import bins_of, detector_on, detectors_of
+from processors.watch.windows.fitting import HISTORY_S, series_of
+from schemas.config import WatchConfig
+from schemas.streams import BUCKET_S, METRICS
+from sql.drift import CHOSEN, asked, histories, tenant_detectors
+
+AT_ONCE = 40
+"""Streams whose windows are read together: memory stays flat."""
+Step = Callable[[int], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Stream:
+    """A stream as CHOSEN has it; ``label`` its labels' values."""
+
+    id: str
+    family: str
+    metric: str
+    evaluator: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a detector would have said of a stream; ``found`` is None without a baseline."""
+
+    stream: Stream
+    detector: str
+    bins: Sequence[str]
+    found: Replay | None
+
+
+@dataclass(frozen=True, slots=True)
+class Calibrated:
+    """What a detector can see of a stream; ``found`` is None without a baseline."""
+
+    stream: Stream
+    detector: str
+    found: Calibration | None
+
+
+def chosen_streams(client: Client, tenant: str, chosen: Mapping[str, str]) -> list[Stream]:
+    """Streams by id, metric, evaluator and service; an empty text does not choose.
+
+    Raises ``ValueError`` if there is none, and clickhouse-connect's errors.
+    """
+    found = [Stream(*row) for row in asked(client, CHOSEN, {"tenant": tenant, **chosen})]
+    found = [one for one in found if (one.family, one.metric) in METRICS]
+    if not found:
+        raise ValueError("no such stream: see streamgauge drift streams")
+    return found
+
+
+def replay_streams(
+    client: Client,
+    tenant: str,
+    streams: Sequence[Stream],
+    span: tuple[int, int],
+    watch: WatchConfig,
+    step: Step,
+) -> Iterator[Replayed]:
+    """Replay [from, to) s since 1970 stream by stream; ``step`` hears of each that is done."""
+    kind = Kind(watch.baseline)
+    from_s, to_s = span
+    detectors = tenant_detectors(client, tenant, to_s)
+    for some in _groups(streams):
+        names = [one.id for one in some]
+        windows = histories(client, tenant, names, from_s - HISTORY_S[kind], to_s)
+        for one in some:
+            metric = METRICS[one.family, one.metric]
+            for name in detectors_of(metric):
+                series = series_of(windows.get(one.id), name, metric)
+                past = series.between(0, from_s // BUCKET_S)
+                baseline = fit_baseline(past, kind)
+                found = None
+                if baseline.state is BaselineState.READY:
+                    threshold = replayed_threshold(
+                        past, detector_on(name, baseline), watch.false_alarm_days, detectors
+                    )
+                    ready = detector_on(name, baseline, threshold.log_threshold)
+                    found = replay(series.between(from_s // BUCKET_S, to_s // BUCKET_S), ready)
+                yield Replayed(one, name, bins_of(metric, name), found)
+            step(1)
+
+
+def calibrate_streams(
+    client: Client,
+    tenant: str,
+    streams: Sequence[Stream],
+    to_s: int,
+    watch: WatchConfig,
+    step: Step,
+) -> Iterator[Calibrated]:
+    """Calibrate on the windows before ``to_s``; ``step`` hears of each stream that is done."""
+    kind = Kind(watch.baseline)
+    detectors = tenant_detectors(client, tenant, to_s)
+    for some in _groups(streams):
+        names = [one.id for one in some]
+        windows = histories(client, tenant, names, to_s - HISTORY_S[kind], to_s)
+        for one in some:
+            metric = METRICS[one.family, one.metric]
+            for name in detectors_of(metric):
+                series = series_of(windows.get(one.id), name, metric)
+                baseline = fit_baseline(series, kind)
+                found = None
+                if baseline.state is BaselineState.READY:
+                    found = calibrate(
+                        series, detector_on(name, baseline), watch.false_alarm_days, detectors
+                    )
+                yield Calibrated(one, name, found)
+            step(1)
+
+
+def _groups(streams: Sequence[Stream]) -> Iterator[Sequence[Stream]]:
+    for start in range(0, len(streams), AT_ONCE):
+        yield streams[start : start + AT_ONCE]

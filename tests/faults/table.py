@@ -1,0 +1,171 @@
+"""The record of all runs: ``docs/fault-tests.jsonl``, and the page made from it."""
+
+import subprocess
+from collections import Counter
+from collections.abc import Sequence
+from statistics import median
+from typing import Any
+
+import orjson
+
+from tests.kafka.service import ROOT
+
+RESULTS = ROOT / "docs" / "fault-tests.jsonl"
+PAGE = ROOT / "docs" / "fault-tests.md"
+CODE = ("ingest", "processors", "schemas", "sql", "stack/clickhouse", "stack/verify",
+        "tests/faults", "tests/kafka")  # fmt: skip
+COUNTS = ("spans_acked", "lost", "duplicates", "phantoms", "problems")
+
+Row = dict[str, Any]
+
+
+def version() -> str:
+    """The commit of the code under test; a change to docs alone keeps it."""
+    git = ("git", "-C", str(ROOT))
+    log = subprocess.run(
+        [*git, "log", "-1", "--format=%h", "--", *CODE], capture_output=True, text=True, check=True
+    )
+    dirty = subprocess.run([*git, "diff", "--quiet", "HEAD", "--", *CODE], check=False)
+    return log.stdout.strip() + ("+" if dirty.returncode else "")
+
+
+def rows() -> list[Row]:
+    """Everything recorded."""
+    if not RESULTS.exists():
+        return []
+    return [orjson.loads(line) for line in RESULTS.read_bytes().splitlines()]
+
+
+def append(row: Row) -> None:
+    """Record one run."""
+    with RESULTS.open("ab") as file:
+        file.write(orjson.dumps(row) + b"\n")
+
+
+def totals(recorded: Sequence[Row]) -> Row:
+    """Sums over seeded runs."""
+    return {"runs": len(recorded)} | {
+        name: sum(int(row[name]) for row in recorded) for name in COUNTS
+    }
+
+
+def last_line(commit: str) -> str:
+    """What ``make faults`` ends with: all seeds recorded for this version."""
+    own = [row for row in rows() if row["commit"] == commit and row["run"] == "seed"]
+    found = totals(own)
+    names = ("runs", "lost", "duplicates", "phantoms", "problems", "spans_acked")
+    return " ".join(f"{name}={found[name]}" for name in names)
+
+
+def write() -> None:
+    """The page."""
+    recorded = rows()
+    seeds = [row for row in recorded if row["run"] == "seed"]
+    lines = [_HEAD]
+    if seeds:
+        lines += _summary(seeds)
+        lines += _by_fault(seeds)
+    lines += _windows([row for row in recorded if row["run"] == "windows"])
+    lines += _named([row for row in recorded if row["run"] not in ("seed", "windows")])
+    if seeds:
+        lines += _each(seeds)
+    PAGE.write_text("\n".join(lines) + "\n")
+
+
+_HEAD = """# Fault tests
+
+Written by `make faults`; every run with its faults is a line of `fault-tests.jsonl`. Each seed:
+three Apache Kafka brokers (replication 3, `min.insync.replicas` 2), the embedded ClickHouse
+engine, gateway and seven stages on one two-core machine; session timeout 6 s; about 110 traces by
+OTLP/HTTP, OTLP/gRPC, straight to Kafka and by `KafkaSpanExporter`, some with their texts in log
+records. In each seed one stage has two workers, one of which dies at a named point; there is one
+outage of Kafka or ClickHouse, one fault of a worker, one of the gateway, and one inside a process
+or in the traffic.
+
+A run is right if every span with success is stored once or in the dead letters, nothing is visible
+twice and nothing was invented, alerts are those that the stored verdicts call for, every
+undecodable message has one dead letter, memory stays within bounds, and the line moves again within
+45 s of the last fault's end. `commit` with `+` is that commit with changes not yet committed; a run
+that found a fault, of the product or of the tests, stays in the table, and its seed is run again
+with later commits.
+"""
+
+
+def _summary(seeds: list[Row]) -> list[str]:
+    lines = ["## Seeds", "", "| commit | runs | spans with success | refused, sent again | lost | "
+             "duplicates | phantoms | wrong | recovered, median s | longest s |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
+    for commit in dict.fromkeys(row["commit"] for row in seeds):
+        own = [row for row in seeds if row["commit"] == commit]
+        found = totals(own)
+        times = [float(row["recovered_s"]) for row in own]
+        refused = sum(int(row["refused"]) for row in own)
+        wrong = sum(bool(row["problems"]) for row in own)
+        lines.append(
+            f"| {commit} | {found['runs']} | {found['spans_acked']:,} | {refused:,} | "
+            f"{found['lost']} | {found['duplicates']} | {found['phantoms']} | {wrong} | "
+            f"{median(times):.1f} | {max(times):.1f} |"
+        )
+    return [*lines, ""]
+
+
+def _by_fault(seeds: list[Row]) -> list[str]:
+    """How often each fault was done, and how long recovery took in its runs."""
+    times: dict[str, list[float]] = {}
+    wrong: Counter[str] = Counter()
+    for row in seeds:
+        for name in row["faults"]:
+            kind = _kind(name, reached=bool(row["point_reached"]))
+            times.setdefault(kind, []).append(float(row["recovered_s"]))
+            wrong[kind] += bool(row["problems"])
+    lines = ["## Faults", "", "Recovery is that of the whole run: nothing missing any more.", "",
+             "| fault | runs | of them wrong | recovered, median s | longest s |",
+             "| --- | --- | --- | --- | --- |"]  # fmt: skip
+    lines += [
+        f"| {kind} | {len(found)} | {wrong[kind]} | {median(found):.1f} | {max(found):.1f} |"
+        for kind, found in sorted(times.items())
+    ]
+    return [*lines, ""]
+
+
+def _kind(name: str, *, reached: bool) -> str:
+    """A fault without its moment and count."""
+    if not reached:
+        name = name.replace(" killed at ", " killed before it came to ")
+    moment, _, rest = name.partition("s ")
+    kind = rest if rest and moment.replace(".", "").isdigit() else name
+    kind = kind.partition(":")[0]
+    words = kind.split()
+    if "clock" in words:
+        return "clock jump of " + words[0].removesuffix("-0")
+    return "undecodable messages" if kind.endswith("undecodable messages") else kind
+
+
+def _windows(found: list[Row]) -> list[str]:
+    if not found:
+        return []
+    compared, differ = (sum(int(row[name]) for row in found) for name in ("windows", "differ"))
+    return [f"## Windows\n\n{compared:,} sealed windows of these runs were compared with a recount "
+            f"of their rows: {differ} differ.\n"]  # fmt: skip
+
+
+def _named(found: list[Row]) -> list[str]:
+    lines = ["## Named runs", "", "`make faults NAME=...`", ""] if found else []
+    for row in found:
+        facts = ", ".join(
+            f"{name} {value}"
+            for name, value in row.items()
+            if name not in ("run", "commit", "service", "rss_mib", "faults")
+        )
+        lines.append(f"- **{row['run']}** ({row['commit']}): {facts}")
+    return [*lines, ""] if found else []
+
+
+def _each(seeds: list[Row]) -> list[str]:
+    columns = ("seed", "commit", "spans_acked", "calls", "refused", "junk", "progress_s",
+               "recovered_s", "lost", "duplicates", "phantoms", "problems")  # fmt: skip
+    lines = ["## Every seed", "", "| " + " | ".join(columns) + " |",
+             "| " + " | ".join("---" for _ in columns) + " |"]  # fmt: skip
+    return lines + [
+        "| " + " | ".join(str(row.get(name, "")) for name in columns) + " |" for row in seeds
+    ]

@@ -1,0 +1,158 @@
+"""Silences, inhibition and reminders, against a real ClickHouse and real receivers."""
+
+import asyncio
+import time
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+from clickhouse_connect.driver.client import Client
+
+from processors.notify.stage import NotifyStage
+from processors.runtime.clock import SystemClock
+from processors.runtime.memory import MemoryOutputs
+from schemas.config import ClickHouseConfig, Config, NotifyConfig
+from schemas.encoding import encode_batch
+from schemas.protocols import Message
+from schemas.records import AlertTransition, encode_record
+from schemas.topics import ALERT_TRANSITIONS
+from sql.client import connect
+from sql.migrate import migrate
+from sql.silences import Silence, expire, silences, store_silence
+from stack.clickhouse.process import ClickHouse
+from tests.notify.receivers import WebhookServer
+from tests.notify.test_encoding import transition
+from tests.notify.test_fallback import deliveries
+from tests.notify.test_stage import message, receiver
+
+SECOND_NS = 1_000_000_000
+SOON_S = 20.0
+
+
+@pytest.fixture
+def config(clickhouse: ClickHouse) -> Config:
+    """A database of its own."""
+    config = Config(
+        clickhouse=ClickHouseConfig(
+            url=clickhouse.url, token=clickhouse.token, database=f"test_{uuid.uuid4().hex[:12]}"
+        )
+    )
+    migrate(config)
+    return config
+
+
+@pytest.fixture
+def client(config: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    monkeypatch.setattr("processors.notify.tending.POLL_S", 0.1)
+    client = connect(config.clickhouse)
+    yield client
+    client.close()
+
+
+@asynccontextmanager
+async def started(
+    config: Config, server: WebhookServer, outputs: MemoryOutputs | None = None, **changes: Any
+) -> AsyncIterator[NotifyStage]:
+    notify = NotifyConfig(receivers=[receiver(server, timeout_s=5, **changes)])
+    stage = NotifyStage(
+        config.model_copy(update={"notify": notify}), outputs or MemoryOutputs(), SystemClock()
+    )
+    await stage.start()
+    try:
+        yield stage
+    finally:
+        await stage.stop()
+
+
+def silenced(client: Client, *matchers: str, tenant: str = "acme", from_s: float = -60) -> Silence:
+    now_ns = time.time_ns()
+    one = Silence(
+        tenant, uuid.uuid4().hex[:12], matchers, now_ns + round(from_s * SECOND_NS),
+        now_ns + 3600 * SECOND_NS, "ann", "deploying", now_ns,
+    )  # fmt: skip
+    store_silence(client, one, now_ns)
+    return one
+
+
+async def test_a_silenced_alert_is_told_when_the_silence_ends(
+    config: Config, client: Client
+) -> None:
+    silence = silenced(client, "service_name=~sh.p")
+    silenced(client, "service_name=~sh.p", tenant="other")
+    outputs = MemoryOutputs()
+    async with WebhookServer() as server, started(config, server, outputs) as stage:
+        await stage.process(message(transition(1)))
+        await stage.process(message(transition(3, fingerprint="f3", labels={"a": "b"})))
+        assert [alert["fingerprint"] for alert in server.alerts] == ["f3"]
+        expire(client, [silence], time.time_ns())
+        async with asyncio.timeout(SOON_S):
+            await server.received(2)
+        assert server.alerts[1]["status"] == "firing"
+    assert deliveries(outputs)[0] == ("pager", "firing", "silenced", 0)
+
+
+async def test_what_ends_while_silenced_is_never_told(config: Config, client: Client) -> None:
+    silence = silenced(client, "service_name=~sh.p")
+    async with WebhookServer() as server, started(config, server) as stage:
+        await stage.process(message(transition(1)))
+        await stage.process(message(transition(2, "resolved")))
+        expire(client, [silence], time.time_ns())
+        await asyncio.sleep(0.5)
+        assert server.requests == []
+
+
+async def test_a_new_worker_knows_what_was_held_back(config: Config, client: Client) -> None:
+    silence = silenced(client, "service_name=~sh.p", from_s=-600)
+    now_ms = time.time_ns() // 1_000_000
+    value = encode_batch([encode_record(transition(1))])
+    past = Message(ALERT_TRANSITIONS.name, 0, 0, now_ms - 60_000, None, value)
+    async with WebhookServer() as server, started(config, server) as stage:
+        stage.recall(past)
+        await asyncio.sleep(0.5)
+        assert server.requests == []
+        expire(client, [silence], time.time_ns())
+        async with asyncio.timeout(SOON_S):
+            await server.received(1)
+        assert server.requests[0][0]["webhook-id"] == "transition-1"
+
+
+async def test_an_unhealthy_pipeline_holds_quality_alerts_back(
+    config: Config, client: Client
+) -> None:
+    late = transition(1, fingerprint="late", labels={"alertname": "DataLate", "area": "line"})
+    quality = transition(2, fingerprint="q", labels={"alertname": "Worse", "area": "quality"})
+    page = transition(3, fingerprint="p", labels={"alertname": "PromptInjection"})
+    outputs = MemoryOutputs()
+    async with WebhookServer() as server, started(config, server, outputs) as stage:
+        await stage.process(message(late, quality, page))
+        assert sorted(alert["fingerprint"] for alert in server.alerts) == ["late", "p"]
+        ended = ended_now(late)
+        await stage.process(message(ended))
+        async with asyncio.timeout(SOON_S):
+            await server.received(4)
+        assert server.alerts[-1]["fingerprint"] == "q"
+    assert ("pager", "firing", "inhibited", 0) in deliveries(outputs)
+
+
+def ended_now(one: AlertTransition) -> AlertTransition:
+    changes = {"status": "resolved", "transition_id": "ended", "ends_at_ns": time.time_ns()}
+    return one.model_copy(update=changes)
+
+
+async def test_what_goes_on_firing_is_told_again_under_its_own_id(
+    config: Config, client: Client
+) -> None:
+    assert silences(client) == []
+    async with WebhookServer() as server, started(config, server, repeat_interval_s=0.3) as stage:
+        await stage.process(message(transition(1)))
+        async with asyncio.timeout(SOON_S):
+            await server.received(3)
+        ids = [headers["webhook-id"] for headers, _ in server.requests]
+        assert ids[0] == "transition-1"
+        assert len(set(ids)) == len(ids)
+        await stage.process(message(ended_now(transition(1))))
+        count = len(server.requests)
+        await asyncio.sleep(0.6)
+        assert len(server.requests) == count
