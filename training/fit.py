@@ -40,6 +40,10 @@ class Recipe:
     """How a model is trained."""
 
     rate: float = 1e-4
+    head_rate: float = 1e-3
+    probe: float = 0.1
+    """Share of the steps in which the head alone learns (Kumar et al. 2022, "Fine-tuning can
+    distort pretrained features and underperform out-of-distribution")."""
     warmup: float = 0.05
     decay: float = 0.01
     batch_tokens: int = 1024
@@ -100,11 +104,18 @@ def train(
     folder.mkdir(parents=True, exist_ok=True)
     batches = plan([len(item.ids) for item in items], recipe.batch_tokens, random.Random(seed))
     optimiser = torch.optim.AdamW(
-        network.groups(recipe.rate), weight_decay=recipe.decay, fused=True
+        network.groups(recipe.rate, recipe.head_rate), weight_decay=recipe.decay, fused=True
     )
     rise, whole = recipe.warmup * len(batches), len(batches)
+    alone = recipe.probe * whole
+
+    def factor(step: int, start: float) -> float:
+        """Nothing before ``start``, then a rise and a linear fall to the end."""
+        past = step - start
+        return max(0.0, min((past + 1) / rise, (whole - step) / (whole - start - rise)))
+
     schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimiser, lambda s: min((s + 1) / rise, max(0.0, (whole - s) / (whole - rise)))
+        optimiser, [lambda s: factor(s, alone), lambda s: factor(s, 0.0)]
     )
     run = _Run(folder, network, optimiser, schedule)
     run.resume()

@@ -99,7 +99,7 @@ def _written(passages: list[str], rng: random.Random) -> list[SafetyRow]:
         add(text, "direct", injection=1)
     for text in benign.benign(rng):
         add(text, "benign", injection=0, toxicity=0)
-    for text, bad in roleplay.prompts(rng, 1200, 650):
+    for text, bad in roleplay.prompts(rng, 2000, 900):
         add(text, "roleplay", **({"injection": 1} if bad else {"injection": 0, "toxicity": 0}))
     for text, bad in indirect.documents(passages, DOCUMENTS, rng):
         add(text, "document", **({"injection": 1} if bad else {"injection": 0}))

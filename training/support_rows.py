@@ -22,6 +22,7 @@ from processors.evaluate.claims import (
     claim_spans,
     joined_text,
     plan_pairs,
+    with_question,
 )
 from training import data
 from training.written import claims, facts
@@ -30,7 +31,7 @@ from training.written.noise import placeholder
 
 WRITTEN_FACTS, WRITTEN_CLAIMS = 3_500, 4_000
 LIMITS = {
-    "fever_dev": 6_500, "snli_dev": 3_500, "bipia_table_qa": 200, "bipia_table_qa_wrong": 200,
+    "fever_dev": 9_000, "snli_dev": 5_000, "bipia_table_qa": 200, "bipia_table_qa_wrong": 200,
     "adversarial_qa_qa": 300, "adversarial_qa_qa_wrong": 300, "duorc_qa": 150,
     "duorc_qa_wrong": 150,
 }  # fmt: skip
@@ -68,7 +69,7 @@ def support_row(row: Mapping[str, Any], rng: random.Random) -> SupportRow:
         claim = " ".join(response[span.start : span.end].split())
     question = str(row.get("question") or "")
     if question and (len(response.split()) <= SHORT_ANSWER_WORDS or rng.random() < QUESTIONED):
-        claim = f"{' '.join(question.split()[-CLAIM_WORDS:])} {claim}"
+        claim = with_question(question, claim)
     evidence = paired(claim, data.redacted(str(row["context"])))
     return SupportRow(claim, evidence, int(row["label"]), row["source"])
 
