@@ -17,14 +17,14 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
 import orjson
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor, SpanExporter, SpanExportResult
 
 from ingest.exporters import KafkaSpanExporter
@@ -51,7 +51,7 @@ class Counting(OTLPSpanExporter):
 
     acknowledged = 0
 
-    def export(self, spans):  # type: ignore[no-untyped-def]
+    def export(self, spans: Sequence[ReadableSpan]) -> SpanExportResult:
         """As the stock one."""
         result = super().export(spans)
         self.acknowledged += len(spans) * (result is SpanExportResult.SUCCESS)

@@ -21,6 +21,7 @@ from typing import Any
 
 import orjson
 from aiokafka import AIOKafkaProducer
+from pydantic import SecretStr
 
 from ingest import telemetry
 from ingest.kafka import kafka_options
@@ -217,7 +218,7 @@ def main() -> None:
                 bootstrap_servers=",".join(broker.bootstrap for broker in running),
                 partitions=4, replication_factor=3, min_insync_replicas=2,
             )  # fmt: skip
-            clickhouse = ClickHouseConfig(url=server.url, token=server.token)  # type: ignore[arg-type]
+            clickhouse = ClickHouseConfig(url=server.url, token=SecretStr(server.token))
             config = Config(kafka=kafka, clickhouse=clickhouse)
             asyncio.run(create_topics(config))
             migrate(config)

@@ -18,7 +18,8 @@ from pydantic.fields import FieldInfo
 
 from schemas import metrics
 from schemas.config import MIB, PACKAGE_ROOT, Config
-from schemas.records import RECORDS, Record
+from schemas.encoding import RECORDS
+from schemas.records import Record
 from schemas.section import Section
 from schemas.topics import (
     ATTEMPTS_HEADER,

@@ -5,7 +5,19 @@ from typing import Generic, TypeVar
 
 from pydantic import BaseModel, ValidationError
 
-from schemas.records import Record
+from schemas.alert_records import AlertDelivery, AlertSignal, AlertTransition
+from schemas.records import Evaluation, Fragment, LedgerRow, Operation, Record
+
+RECORDS: dict[str, type[Record]] = {
+    "fragment": Fragment,
+    "operation": Operation,
+    "evaluation": Evaluation,
+    "ledger": LedgerRow,
+    "alert_signal": AlertSignal,
+    "alert_transition": AlertTransition,
+    "alert_delivery": AlertDelivery,
+}
+"""Record type by schema name (the topic's ``schema``)."""
 
 
 def encode_batch(encoded: Sequence[bytes]) -> bytes:

@@ -7,7 +7,7 @@ committed and a test compares them, so that a change of a contract is seen in re
 import json
 from pathlib import Path
 
-from schemas.records import RECORDS
+from schemas.encoding import RECORDS
 from schemas.topics import SCHEMA_VERSION
 
 GENERATED = Path(__file__).parent / "generated"

@@ -1,7 +1,7 @@
 """A test alert and its end, as a rule would have written them. Pure."""
 
+from schemas.alert_records import AlertTransition
 from schemas.identity import fingerprint, transition_id
-from schemas.records import AlertTransition
 
 NAME = "TestAlert"
 NS_PER_S = 1_000_000_000

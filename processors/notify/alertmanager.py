@@ -13,10 +13,10 @@ from pydantic import SecretStr
 
 from processors.notify.encoding import NS_PER_S, api_alert, api_body
 from processors.notify.posting import Answer, Channel, checked_url
+from schemas.alert_records import AlertTransition
 from schemas.metrics import NOTIFICATIONS
 from schemas.protocols import Clock
 from schemas.receivers import AlertmanagerReceiver
-from schemas.records import AlertTransition
 from schemas.secrets import secret_text
 
 PATH = "/api/v2/alerts"

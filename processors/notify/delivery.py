@@ -13,18 +13,19 @@ from processors.notify.memory import DeliveryMemory
 from processors.notify.quiet import Held, Quiet
 from processors.notify.routes import Route
 from processors.notify.wording import headline
+from schemas.alert_records import (
+    NOTIFICATION_FAILED,
+    WATCHDOG,
+    AlertDelivery,
+    AlertTransition,
+    Outcome,
+)
 from schemas.config import NotifyConfig
 from schemas.encoding import encode_batch
 from schemas.identity import fingerprint, text_hash
 from schemas.metrics import DEAD_LETTERS, NOTIFICATIONS
 from schemas.protocols import Clock, DeadLetter, Message, Outputs, PoisonError
-from schemas.records import (
-    NOTIFICATION_FAILED,
-    WATCHDOG,
-    AlertDelivery,
-    AlertTransition,
-    encode_record,
-)
+from schemas.records import encode_record
 from schemas.topics import ALERT_DELIVERIES
 
 logger = logging.getLogger(__name__)
@@ -163,7 +164,7 @@ class Deliveries:
         )
 
     async def _record(
-        self, work: Work, outcome: str, attempts: int, begun_ns: int, reason: str = ""
+        self, work: Work, outcome: Outcome, attempts: int, begun_ns: int, reason: str = ""
     ) -> None:
         """Write down what became of it; heartbeats and reminders are not."""
         transition = work.transition
@@ -176,7 +177,7 @@ class Deliveries:
             fingerprint=transition.fingerprint,
             rule=transition.rule,
             status=transition.status,
-            outcome=outcome,  # type: ignore[arg-type]
+            outcome=outcome,
             attempts=attempts,
             begun_at_ns=begun_ns,
             ended_at_ns=self._clock.time_ns(),

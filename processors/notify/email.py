@@ -17,9 +17,9 @@ from pydantic import SecretStr
 from processors.notify.encoding import NS_PER_S
 from processors.notify.posting import Answer, Channel
 from processors.notify.wording import facts, headline, paragraphs
+from schemas.alert_records import AlertTransition
 from schemas.protocols import Clock
 from schemas.receivers import EmailReceiver
-from schemas.records import AlertTransition
 from schemas.secrets import secret_text
 
 SUBJECT_CHARS = 200

@@ -8,7 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from schemas.records import AlertTransition
+from schemas.alert_records import AlertTransition
 
 NS_PER_S = 1_000_000_000
 NO_END = "0001-01-01T00:00:00Z"

@@ -6,7 +6,7 @@ either, since nobody there knows of its beginning.
 
 from collections import OrderedDict
 
-from schemas.records import AlertTransition
+from schemas.alert_records import AlertTransition
 
 IDS_MAX = 50_000
 """Transition ids of one receiver; older ones may be delivered twice."""

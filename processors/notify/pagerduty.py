@@ -12,9 +12,9 @@ from pydantic import SecretStr
 from processors.notify.encoding import rfc3339
 from processors.notify.posting import Answer, Channel, checked_url
 from processors.notify.wording import facts, headline, paragraphs
+from schemas.alert_records import AlertTransition
 from schemas.protocols import Clock
 from schemas.receivers import PagerDutyReceiver
-from schemas.records import AlertTransition
 from schemas.secrets import secret_text
 
 SUMMARY_CHARS = 1024

@@ -15,10 +15,10 @@ from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import Error as DriverError
 from urllib3.exceptions import HTTPError
 
+from schemas.alert_records import AlertTransition, Outcome
 from schemas.config import ClickHouseConfig, InhibitRule
 from schemas.matchers import Matcher, parse
 from schemas.protocols import Clock
-from schemas.records import AlertTransition
 from sql.client import connect
 from sql.silences import Silence, silences
 
@@ -38,7 +38,7 @@ Labels = Mapping[str, str]
 class Held:
     """Why an alert is held back: ``silenced`` or ``inhibited``, and by what."""
 
-    outcome: str
+    outcome: Outcome
     reason: str
 
 

@@ -9,8 +9,8 @@ from collections import OrderedDict, defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 
+from schemas.alert_records import AlertTransition
 from schemas.protocols import Clock
-from schemas.records import AlertTransition
 
 logger = logging.getLogger(__name__)
 

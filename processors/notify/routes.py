@@ -8,6 +8,7 @@ from processors.notify.email import EmailSender
 from processors.notify.pagerduty import PagerDutySender
 from processors.notify.slack import SlackSender
 from processors.notify.webhook import WebhookSender
+from schemas.alert_records import WATCHDOG, AlertTransition
 from schemas.matchers import Matcher, parse
 from schemas.protocols import Clock
 from schemas.receivers import (
@@ -18,7 +19,6 @@ from schemas.receivers import (
     SlackReceiver,
     WebhookReceiver,
 )
-from schemas.records import WATCHDOG, AlertTransition
 
 _HEARTBEAT = {"alertname": WATCHDOG}
 Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender | EmailSender

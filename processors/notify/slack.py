@@ -12,9 +12,9 @@ from pydantic import SecretStr
 
 from processors.notify.posting import Answer, Channel, checked_url
 from processors.notify.wording import facts, headline, paragraphs
+from schemas.alert_records import AlertTransition
 from schemas.protocols import Clock
 from schemas.receivers import SlackReceiver
-from schemas.records import AlertTransition
 from schemas.secrets import secret_text
 
 SECTION_CHARS = 2900

@@ -25,10 +25,10 @@ from processors.notify.quiet import Quiet
 from processors.notify.repetition import Repetition
 from processors.notify.routes import Route, routes
 from processors.notify.tending import Tending
+from schemas.alert_records import WATCHDOG, AlertTransition
 from schemas.config import Config
 from schemas.encoding import BatchError
 from schemas.protocols import Clock, History, Message, Outputs, RetryableError, StageBase
-from schemas.records import WATCHDOG, AlertTransition
 from schemas.topics import ALERT_TRANSITIONS, ATTEMPTS_HEADER
 
 logger = logging.getLogger(__name__)

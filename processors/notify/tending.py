@@ -14,9 +14,9 @@ from processors.notify.delivery import Deliveries, Work
 from processors.notify.quiet import POLL_S, Quiet
 from processors.notify.repetition import Repetition
 from processors.notify.routes import Route
+from schemas.alert_records import WATCHDOG, AlertTransition
 from schemas.identity import NS_PER_MS
 from schemas.protocols import Clock, Message
-from schemas.records import WATCHDOG, AlertTransition
 from schemas.topics import ALERT_TRANSITIONS
 
 logger = logging.getLogger(__name__)

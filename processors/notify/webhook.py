@@ -3,9 +3,9 @@
 from processors.notify.encoding import webhook_body
 from processors.notify.posting import NS_PER_S, Answer, Channel, checked_url
 from processors.notify.signature import load_keys, signature_headers
+from schemas.alert_records import AlertTransition
 from schemas.protocols import Clock
 from schemas.receivers import WebhookReceiver
-from schemas.records import AlertTransition
 
 
 class WebhookSender:

@@ -5,7 +5,7 @@ look, what to do first. Texts come from the rule; nothing here quotes what users
 """
 
 from processors.notify.encoding import rfc3339
-from schemas.records import AlertTransition
+from schemas.alert_records import AlertTransition
 
 TRACE_IDS_SHOWN = 5
 FIRST_STEPS = "first_steps"

@@ -16,13 +16,14 @@ import heapq
 import itertools
 from collections import defaultdict
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from functools import partial
 
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline, TopicPartition
 from schemas.config import Config
-from schemas.encoding import decode_batch, encode_batch
+from schemas.encoding import RECORDS, decode_batch, encode_batch
 from schemas.protocols import Clock, DeadLetter, History, Message, RetryableError, Stage
-from schemas.records import RECORDS, Record, encode_record
+from schemas.records import Record, encode_record
 from schemas.topics import SCHEMA_HEADER, SCHEMA_VERSION, TOPICS
 
 _SCHEMAS = {topic.name: topic.schema for topic in TOPICS}
@@ -263,7 +264,7 @@ async def feed(
             key = (message.topic, message.partition)
             if message.offset < pipeline.next_offsets().get(key, 0):
                 await pipeline.revoke([key])
-            await pipeline.offer(message, lambda message=message: source.ack(message))  # type: ignore[misc]
+            await pipeline.offer(message, partial(source.ack, message))
 
     loop = asyncio.get_running_loop()
     deadline = loop.time() + timeout_s

@@ -11,19 +11,11 @@ from decimal import Decimal
 
 from pydantic import BaseModel
 
+from schemas.alert_records import WATCHDOG, AlertDelivery, AlertTransition
 from schemas.dead_letters import DeadLetterHeaders, decode_headers
 from schemas.identity import NS_PER_MS
 from schemas.protocols import Message
-from schemas.records import (
-    WATCHDOG,
-    AlertDelivery,
-    AlertTransition,
-    Content,
-    Evaluation,
-    Fragment,
-    LedgerRow,
-    Operation,
-)
+from schemas.records import Content, Evaluation, Fragment, LedgerRow, Operation
 from sql.tables import table
 from sql.times import day_number, day_of_ns, ticks
 

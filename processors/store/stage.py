@@ -27,20 +27,12 @@ from processors.store.rows import (
     ledger_row,
     operation_row,
 )
+from schemas.alert_records import AlertDelivery, AlertTransition
 from schemas.config import Config
 from schemas.encoding import encode_batch
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, DeadLetter, Message, Outputs, PoisonError, StageBase, TableSink
-from schemas.records import (
-    AlertDelivery,
-    AlertTransition,
-    Evaluation,
-    Fragment,
-    LedgerRow,
-    Operation,
-    Record,
-    encode_record,
-)
+from schemas.records import Evaluation, Fragment, LedgerRow, Operation, Record, encode_record
 from schemas.topics import (
     ALERT_DELIVERIES,
     ALERT_TRANSITIONS,

@@ -18,8 +18,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from processors.watch.rules import template_values
+from schemas.alert_records import AlertSignal, AlertTransition
 from schemas.identity import NS_PER_MS, fingerprint, transition_id
-from schemas.records import AlertSignal, AlertTransition
 from schemas.rules import SignalRule
 from schemas.templates import rendered
 

@@ -8,8 +8,8 @@ rule that was not evaluated for too long: no rule is silent because it is broken
 from collections.abc import Iterable
 
 from processors.watch.timed_alerts import NS_PER_S, Found, TimedAlerts
+from schemas.alert_records import NOT_EVALUATED, WATCHDOG, AlertTransition
 from schemas.identity import fingerprint, transition_id
-from schemas.records import NOT_EVALUATED, WATCHDOG, AlertTransition
 from schemas.rules import TimedRule
 
 EVERY_S = 60

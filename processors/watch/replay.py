@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 
 from processors.watch.timed_alerts import NS_PER_S, TimedAlerts
 from processors.watch.view_reader import ViewReader
-from schemas.records import AlertTransition
+from schemas.alert_records import AlertTransition
 from schemas.rules import QueryRule, StreamRule, TimedRule
 
 EVALUATIONS_MAX = 20_000

@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 from processors.watch.scans import Place, Scan, Scans, Series, findings
 from processors.watch.timed_alerts import NS_PER_S, Found, TimedAlerts, label_set
+from schemas.alert_records import AlertTransition
 from schemas.conditions import measure_of
-from schemas.records import AlertTransition
 from schemas.rule_tests import AlertTest, RuleTest, expanded
 from schemas.rule_tests import Series as Given
 from schemas.rules import AnyRule, StreamRule, TimedRule

@@ -2,9 +2,10 @@
 
 from collections.abc import Iterable, Mapping
 
+from schemas.alert_records import AlertSignal
 from schemas.evaluators import Label, State, Target
 from schemas.identity import signal_id
-from schemas.records import AlertSignal, Evaluation
+from schemas.records import Evaluation
 from schemas.rules import SignalRule
 
 _LABEL_RANK = {Label.PASS: 0, Label.WARN: 1, Label.PAGE: 2}

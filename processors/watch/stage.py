@@ -22,6 +22,7 @@ from processors.watch.rules import hits, signal_of
 from processors.watch.timed_rules import TimedRules
 from processors.watch.view_reader import ViewReader
 from processors.watch.windows import Windows
+from schemas.alert_records import AlertSignal, AlertTransition
 from schemas.config import Config
 from schemas.encoding import BatchError
 from schemas.identity import rule_partition
@@ -35,7 +36,7 @@ from schemas.protocols import (
     RetryableError,
     StageBase,
 )
-from schemas.records import AlertSignal, AlertTransition, Evaluation
+from schemas.records import Evaluation
 from schemas.rules import SignalRule, TimedRule, load_rules
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
 

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from processors.watch.rules import template_values
+from schemas.alert_records import AlertTransition
 from schemas.identity import fingerprint, transition_id
-from schemas.records import AlertTransition
 from schemas.rules import TimedRule
 from schemas.templates import rendered
 

@@ -23,11 +23,11 @@ from processors.watch.builtin import EVERY_S, NotEvaluated, watchdog
 from processors.watch.states import RuleStates
 from processors.watch.timed_alerts import NS_PER_S, Found, RuleState, TimedAlerts
 from processors.watch.view_reader import QueryError, ViewReader
+from schemas.alert_records import NOT_EVALUATED, WATCHDOG, AlertTransition
 from schemas.config import Config
 from schemas.identity import rule_partition
 from schemas.metrics import RULE_EVALUATIONS, RULE_LAST_EVALUATION, RULE_MATCHES
 from schemas.protocols import Clock, RetryableError
-from schemas.records import NOT_EVALUATED, WATCHDOG, AlertTransition
 from schemas.rules import QueryRule, StreamRule, TimedRule
 
 logger = logging.getLogger(__name__)

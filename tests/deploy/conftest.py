@@ -18,11 +18,12 @@ from processors.store.rows import (
     operation_row,
 )
 from processors.traces import TracesStage
+from schemas.alert_records import AlertTransition
 from schemas.config import Config
 from schemas.dead_letters import encode_headers
 from schemas.evaluators import Evaluator, Label, State
 from schemas.protocols import DeadLetter, Message
-from schemas.records import AlertTransition, Explanation, LedgerRow, Usage
+from schemas.records import Explanation, LedgerRow, Usage
 from sql.client import connect
 from tests.sql.conftest import migrated
 from tests.sql.records import NOW_NS, START_NS, call, evaluation, fragment, operation, trace

@@ -15,9 +15,9 @@ import pytest
 from processors.notify.stage import NotifyStage
 from processors.runtime.clock import SystemClock
 from processors.runtime.memory import MemoryOutputs
+from schemas.alert_records import AlertTransition
 from schemas.config import Config, NotifyConfig
 from schemas.receivers import AlertmanagerReceiver
-from schemas.records import AlertTransition
 from stack.ports import free_port
 from tests.notify.receivers import WebhookServer
 from tests.notify.test_encoding import transition

@@ -12,10 +12,10 @@ import pytest
 
 from processors.notify.repetition import ENDED_REPEATED_NS, Repetition
 from processors.runtime.memory import FakeClock, MemoryOutputs
+from schemas.alert_records import AlertTransition
 from schemas.config import NotifyConfig
 from schemas.encoding import decode_batch
 from schemas.receivers import AlertmanagerReceiver
-from schemas.records import AlertTransition
 from tests.notify.receivers import Answer, WebhookServer
 from tests.notify.test_encoding import GOLDEN, transition
 from tests.notify.test_stage import message, started

@@ -9,7 +9,7 @@ import pytest
 from processors.notify.encoding import rfc3339, webhook_body
 from processors.notify.posting import LONGEST_RETRY_AFTER_S, retry_after_s
 from processors.notify.signature import SecretError, load_keys, signature_headers
-from schemas.records import AlertTransition
+from schemas.alert_records import AlertTransition
 
 GOLDEN = Path(__file__).parent / "golden"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

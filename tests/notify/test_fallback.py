@@ -6,9 +6,9 @@ import pytest
 
 from processors.notify.delivery import failure
 from processors.runtime.memory import MemoryOutputs
+from schemas.alert_records import AlertDelivery
 from schemas.config import NotifyConfig
 from schemas.receivers import WebhookReceiver
-from schemas.records import AlertDelivery
 from schemas.topics import ALERT_DELIVERIES, ATTEMPTS_HEADER
 from tests.notify.receivers import WebhookServer
 from tests.notify.test_encoding import transition

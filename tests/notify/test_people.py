@@ -8,8 +8,8 @@ import pytest
 from processors.notify import pagerduty, slack
 from processors.notify.posting import ReceiverError
 from processors.runtime.memory import MemoryOutputs
+from schemas.alert_records import AlertTransition
 from schemas.receivers import PagerDutyReceiver, SlackReceiver
-from schemas.records import AlertTransition
 from schemas.secrets import SecretFileError
 from tests.notify.receivers import WebhookServer
 from tests.notify.test_encoding import GOLDEN, transition

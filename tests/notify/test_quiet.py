@@ -13,10 +13,11 @@ from clickhouse_connect.driver.client import Client
 from processors.notify.stage import NotifyStage
 from processors.runtime.clock import SystemClock
 from processors.runtime.memory import MemoryOutputs
+from schemas.alert_records import AlertTransition
 from schemas.config import ClickHouseConfig, Config, NotifyConfig
 from schemas.encoding import encode_batch
 from schemas.protocols import Message
-from schemas.records import AlertTransition, encode_record
+from schemas.records import encode_record
 from schemas.topics import ALERT_TRANSITIONS
 from sql.client import connect
 from sql.migrate import migrate

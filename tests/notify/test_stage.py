@@ -15,11 +15,12 @@ from processors.notify.quiet import POLL_S
 from processors.notify.signature import SecretError
 from processors.notify.stage import NotifyStage
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
+from schemas.alert_records import AlertTransition
 from schemas.config import ClickHouseConfig, Config, NotifyConfig
 from schemas.encoding import decode_batch, encode_batch
 from schemas.protocols import Clock, Message, PoisonError, RetryableError
 from schemas.receivers import Receiver, WebhookReceiver
-from schemas.records import AlertTransition, encode_record
+from schemas.records import encode_record
 from schemas.topics import ALERT_TRANSITIONS
 from tests.notify.receivers import Answer, WebhookServer
 from tests.notify.test_encoding import SECRET, transition

@@ -11,9 +11,10 @@ import jsonschema
 import pytest
 
 from schemas import identity
+from schemas.encoding import RECORDS
 from schemas.evaluators import State
 from schemas.generate import GENERATED, documents
-from schemas.records import RECORDS, encode_record
+from schemas.records import encode_record
 from tests.operations import captures
 
 GOLDEN = Path(identity.__file__).parent / "golden" / "identities.json"

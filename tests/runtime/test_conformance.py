@@ -17,11 +17,12 @@ from hypothesis import strategies as st
 from processors.app import STAGES, build_stage, stage_spec
 from processors.runtime.memory import FakeClock, MemoryOutputs, MemorySource, feed, run_stage
 from processors.runtime.pipeline import Pipeline
+from schemas.alert_records import AlertTransition
 from schemas.config import Config
 from schemas.evaluators import Evaluator, Label, State, Target
 from schemas.privacy import PrivacyConfig
 from schemas.protocols import Message, RetryableError
-from schemas.records import AlertTransition, Evaluation, Operation, Record
+from schemas.records import Evaluation, Operation, Record
 from schemas.topics import (
     ALERT_TRANSITIONS,
     EVALUATIONS,

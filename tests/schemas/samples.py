@@ -2,11 +2,9 @@
 
 from decimal import Decimal
 
+from schemas.alert_records import AlertDelivery, AlertSignal, AlertTransition
 from schemas.evaluators import Evaluator, Label, State, Target
 from schemas.records import (
-    AlertDelivery,
-    AlertSignal,
-    AlertTransition,
     Call,
     Claim,
     Content,

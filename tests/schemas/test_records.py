@@ -13,8 +13,8 @@ import pytest
 from pydantic import BaseModel
 
 from schemas import records
-from schemas.encoding import BatchError, decode_batch, encode_batch
-from schemas.records import RECORDS, Call, Fragment, LedgerRow, Operation, Record, encode_record
+from schemas.encoding import RECORDS, BatchError, decode_batch, encode_batch
+from schemas.records import Call, Fragment, LedgerRow, Operation, Record, encode_record
 from tests.schemas.samples import END_NS, SAMPLES
 
 GOLDEN: dict[str, dict[str, Any]] = json.loads(

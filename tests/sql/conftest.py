@@ -2,7 +2,8 @@
 
 import asyncio
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from pathlib import Path
 
 import pytest
 from clickhouse_connect.driver.client import Client
@@ -48,3 +49,21 @@ async def sink(migrated: Config) -> AsyncIterator[ClickHouseSink]:
     sink = ClickHouseSink(migrated, SystemClock())
     yield sink
     await asyncio.wait_for(sink.close(), 10)
+
+
+@pytest.fixture
+def commands_read(
+    migrated: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> Callable[[str], None]:
+    """Points commands run in this process at that database and a tenant, in an empty folder."""
+
+    def point(tenant: str) -> None:
+        monkeypatch.chdir(tmp_path)
+        settings = migrated.clickhouse
+        monkeypatch.setenv("STREAMGAUGE_TENANT", tenant)
+        monkeypatch.setenv("STREAMGAUGE_CLICKHOUSE__URL", settings.url)
+        monkeypatch.setenv("STREAMGAUGE_CLICKHOUSE__TOKEN", settings.token.get_secret_value())
+        monkeypatch.setenv("STREAMGAUGE_CLICKHOUSE__DATABASE", settings.database)
+        monkeypatch.setenv("COLUMNS", "250")
+
+    return point

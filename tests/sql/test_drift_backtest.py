@@ -2,6 +2,7 @@
 
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -35,17 +36,9 @@ def windows(migrated: Config, client: Client) -> None:
 
 
 @pytest.fixture(autouse=True)
-def pointed(
-    windows: None, migrated: Config, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def pointed(windows: None, commands_read: Callable[[str], None]) -> None:
     """Commands read this database."""
-    monkeypatch.chdir(tmp_path)
-    settings = migrated.clickhouse
-    monkeypatch.setenv("STREAMGAUGE_TENANT", TENANT)
-    monkeypatch.setenv("STREAMGAUGE_CLICKHOUSE__URL", settings.url)
-    monkeypatch.setenv("STREAMGAUGE_CLICKHOUSE__TOKEN", settings.token.get_secret_value())
-    monkeypatch.setenv("STREAMGAUGE_CLICKHOUSE__DATABASE", settings.database)
-    monkeypatch.setenv("COLUMNS", "250")
+    commands_read(TENANT)
 
 
 def invoke(*arguments: str, status: int = 0) -> tuple[str, str]:

@@ -17,10 +17,11 @@ from processors.store.rows import (
     ledger_row,
     operation_row,
 )
+from schemas.alert_records import AlertTransition
 from schemas.config import Config
 from schemas.evaluators import EVERY_CALL, Evaluator, Label, Reason, State, Target
 from schemas.identity import EPOCH_DAY
-from schemas.records import AlertTransition, Explanation, LedgerRow
+from schemas.records import Explanation, LedgerRow
 from sql.client import connect
 from sql.dictionary import views
 from tests.sql.records import (

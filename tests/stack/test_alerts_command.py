@@ -12,8 +12,8 @@ from typer.testing import CliRunner
 from processors.clickhouse import ClickHouseSink
 from processors.runtime.clock import SystemClock
 from processors.store.rows import alert_row, delivery_row
+from schemas.alert_records import AlertDelivery, AlertTransition
 from schemas.config import ClickHouseConfig, Config
-from schemas.records import AlertDelivery, AlertTransition
 from sql.client import connect
 from sql.migrate import migrate
 from stack.cli import app

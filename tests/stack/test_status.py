@@ -14,8 +14,8 @@ import pytest
 
 from processors.app import STAGES
 from processors.runtime.outputs import KafkaOutputs
+from schemas.alert_records import AlertTransition
 from schemas.config import PACKAGE_ROOT, Config
-from schemas.records import AlertTransition
 from schemas.topics import ALERT_TRANSITIONS, OTLP_SPANS
 from sql.client import connect
 from tests.evaluate.samples import TINY

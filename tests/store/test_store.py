@@ -14,20 +14,12 @@ from processors.runtime.clock import SystemClock
 from processors.runtime.memory import MemoryOutputs
 from processors.store import StoreStage
 from processors.store.rows import content_row, operation_row
+from schemas.alert_records import AlertDelivery, AlertTransition
 from schemas.config import Config
 from schemas.dead_letters import encode_headers
 from schemas.encoding import encode_batch
 from schemas.protocols import DeadLetter, Message, PoisonError, TableSink
-from schemas.records import (
-    AlertDelivery,
-    AlertTransition,
-    Content,
-    Document,
-    LedgerRow,
-    Operation,
-    Record,
-    encode_record,
-)
+from schemas.records import Content, Document, LedgerRow, Operation, Record, encode_record
 from schemas.topics import (
     ALERT_DELIVERIES,
     ALERT_TRANSITIONS,

@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
+from schemas.alert_records import AlertSignal
 from schemas.evaluators import Evaluator, Label, State, Target
-from schemas.records import AlertSignal, Evaluation
+from schemas.records import Evaluation
 
 TENANT = "acme"
 SECOND_NS = 1_000_000_000

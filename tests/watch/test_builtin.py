@@ -1,7 +1,7 @@
 """Alerts about the rules themselves."""
 
 from processors.watch.builtin import NotEvaluated, watchdog
-from schemas.records import NOT_EVALUATED
+from schemas.alert_records import NOT_EVALUATED
 from schemas.rules import QueryRule
 from tests.watch.samples import BASE_NS, SECOND_NS, TENANT
 

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 import pytest
 
 from processors.watch.timed_alerts import Found, RuleState, TimedAlerts
-from schemas.records import AlertTransition
+from schemas.alert_records import AlertTransition
 from schemas.rules import QueryRule
 from tests.watch.samples import BASE_NS, SECOND_NS, TENANT
 

@@ -4,9 +4,10 @@ from pathlib import Path
 
 from processors.runtime.memory import FakeClock, MemoryOutputs, MemorySource, run_stage
 from processors.watch.stage import WatchStage
+from schemas.alert_records import AlertTransition
 from schemas.config import Config, KafkaConfig, WatchConfig
 from schemas.identity import rule_partition
-from schemas.records import AlertTransition, Record
+from schemas.records import Record
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
 from tests.watch.samples import BASE_NS, TENANT, rules_file, verdict
 

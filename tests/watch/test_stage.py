@@ -11,11 +11,12 @@ from hypothesis import strategies as st
 
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
 from processors.watch.stage import WatchStage
+from schemas.alert_records import AlertSignal, AlertTransition
 from schemas.config import Config, KafkaConfig, WatchConfig
 from schemas.encoding import encode_batch
 from schemas.identity import rule_partition
 from schemas.protocols import Message, PoisonError, RetryableError
-from schemas.records import AlertSignal, AlertTransition, Record, encode_record
+from schemas.records import Record, encode_record
 from schemas.rules import RuleError
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
 from tests.watch.samples import (

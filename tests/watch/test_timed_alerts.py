@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from processors.watch.timed_alerts import Found, RuleState, Said, TimedAlerts
-from schemas.records import AlertTransition
+from schemas.alert_records import AlertTransition
 from schemas.rules import QueryRule
 from tests.watch.samples import BASE_NS, SECOND_NS, TENANT
 

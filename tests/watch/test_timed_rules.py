@@ -17,11 +17,12 @@ from processors.store.rows import operation_row
 from processors.watch.stage import WatchStage
 from processors.watch.timed_alerts import Said
 from processors.watch.view_reader import QueryError, ViewReader
+from schemas.alert_records import WATCHDOG, AlertTransition
 from schemas.config import ClickHouseConfig, Config, WatchConfig
 from schemas.encoding import encode_batch
 from schemas.identity import rule_partition, span_day
 from schemas.protocols import Message
-from schemas.records import WATCHDOG, AlertTransition, encode_record
+from schemas.records import encode_record
 from schemas.rules import QueryRule, load_rules
 from schemas.streams import BUCKET_S
 from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS
