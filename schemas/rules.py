@@ -8,6 +8,7 @@ after the call), ``expr`` (:class:`QueryRule`, a SELECT over the views), or a sh
 import hashlib
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self
 
@@ -256,9 +257,12 @@ CONDITIONS: Mapping[str, str] = {
 
 
 def _kind(rule: Any) -> str | None:
-    """Which kind of rule a mapping is; None unless it has one condition."""
+    """Which kind of rule a mapping is, even if its one condition is misspelt; else None."""
     keys = rule if isinstance(rule, dict) else type(rule).model_fields
     given = [tag for key, tag in CONDITIONS.items() if key in keys]
+    if not given:
+        near = [found for key in keys for found in get_close_matches(str(key), CONDITIONS, n=1)]
+        given = [CONDITIONS[key] for key in near]
     return given[0] if len(given) == 1 else None
 
 

@@ -29,7 +29,8 @@ class Strict(BaseModel):
 def load_strict(path: Path, model: type[ModelT], setting: str) -> ModelT:
     """The file as ``model``. ``setting`` is the configuration key that named the file.
 
-    Raises :class:`StrictYamlError` for the first mistake in the file's order.
+    Raises :class:`StrictYamlError` for the first mistake in the file's order; a key that is
+    missing stands nowhere, and may be a misspelt one: it comes last.
     """
     try:
         text = path.read_text(encoding="utf-8")
@@ -51,12 +52,12 @@ def load_strict(path: Path, model: type[ModelT], setting: str) -> ModelT:
         return model.model_validate(value)
     except ValidationError as error:
         found = [_mistake(item, lines, model) for item in error.errors(include_url=False)]
-    line, said = min(found)
+    _, line, said = min(found)
     raise StrictYamlError(f"{path}:{line}: {said}")
 
 
-def _mistake(item: Any, lines: dict[Place, int], model: type[BaseModel]) -> tuple[int, str]:
-    """Line and text of one error of pydantic's."""
+def _mistake(item: Any, lines: dict[Place, int], model: type[BaseModel]) -> tuple[bool, int, str]:
+    """Whether it is a missing key, line and text of one error of pydantic's."""
     place: Place = ()
     for step in item["loc"]:
         # Steps that are not in the file name members of a union.
@@ -71,7 +72,8 @@ def _mistake(item: Any, lines: dict[Place, int], model: type[BaseModel]) -> tupl
     inside = place
     while inside and inside not in lines:
         inside = inside[:-1]
-    return lines.get(inside, 1), f"{_dotted(place) or 'file'}: {message}"
+    said = f"{_dotted(place) or 'file'}: {message}"
+    return item["type"] == "missing", lines.get(inside, 1), said
 
 
 def _known(model: type[BaseModel], place: Place) -> list[str]:

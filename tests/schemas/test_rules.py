@@ -67,6 +67,10 @@ def test_repeated_alerts_are_named(tmp_path: Path) -> None:
             "    keep_fireing_for: 5m",
             ":6: groups.0.rules.0.keep_fireing_for: unknown key; did you mean keep_firing_for?",
         ),
+        (
+            "groups:\n- name: a\n  rules:\n  - alert: A\n    metrik: {evaluator: toxicity}",
+            ":5: groups.0.rules.0.metrik: unknown key; did you mean metric?",
+        ),
         ("groups:\n- {name: a, rules: [{alert: A}]}", ":2: groups.0.rules.0: exactly one of"),
         ("groups: []\ngroups: []", ":2: groups: stands twice"),
         ("", ":1: file: Input should be a valid dictionary"),
