@@ -19,10 +19,11 @@ from processors.watch.drift import (
     replay,
     replayed_threshold,
 )
+from processors.watch.drift.series import Series
 from processors.watch.windows.detecting import bins_of, detector_on, detectors_of
 from processors.watch.windows.fitting import HISTORY_S, series_of
 from schemas.config import WatchConfig
-from schemas.streams import BUCKET_S, METRICS
+from schemas.streams import BUCKET_S, METRICS, Metric
 from sql.drift import CHOSEN, asked, histories, tenant_detectors
 
 AT_ONCE = 40
@@ -84,24 +85,19 @@ def replay_streams(
     kind = Kind(watch.baseline)
     from_s, to_s = span
     detectors = tenant_detectors(client, tenant, to_s)
-    for some in _groups(streams):
-        names = [one.id for one in some]
-        windows = histories(client, tenant, names, from_s - HISTORY_S[kind], to_s)
-        for one in some:
-            metric = METRICS[one.family, one.metric]
-            for name in detectors_of(metric):
-                series = series_of(windows.get(one.id), name, metric)
-                past = series.between(0, from_s // BUCKET_S)
-                baseline = fit_baseline(past, kind)
-                found = None
-                if baseline.state is BaselineState.READY:
-                    threshold = replayed_threshold(
-                        past, detector_on(name, baseline), watch.false_alarm_days, detectors
-                    )
-                    ready = detector_on(name, baseline, threshold.log_threshold)
-                    found = replay(series.between(from_s // BUCKET_S, to_s // BUCKET_S), ready)
-                yield Replayed(one, name, bins_of(metric, name), found)
-            step(1)
+    for one, metric, name, series in _series(
+        client, tenant, streams, (from_s - HISTORY_S[kind], to_s), step
+    ):
+        past = series.between(0, from_s // BUCKET_S)
+        baseline = fit_baseline(past, kind)
+        found = None
+        if baseline.state is BaselineState.READY:
+            threshold = replayed_threshold(
+                past, detector_on(name, baseline), watch.false_alarm_days, detectors
+            )
+            ready = detector_on(name, baseline, threshold.log_threshold)
+            found = replay(series.between(from_s // BUCKET_S, to_s // BUCKET_S), ready)
+        yield Replayed(one, name, bins_of(metric, name), found)
 
 
 def calibrate_streams(
@@ -115,23 +111,26 @@ def calibrate_streams(
     """Calibrate on the windows before ``to_s``; ``step`` hears of each stream that is done."""
     kind = Kind(watch.baseline)
     detectors = tenant_detectors(client, tenant, to_s)
-    for some in _groups(streams):
-        names = [one.id for one in some]
-        windows = histories(client, tenant, names, to_s - HISTORY_S[kind], to_s)
+    span = to_s - HISTORY_S[kind], to_s
+    for one, _, name, series in _series(client, tenant, streams, span, step):
+        baseline = fit_baseline(series, kind)
+        found = None
+        if baseline.state is BaselineState.READY:
+            found = calibrate(
+                series, detector_on(name, baseline), watch.false_alarm_days, detectors
+            )
+        yield Calibrated(one, name, found)
+
+
+def _series(
+    client: Client, tenant: str, streams: Sequence[Stream], span: tuple[int, int], step: Step
+) -> Iterator[tuple[Stream, Metric, str, Series]]:
+    """Stream, metric, detector and its series over [from, to) s since 1970."""
+    for start in range(0, len(streams), AT_ONCE):
+        some = streams[start : start + AT_ONCE]
+        windows = histories(client, tenant, [one.id for one in some], *span)
         for one in some:
             metric = METRICS[one.family, one.metric]
             for name in detectors_of(metric):
-                series = series_of(windows.get(one.id), name, metric)
-                baseline = fit_baseline(series, kind)
-                found = None
-                if baseline.state is BaselineState.READY:
-                    found = calibrate(
-                        series, detector_on(name, baseline), watch.false_alarm_days, detectors
-                    )
-                yield Calibrated(one, name, found)
+                yield one, metric, name, series_of(windows.get(one.id), name, metric)
             step(1)
-
-
-def _groups(streams: Sequence[Stream]) -> Iterator[Sequence[Stream]]:
-    for start in range(0, len(streams), AT_ONCE):
-        yield streams[start : start + AT_ONCE]

@@ -8,7 +8,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from processors.watch.scans import Place, Scan, Scans, Series, findings
+from processors.watch.scans import Measured, Place, Scan, Scans, findings
 from processors.watch.timed_alerts import NS_PER_S, Found, TimedAlerts, label_set
 from schemas.alert_records import AlertTransition
 from schemas.conditions import measure_of
@@ -100,7 +100,7 @@ class _WindowScans(Scans):
             if window.start_s < self._at_s:
                 key = (window.place, label_set(TENANT, window.labels))
                 grouped[key].append(window)
-        found: dict[Place, list[Series]] = defaultdict(list)
+        found: dict[Place, list[Measured]] = defaultdict(list)
         for members in grouped.values():
             numbers = self._silence(members, over_s) if kind == "silence" else ()
             if kind != "silence":
@@ -109,7 +109,7 @@ class _WindowScans(Scans):
                     continue
                 numbers = _statistics(lately)
             first = members[0]
-            found[(*first.place, self._by)].append(Series(TENANT, first.labels, numbers))
+            found[(*first.place, self._by)].append(Measured(TENANT, first.labels, numbers))
         return found
 
     def _silence(self, members: Sequence[_Window], over_s: int) -> tuple[object, ...]:

@@ -23,7 +23,7 @@ Condition = MetricCondition | SloCondition | AbsentCondition
 
 
 @dataclass(frozen=True, slots=True)
-class Series:
+class Measured:
     """One label set of a measure in a scan: its numbers, in the statement's order."""
 
     tenant: str
@@ -38,7 +38,7 @@ class Series:
 
 Place = tuple[str, str, str, str]
 """Family, metric, evaluator, dimensions."""
-Scan = Mapping[Place, Sequence[Series]]
+Scan = Mapping[Place, Sequence[Measured]]
 
 
 class Scans:
@@ -63,11 +63,11 @@ class Scans:
         self._scans: dict[tuple[str, int], Scan] = {}
         self._drifting: Sequence[Sequence[Any]] | None = None
 
-    def statistics(self, condition: Condition, over_s: int) -> Sequence[Series]:
+    def statistics(self, condition: Condition, over_s: int) -> Sequence[Measured]:
         """Numbers of the condition's streams: n, flagged, total, sketch."""
         return self._series("statistics", over_s, condition)
 
-    def silence(self, condition: AbsentCondition) -> Sequence[Series]:
+    def silence(self, condition: AbsentCondition) -> Sequence[Measured]:
         """Numbers of the condition's streams: n, usual, week_ago, days."""
         return self._series("silence", condition.over, condition)
 
@@ -77,7 +77,7 @@ class Scans:
             self._drifting = self._run(DRIFTING, {})
         return self._drifting
 
-    def _series(self, kind: str, over_s: int, condition: Condition) -> Sequence[Series]:
+    def _series(self, kind: str, over_s: int, condition: Condition) -> Sequence[Measured]:
         scan = self._scans.get((kind, over_s))
         if scan is None:
             scan = self._scans[kind, over_s] = self._read(kind, over_s)
@@ -92,10 +92,10 @@ class Scans:
             query = silence_query(over_s)
         else:
             query = statistics_query(over_s, over_s in self._sketched)
-        found: dict[Place, list[Series]] = defaultdict(list)
+        found: dict[Place, list[Measured]] = defaultdict(list)
         for row in self._run(query, self._given):
             tenant, family, metric, evaluator, sets, labels, *numbers = row
-            one = Series(str(tenant), dict(labels), tuple(numbers))
+            one = Measured(str(tenant), dict(labels), tuple(numbers))
             found[str(family), str(metric), str(evaluator), str(sets)].append(one)
         return found
 
@@ -132,7 +132,7 @@ def findings(rule: StreamRule, scans: Scans, open_sets: Set[LabelSet]) -> list[F
     return told
 
 
-Judged = tuple[Series, float | None, int, Said]
+Judged = tuple[Measured, float | None, int, Said]
 """A series, its value, how many values that is of, and what it says."""
 
 
@@ -152,7 +152,7 @@ def _of_metric(rule: MetricRule, scans: Scans) -> Iterator[Judged]:
         yield one, value, n, said
 
 
-def _statistic(condition: MetricCondition, series: Series) -> float | None:
+def _statistic(condition: MetricCondition, series: Measured) -> float | None:
     n, flagged, total, sketch = series.numbers
     match condition.statistic:
         case "rate":
@@ -215,7 +215,7 @@ def _of_drift(rule: DriftRule, scans: Scans) -> Iterator[Judged]:
     matchers = _matchers(condition.where)
     worst: dict[LabelSet, Judged] = {}
     for tenant, measure, sets, labels, verdict, severity, effect, n in scans.drifting():
-        series = Series(str(tenant), {**labels, "of": str(measure)}, ())
+        series = Measured(str(tenant), {**labels, "of": str(measure)}, ())
         if sets != condition.by or not _takes(matchers, series):
             continue
         if condition.takes(str(measure), str(severity)):
@@ -233,6 +233,6 @@ def _matchers(texts: tuple[str, ...]) -> tuple[Matcher, ...]:
     return tuple(map(parse, texts))
 
 
-def _takes(matchers: Sequence[Matcher], series: Series) -> bool:
+def _takes(matchers: Sequence[Matcher], series: Measured) -> bool:
     labels = {**series.labels, "tenant": series.tenant}
     return all(matcher.holds(labels) for matcher in matchers)

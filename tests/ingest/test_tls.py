@@ -20,8 +20,10 @@ from schemas.secrets import SecretFileError
 from stack.broker import Broker
 from tests.ingest.conftest import RunningGateway, StartGateway, gateway_config
 
-Export = Callable[[RunningGateway, str], SpanExportResult]
-Show = Callable[[RunningGateway, tuple[str, str] | None], SpanExportResult]
+Export = Callable[..., SpanExportResult]
+Pair = tuple[str, str]
+"""Files of a client's certificate and key."""
+TIMEOUT_S = 5
 TLS = Path(__file__).resolve().parents[1] / "deploy" / "tls"
 
 
@@ -49,19 +51,28 @@ def spans() -> list[ReadableSpan]:
     return list(kept.get_finished_spans())
 
 
-def export_http(gateway: RunningGateway, authority: str) -> SpanExportResult:
+def export_http(
+    gateway: RunningGateway, authority: str = "ca.pem", pair: Pair | None = None
+) -> SpanExportResult:
+    shown = {"client_certificate_file": pair[0], "client_key_file": pair[1]} if pair else {}
     exporter = HttpExporter(
         endpoint=f"https://127.0.0.1:{gateway.port}/v1/traces",
         certificate_file=str(TLS / authority),
-        timeout=5,
+        timeout=TIMEOUT_S,
+        **shown,
     )
     return exporter.export(spans())
 
 
-def export_grpc(gateway: RunningGateway, authority: str) -> SpanExportResult:
-    credentials = grpc.ssl_channel_credentials((TLS / authority).read_bytes())
+def export_grpc(
+    gateway: RunningGateway, authority: str = "ca.pem", pair: Pair | None = None
+) -> SpanExportResult:
+    certificate, key = (Path(path).read_bytes() for path in pair) if pair else (None, None)
+    credentials = grpc.ssl_channel_credentials((TLS / authority).read_bytes(), key, certificate)
     exporter = GrpcExporter(
-        endpoint=f"https://127.0.0.1:{gateway.grpc_port}", credentials=credentials, timeout=5
+        endpoint=f"https://127.0.0.1:{gateway.grpc_port}",
+        credentials=credentials,
+        timeout=TIMEOUT_S,
     )
     try:
         return exporter.export(spans())
@@ -79,32 +90,9 @@ async def test_the_stock_exporters_deliver_to_a_gateway_they_can_verify(
     assert await asyncio.to_thread(export, gateway, "other-ca.pem") is SpanExportResult.FAILURE
 
 
-def show_http(gateway: RunningGateway, pair: tuple[str, str] | None) -> SpanExportResult:
-    shown = {"client_certificate_file": pair[0], "client_key_file": pair[1]} if pair else {}
-    exporter = HttpExporter(
-        endpoint=f"https://127.0.0.1:{gateway.port}/v1/traces",
-        certificate_file=str(TLS / "ca.pem"),
-        timeout=2,
-        **shown,
-    )
-    return exporter.export(spans())
-
-
-def show_grpc(gateway: RunningGateway, pair: tuple[str, str] | None) -> SpanExportResult:
-    certificate, key = (Path(path).read_bytes() for path in pair) if pair else (None, None)
-    credentials = grpc.ssl_channel_credentials((TLS / "ca.pem").read_bytes(), key, certificate)
-    exporter = GrpcExporter(
-        endpoint=f"https://127.0.0.1:{gateway.grpc_port}", credentials=credentials, timeout=2
-    )
-    try:
-        return exporter.export(spans())
-    finally:
-        exporter.shutdown()
-
-
-@pytest.mark.parametrize("show", [show_http, show_grpc])
+@pytest.mark.parametrize("export", [export_http, export_grpc])
 async def test_mutual_tls_lets_in_only_who_shows_a_certificate_of_the_authority(
-    show: Show,
+    export: Export,
     start_gateway: StartGateway,
     gateway_broker: Broker,
     tmp_path: Path,
@@ -124,7 +112,7 @@ async def test_mutual_tls_lets_in_only_who_shows_a_certificate_of_the_authority(
         )
         gateway = await start_gateway(config)
         await gateway.wait_ready()
-        outcomes += [await asyncio.to_thread(show, gateway, given) for given in (pair, None)]
+        outcomes += [await asyncio.to_thread(export, gateway, pair=given) for given in (pair, None)]
     assert outcomes == [SpanExportResult.SUCCESS, *[SpanExportResult.FAILURE] * 3]
 
 
