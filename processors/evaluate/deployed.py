@@ -32,7 +32,7 @@ LOG = logging.getLogger(__name__)
 LOOK_EVERY_S = 5.0
 _RULES_MODEL = "redactor"
 _CHECKS_MODEL = "checks"
-_RULES_VERSION = "redactor-rules-1"
+_RULES_VERSION = "redactor-rules-2"
 """Model version of pii and secrets: raise it when their rules or labels change."""
 
 
