@@ -22,6 +22,8 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from pydantic import SecretStr
+
 from bench.normalise import KEY, TIMESTAMP_MS, VARIANTS, exports, variants
 from processors.operations import normalize as normalize_module
 from processors.operations import stage as stage_module
@@ -31,6 +33,7 @@ from processors.runtime.admin import create_topics
 from processors.runtime.clock import SystemClock
 from processors.runtime.outputs import KafkaOutputs
 from schemas.config import Config, KafkaConfig
+from schemas.privacy import PrivacyConfig
 from schemas.protocols import Message
 from schemas.topics import OTLP_SPANS
 from stack.broker import Broker
@@ -108,7 +111,7 @@ async def measure(rounds: int, folder: Path) -> dict[str, Any]:
     broker = Broker(folder, free_port())
     await broker.start()
     kafka = KafkaConfig(bootstrap_servers=broker.bootstrap, idempotent_producer=False)
-    config = Config(kafka=kafka, privacy={"redaction_key": KEY.decode()})  # type: ignore[arg-type]
+    config = Config(kafka=kafka, privacy=PrivacyConfig(redaction_key=SecretStr(KEY.decode())))
     outputs = KafkaOutputs(config)
     shares: dict[str, list[float]] = defaultdict(list)
     rates: list[float] = []

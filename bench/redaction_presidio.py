@@ -54,7 +54,7 @@ def words_as_lemmas(document: Doc) -> Doc:
     return document
 
 
-class BlankEngine(SpacyNlpEngine):  # type: ignore[misc]
+class BlankEngine(SpacyNlpEngine):
     """Tokens and nothing else."""
 
     def __init__(self) -> None:

@@ -24,7 +24,7 @@ from processors.evaluate.context import prepare
 from processors.prices.table import BUNDLED
 from processors.store.rows import evaluation_row
 from schemas.config import ClickHouseConfig, Config
-from schemas.evaluators import CHECK_EVALUATORS, State
+from schemas.evaluators import CHECK_EVALUATORS, Evaluator, State
 from schemas.identity import evaluation_revision, span_day
 from schemas.intervals import load_intervals
 from schemas.records import (
@@ -133,8 +133,8 @@ def checks(calls: list[Operation]) -> dict[str, float]:
     """Microseconds a call of each check, the texts' preparation apart."""
     prepared = [prepare(operation, LIMIT_CHARS, 16) for operation in calls]
 
-    def run(evaluator: str) -> Callable[[], None]:
-        check = CHECKS[evaluator]  # type: ignore[index]
+    def run(evaluator: Evaluator) -> Callable[[], None]:
+        check = CHECKS[evaluator]
 
         def work() -> None:
             for operation, ready in zip(calls, prepared, strict=True):
