@@ -64,7 +64,7 @@ class Task(_Strict):
     first: Literal["claim", "evidence"] = Field(
         default="claim", description="which of a pair comes first in the sequence"
     )
-    features: str = Field(default="", description="named features the graph takes, lexical_v1")
+    features: str = Field(default="", description="named features the graph takes, lexical_v2")
     aggregation: Literal["max", "mean"] = Field(
         default="max", description="of the scores of a long text's windows"
     )

@@ -1,4 +1,4 @@
-"""Calibration (Platt) and thresholds, both fitted on dev."""
+"""Calibration (Platt), and thresholds that hold with confidence on harmless rows."""
 
 from __future__ import annotations
 
@@ -7,11 +7,14 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from scipy.stats import beta
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 
 F64 = npt.NDArray[np.floating[Any]]
 Labels = npt.NDArray[np.int64]
+
+CONFIDENCE = 0.95
+WARN_RATE, PAGE_RATE = 0.02, 0.001  # of harmless rows, upper limits
 
 
 def platt(logits: F64, labels: Labels) -> tuple[float, float]:
@@ -20,45 +23,57 @@ def platt(logits: F64, labels: Labels) -> tuple[float, float]:
     return float(fit.coef_[0, 0]), float(fit.intercept_[0])
 
 
-def sigmoid(x: F64) -> F64:
-    return 1.0 / (1.0 + np.exp(-np.clip(x, -60, 60)))
+def upper_limit(hits: int, rows: int) -> float:
+    """Upper one-sided 95% limit of a rate (Clopper and Pearson 1934)."""
+    return 1.0 if hits >= rows else float(beta.ppf(CONFIDENCE, hits + 1, rows - hits))
 
 
-def _above(score: float) -> float:
-    """The threshold printed with 4 decimals that is just above `score`."""
-    return min(0.9999, math.floor(score * 1e4 + 1) / 1e4)
+def interval(hits: int, rows: int) -> tuple[float, float]:
+    """Two-sided 95% interval of a rate (Clopper and Pearson 1934)."""
+    if not rows:
+        return 0.0, 1.0
+    tail = (1 - CONFIDENCE) / 2
+    low = 0.0 if hits == 0 else float(beta.ppf(tail, hits, rows - hits + 1))
+    high = 1.0 if hits == rows else float(beta.ppf(1 - tail, hits + 1, rows - hits))
+    return low, high
 
 
-def at_false_positive_rate(scores: F64, labels: Labels, rate: float) -> float:
-    """Lowest threshold that flags at most `rate` of the negatives."""
-    negatives = np.sort(scores[labels == 0])[::-1]
-    return _above(float(negatives[math.floor(rate * len(negatives))]))
+def allowed(rows: int, rate: float) -> int:
+    """Most false positives whose upper limit stays within ``rate``; -1 if not even none does."""
+    hits = -1
+    while upper_limit(hits + 1, rows) <= rate:
+        hits += 1
+    return hits
 
 
-def at_precision(scores: F64, labels: Labels, precision: float, least: int = 50) -> float:
-    """Lowest threshold whose flagged rows (at least `least`) reach `precision`."""
-    order = np.argsort(-scores)
-    hits = np.cumsum(labels[order]) / np.arange(1, len(order) + 1)
-    good = np.flatnonzero(hits[least:] >= precision)
-    return math.floor(float(scores[order[least + good[-1] if len(good) else least]]) * 1e4) / 1e4
+def threshold(harmless: F64, rate: float) -> float:
+    """Lowest threshold (4 decimals) whose false-positive rate, at its upper limit, is ``rate``."""
+    hits = allowed(len(harmless), rate)
+    if hits < 0:
+        raise ValueError(f"{len(harmless)} harmless rows cannot show a rate of {rate}")
+    ordered = np.sort(harmless)[::-1]
+    return min(0.9999, math.floor(float(ordered[hits]) * 1e4 + 1) / 1e4)
 
 
-def at_threshold(scores: F64, labels: Labels, threshold: float) -> dict[str, float]:
-    """Precision, recall and false-positive rate of `score >= threshold`; absent where undefined."""
-    flagged = scores >= threshold
-    positive = labels == 1
-    found: dict[str, float] = {}
-    if flagged.any() and positive.any():
-        found["precision"] = round(float(labels[flagged].mean()), 4)
-    if positive.any():
-        found["recall"] = round(float(flagged[positive].mean()), 4)
-    if (~positive).any():
-        found["false_positive_rate"] = round(float(flagged[~positive].mean()), 4)
-    return found
+def reliability(scores: F64, labels: Labels, bins: int = 10) -> list[tuple[float, float, int]]:
+    """Mean score, share of label 1 and rows of each tenth of [0, 1] that has any."""
+    place = np.minimum((scores * bins).astype(int), bins - 1)
+    return [
+        (
+            float(scores[place == b].mean()),
+            float(labels[place == b].mean()),
+            int((place == b).sum()),
+        )
+        for b in range(bins)
+        if (place == b).any()
+    ]
 
 
-def auroc(scores: F64, labels: Labels) -> float | None:
-    """Area under the ROC curve; None if only one class is present."""
-    if len(set(labels.tolist())) < 2:
-        return None
-    return round(float(roc_auc_score(labels, scores)), 4)
+def auroc_interval(scores: F64, labels: Labels, auroc: float) -> tuple[float, float]:
+    """95% interval of an AUROC by its standard error (Hanley and McNeil 1982)."""
+    positives, negatives = int(labels.sum()), int((1 - labels).sum())
+    q1, q2 = auroc / (2 - auroc), 2 * auroc**2 / (1 + auroc)
+    spread = auroc * (1 - auroc)
+    spread += (positives - 1) * (q1 - auroc**2) + (negatives - 1) * (q2 - auroc**2)
+    error = 1.96 * math.sqrt(max(0.0, spread) / (positives * negatives))
+    return max(0.0, auroc - error), min(1.0, auroc + error)

@@ -295,6 +295,12 @@ def plan_pairs(
     return SupportPlan(pairs, truncated=len(claims) > room)
 
 
+def with_question(question: str, claim: str) -> str:
+    """The claim with the end of its question in front, which ends in the only "? " there."""
+    asked = " ".join(question.split()[-CLAIM_WORDS:]).rstrip("?").replace("? ", "; ")
+    return f"{asked}? {claim}"
+
+
 def _claims(answers: Iterable[tuple[str, str]], question: str) -> list[ClaimText]:
     """Distinct claims in order; a bare short answer carries its question."""
     claims: list[ClaimText] = []
@@ -304,8 +310,7 @@ def _claims(answers: Iterable[tuple[str, str]], question: str) -> list[ClaimText
         for span in claim_spans(text):
             judged = " ".join(_DECORATION.sub("", text[span.start : span.end]).split())
             if short and question:
-                asked = " ".join(question.split()[-CLAIM_WORDS:])
-                judged = f"{asked} {judged}"
+                judged = with_question(question, judged)
             if judged not in seen:
                 seen.add(judged)
                 claims.append(ClaimText(part, span.start, span.end, judged))

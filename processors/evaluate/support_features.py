@@ -1,4 +1,4 @@
-"""Cheap lexical features of "does this evidence support this claim?", named `lexical_v1`.
+"""Cheap lexical features of "does this evidence support this claim?", named `lexical_v2`.
 
 Embeddings blur exactly what invented answers get wrong: numbers, names, negations, one swapped
 word. These features count them. Training and serving call this one function, so a change here
@@ -11,7 +11,7 @@ import math
 import re
 from itertools import pairwise
 
-FEATURE_SET = "lexical_v1"
+FEATURE_SET = "lexical_v2"
 FEATURE_NAMES: tuple[str, ...] = (
     "token_coverage",  # share of claim tokens found in the evidence, 0..1
     "content_coverage",  # the same over stemmed content words
@@ -73,9 +73,12 @@ def _stem(token: str) -> str:
     return token[:-1] if token.endswith("e") and len(token) > 3 else token
 
 
+OPPOSITE_PAIRS: tuple[tuple[str, str], ...] = tuple(
+    (pair.split()[0], pair.split()[1]) for pair in _PAIRS.split(",")
+)
 _OPPOSITES: dict[str, set[str]] = {}
-for _pair in _PAIRS.split(","):
-    _a, _b = (_stem(word) for word in _pair.split())
+for _pair in OPPOSITE_PAIRS:
+    _a, _b = (_stem(word) for word in _pair)
     _OPPOSITES.setdefault(_a, set()).add(_b)
     _OPPOSITES.setdefault(_b, set()).add(_a)
 
@@ -116,8 +119,15 @@ def _names(raw: list[str]) -> list[str]:
 
 
 def support_features(claim: str, evidence: str) -> list[float]:
-    """FEATURE_NAMES of a claim against one evidence chunk; finite floats, linear time, any str."""
-    claim, evidence = claim[:MAX_CHARS], evidence[:MAX_CHARS]
+    """FEATURE_NAMES of a claim against one evidence chunk; finite floats, linear time, any str.
+
+    Of a claim with its question in front (``claims.with_question``) they look at the answer alone:
+    evidence that has the question's words supports no answer.
+    """
+    claim, evidence = (
+        claim[:MAX_CHARS].rpartition("? ")[2] or claim[:MAX_CHARS],
+        evidence[:MAX_CHARS],
+    )
     raw = _TOKEN.findall(claim)
     tokens = [t.lower() for t in raw]
     sentences = [_TOKEN.findall(part.lower()) for part in _SENTENCE.split(evidence)]

@@ -134,7 +134,7 @@ def main() -> None:
             "toxicity": task("encoder", "text", "toxicity"),
             "hallucination": {
                 **task("support", "two_texts", "unsupported"),
-                "features": "lexical_v1",
+                "features": "lexical_v2",
             },
         },
         "files": {name: hashlib.sha256((FOLDER / name).read_bytes()).hexdigest() for name in files},

@@ -58,7 +58,7 @@ def test_a_file_that_onnx_runtime_cannot_read_is_named(folder: Path) -> None:
     ("edit", "message"),
     [
         (lambda m: m["tasks"]["toxicity"].update(output="nope"), "no output named 'nope'"),
-        (lambda m: m["tasks"]["hallucination"].update(features="v0"), "expected lexical_v1"),
+        (lambda m: m["tasks"]["hallucination"].update(features="v0"), "expected lexical_v2"),
         (lambda m: m["graphs"]["encoder"].update(embedding=""), "names its embedding"),
         (lambda m: m["tasks"]["toxicity"].update(input="pair"), "only one may compare"),
         (lambda m: m["graphs"]["support"].update(inputs=["claim"]), "first run failed"),

@@ -1,0 +1,141 @@
+"""The finished folder on the test sets: figures with intervals, also by group. See ``card``."""
+
+from __future__ import annotations
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from processors.evaluate.assess import Row
+from processors.evaluate.metrics import auroc
+from training import calibrate, data
+from training.calibrate import F64, Labels
+from training.scoring import Scores
+
+ANSWERS = 600  # rows of each hallucination test set, sampled: reading long evidence is the cost
+GROUP_ROWS = 15  # smaller groups are not shown
+GROUPS = (
+    "kind", "attack", "position", "variant", "category", "functionality", "type", "domain", "edit",
+    "model", "round",
+)  # fmt: skip
+IDENTITIES = {
+    "women": ("women", "woman", "female"), "trans people": ("trans",),
+    "gay people": ("gay", "homo"),
+    "Black people": ("black",), "disabled people": ("disab",), "Muslims": ("muslim", "islam"),
+    "immigrants": ("immigra",), "Jewish people": ("jew",),
+}  # fmt: skip
+
+
+def figures(scores: F64, labels: Labels, limits: Mapping[str, float]) -> dict[str, Any]:
+    """rows, auroc and, at warn and page, recall and false-positive rate, each with its interval."""
+    found: dict[str, Any] = {"rows": len(labels), "positives": int(labels.sum())}
+    if (area := auroc(scores, labels)) is not None:
+        low, high = calibrate.auroc_interval(scores, labels, area)
+        found["auroc"] = [round(v, 4) for v in (area, low, high)]
+    for level, limit in limits.items():
+        flagged = scores >= limit
+        entry: dict[str, Any] = {}
+        for name, side in (("recall", 1), ("false_positive_rate", 0)):
+            rows = int((labels == side).sum())
+            if rows:
+                hits = int(flagged[labels == side].sum())
+                low, high = calibrate.interval(hits, rows)
+                entry[name] = [round(v, 4) for v in (hits / rows, low, high)]
+        if flagged.any() and 0 < labels.sum() < len(labels):
+            entry["precision"] = round(float(labels[flagged].mean()), 4)
+        found[level] = entry
+    return found
+
+
+def _length(row: Mapping[str, Any]) -> str:
+    words = len(str(row.get("text") or f"{row.get('context')} {row.get('response')}").split())
+    for top in (16, 64, 256):
+        if words <= top:
+            return f"up to {top} words"
+    return "over 256 words"
+
+
+def _names(row: Mapping[str, Any]) -> list[str]:
+    found = [f"length: {_length(row)}", f"language: {row.get('lang', 'en')}"]
+    found += [f"{key}: {row[key]}" for key in GROUPS if row.get(key)]
+    if "functionality" in row or row.get("source", "").startswith("xstest"):
+        text = str(row["text"]).lower()
+        found += [f"names {g}" for g, words in IDENTITIES.items() if any(w in text for w in words)]
+    return found
+
+
+def grouped(
+    rows: Sequence[Mapping[str, Any]], scores: F64, labels: Labels, limits: Mapping[str, float]
+) -> dict[str, Any]:
+    """Figures by every group of at least GROUP_ROWS rows, where there is more than one."""
+    places: dict[str, list[int]] = defaultdict(list)
+    for place, row in enumerate(rows):
+        for name in _names(row):
+            places[name].append(place)
+    kept = {n: p for n, p in places.items() if GROUP_ROWS <= len(p) < len(rows)}
+    return {n: figures(scores[p], labels[p], limits) for n, p in sorted(kept.items())}
+
+
+def test_rows(path: Path, task: str) -> list[dict[str, Any]]:
+    """Rows of a test file: all of the texts, a seeded sample of the answers.
+
+    Of a ``*_fpr`` file only the half that no choice was made on.
+    """
+    rows = data.read(path)
+    if path.name.endswith("_fpr.jsonl.gz"):
+        return [r for r in rows if not data.validation_half(r["text"])]
+    if task == "hallucination" and len(rows) > ANSWERS:  # dev too
+        return random.Random(f"{data.SEED}:test").sample(rows, ANSWERS)
+    return rows
+
+
+def score_rows(scores: Scores, rows: Sequence[Mapping[str, Any]], task: str, name: str) -> F64:
+    """The product's score of every row."""
+    if task != "hallucination":
+        return scores.texts(name, [r["text"] for r in rows])[task]
+    return scores.answers(
+        name,
+        [
+            Row(
+                label=int(r["label"]),
+                context=r["context"],
+                response=r["response"],
+                question=str(r.get("question") or ""),
+            )
+            for r in rows
+        ],
+    )
+
+
+def run(scores: Scores, folder: Path, task: str) -> dict[str, Any]:
+    """Figures of one task on dev and on every test set."""
+    limits = scores.model.manifest.tasks[task].thresholds
+    levels = {"warn": limits.warn, "page": limits.page}
+    found: dict[str, Any] = {}
+    files = [folder / "dev" / f"{task}.jsonl.gz"]
+    files += sorted((folder / "test" / task).glob("*.jsonl.gz"))
+    pooled: list[tuple[F64, Labels]] = []
+    for path in files:
+        rows = test_rows(path, task)
+        labels = np.asarray([int(r["label"]) for r in rows])
+        values = score_rows(scores, rows, task, path.name)
+        name = path.name.removesuffix(".jsonl.gz")
+        name = "dev" if path.parent.name == "dev" else name
+        found[name] = figures(values, labels, levels)
+        found[name]["groups"] = grouped(rows, values, labels, levels)
+        if name in ("deepset_test", "piguard_valid"):
+            pooled.append((values, labels))
+    if pooled:
+        values, labels = (np.concatenate(part) for part in zip(*pooled, strict=True))
+        found["deepset_test + piguard_valid"] = figures(values, labels, levels)
+    return found
+
+
+def save(path: Path, results: Mapping[str, Any]) -> None:
+    """Results as JSON."""
+    path.write_text(json.dumps(results, indent=1))

@@ -1,0 +1,76 @@
+"""The cascade's first pass: a bag of word pieces and hashed pairs of them, thousands a second.
+
+Each token adds its own row and that of the pair with its predecessor; mean and maximum over the
+text go through a small head. It is trained on the rows of the safety model and may only clear: what
+it lets through the model judges (``thresholds`` sets its limits).
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from training.first_graph import FACTOR, OUTPUTS, PAIRS
+from training.fit import Item, masked_loss, plan, tensors
+from training.shape import WORDS
+
+SIZE, HEAD = 24, 32
+EPOCHS, BATCH_TOKENS, RATE = 4, 16_384, 4e-3
+
+
+class Bag(nn.Module):
+    """Token ids to one logit per output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.words = nn.Embedding(WORDS, SIZE)
+        self.pairs = nn.Embedding(PAIRS, SIZE)
+        for table in (self.words, self.pairs):
+            nn.init.normal_(table.weight, std=0.05)
+        self.first = nn.Linear(2 * SIZE, HEAD)
+        self.last = nn.Linear(HEAD, len(OUTPUTS))
+
+    def forward(self, ids: Tensor, mask: Tensor) -> Tensor:
+        """ids, mask [N, L] -> logits [N, outputs]."""
+        before = nn.functional.pad(ids[:, :-1], (1, 0))
+        x = self.words(ids) + self.pairs((before * FACTOR + ids) % PAIRS)
+        valid = mask.unsqueeze(2).to(x.dtype)
+        x = nn.functional.dropout(x, 0.2, self.training)
+        mean = (x * valid).sum(1) / valid.sum(1)
+        highest = (x - 1e4 * (1 - valid)).max(1).values
+        return self.last(torch.relu(self.first(torch.cat([mean, highest], 1))))
+
+
+def run(make: Callable[[], Sequence[Item]], cache: Path, seed: int) -> Bag:
+    """A bag trained on the safety rows that ``make`` gives."""
+    torch.manual_seed(seed)
+    bag = Bag()
+    path = cache / "first_pass.pt"
+    if path.exists():
+        bag.load_state_dict(torch.load(path, weights_only=True))
+        return bag.eval()
+    items = make()
+    optimiser = torch.optim.Adam(bag.parameters(), lr=RATE)
+    rng = random.Random(seed)
+    weights = torch.ones(len(OUTPUTS))
+    lengths = [len(item.ids) for item in items]
+    for epoch in range(EPOCHS):
+        bag.train()
+        total = 0.0
+        batches = plan(lengths, BATCH_TOKENS, rng)
+        for group in optimiser.param_groups:
+            group["lr"] = RATE * (1 - epoch / EPOCHS)
+        for batch in batches:
+            ids, mask, _, _, targets = tensors([items[i] for i in batch])
+            loss = masked_loss(bag(ids, mask), targets[:, : len(OUTPUTS)], weights)
+            loss.backward()
+            optimiser.step()
+            optimiser.zero_grad()
+            total += loss.item()
+        print(f"first pass: epoch {epoch + 1}/{EPOCHS} loss {total / len(batches):.4f}", flush=True)
+    torch.save(bag.state_dict(), path)
+    return bag.eval()

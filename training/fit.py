@@ -1,0 +1,204 @@
+"""One training run: batches under a token budget, one epoch, checkpoints, a small log.
+
+The number of steps and the order of the rows are fixed by the seed before the first step, so a run
+that was cut off goes on from its last checkpoint to the same end.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from training.network import Network
+
+CHECKPOINT_SECONDS = 180
+_LOG_STEPS = 25
+_POOL_BATCHES = 40  # rows are sorted by length within about this many batches
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """One training row: token ids, segments, what the head also reads, and the targets."""
+
+    ids: Sequence[int]
+    types: Sequence[int]
+    targets: npt.NDArray[np.float32]
+    features: npt.NDArray[np.float32] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a model is trained."""
+
+    rate: float = 1e-4
+    head_rate: float = 1e-3
+    probe: float = 0.1
+    """Share of the steps in which the head alone learns (Kumar et al. 2022, "Fine-tuning can
+    distort pretrained features and underperform out-of-distribution")."""
+    warmup: float = 0.05
+    decay: float = 0.01
+    batch_tokens: int = 1024
+    clip: float = 1.0
+
+
+Loss = Callable[[Tensor, Tensor], Tensor]
+
+
+def plan(lengths: Sequence[int], budget: int, rng: random.Random) -> list[list[int]]:
+    """Indices by batch, each under the budget of padded tokens, in random order."""
+    order = list(range(len(lengths)))
+    rng.shuffle(order)
+    mean = sum(lengths) / len(lengths)
+    size = max(1, int(_POOL_BATCHES * budget / mean))
+    batches: list[list[int]] = []
+    for start in range(0, len(order), size):
+        batch: list[int] = []
+        for index in sorted(order[start : start + size], key=lengths.__getitem__):
+            if batch and (len(batch) + 1) * lengths[index] > budget:
+                batches.append(batch)
+                batch = []
+            batch.append(index)
+        batches.append(batch)
+    rng.shuffle(batches)
+    return batches
+
+
+def tensors(items: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor]:
+    """ids, mask, types, features and targets of a batch."""
+    shape = (len(items), max(len(item.ids) for item in items))
+    ids, mask, types = (np.zeros(shape, np.int64) for _ in range(3))
+    for row, item in enumerate(items):
+        size = len(item.ids)
+        ids[row, :size], types[row, :size], mask[row, :size] = item.ids, item.types, 1
+    features = None
+    if items[0].features is not None:
+        features = torch.from_numpy(np.stack([item.features for item in items]))  # type: ignore[misc]
+    targets = torch.from_numpy(np.stack([item.targets for item in items]))
+    a, b, c = (torch.from_numpy(x) for x in (ids, mask, types))
+    return a, b, c, features, targets
+
+
+def masked_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
+    """Binary cross-entropy of the known targets, by column weight."""
+    known = ~torch.isnan(targets)
+    raw = torch.nn.functional.binary_cross_entropy_with_logits(
+        logits, torch.nan_to_num(targets) * 0.98 + 0.01, reduction="none"
+    )
+    total = (raw * known * weights).sum(0) / known.sum(0).clamp(min=8)
+    return total.sum()
+
+
+def train(
+    network: Network, items: Sequence[Item], loss: Loss, folder: Path, recipe: Recipe, seed: int
+) -> None:
+    """Train in place; state in ``folder``. Does nothing when a finished run is there."""
+    folder.mkdir(parents=True, exist_ok=True)
+    batches = plan([len(item.ids) for item in items], recipe.batch_tokens, random.Random(seed))
+    optimiser = torch.optim.AdamW(
+        network.groups(recipe.rate, recipe.head_rate), weight_decay=recipe.decay, fused=True
+    )
+    rise, whole = recipe.warmup * len(batches), len(batches)
+    alone = recipe.probe * whole
+
+    def factor(step: int, start: float) -> float:
+        """Nothing before ``start``, then a rise and a linear fall to the end."""
+        past = step - start
+        return max(0.0, min((past + 1) / rise, (whole - step) / (whole - start - rise)))
+
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, [lambda s: factor(s, alone), lambda s: factor(s, 0.0)]
+    )
+    run = _Run(folder, network, optimiser, schedule)
+    run.resume()
+    network.train()
+    torch.manual_seed(seed + run.step)
+    saved = time.monotonic()
+    while run.step < whole:
+        run.one([items[i] for i in batches[run.step]], loss, recipe.clip)
+        if run.step % _LOG_STEPS == 0 or run.step == whole:
+            run.log(whole)
+        if time.monotonic() - saved > CHECKPOINT_SECONDS or run.step == whole:
+            run.save()
+            saved = time.monotonic()
+
+
+class _Run:
+    """Where a run stands: what a checkpoint holds."""
+
+    def __init__(
+        self,
+        folder: Path,
+        network: Network,
+        optimiser: torch.optim.Optimizer,
+        schedule: torch.optim.lr_scheduler.LRScheduler,
+    ) -> None:
+        self._folder, self._network = folder, network
+        self._optimiser, self._schedule = optimiser, schedule
+        self.step = self._first = 0
+        self._started = time.monotonic()
+        self._loss = 0.0
+
+    def one(self, items: Sequence[Item], loss: Loss, clip: float) -> None:
+        """One step."""
+        ids, mask, types, features, targets = tensors(items)
+        value = loss(self._network(ids, mask, types, features), targets)
+        value.backward()
+        torch.nn.utils.clip_grad_norm_(self._network.parameters(), clip)
+        self._optimiser.step()
+        self._schedule.step()
+        self._optimiser.zero_grad()
+        now = value.item()
+        self._loss = now if self.step == self._first else 0.98 * self._loss + 0.02 * now
+        self.step += 1
+
+    def log(self, end: int) -> None:
+        """A line on the screen and in the log."""
+        seconds = (time.monotonic() - self._started) / max(1, self.step - self._first)
+        left = (end - self.step) * seconds / 60
+        name = self._folder.name
+        print(
+            f"{name}: step {self.step}/{end} loss {self._loss:.4f}, {left:.0f} min left", flush=True
+        )
+        with (self._folder / "log.jsonl").open("a") as log:
+            entry = {"step": self.step, "loss": round(self._loss, 4), "at": int(time.time())}
+            log.write(json.dumps(entry) + "\n")
+
+    def save(self) -> None:
+        """A checkpoint; a killed run leaves no half of one."""
+        partial = self._folder / "state.part"
+        parts = {"network": self._network, "optimiser": self._optimiser, "schedule": self._schedule}
+        state = {name: part.state_dict() for name, part in parts.items()}
+        torch.save(state | {"step": self.step}, partial)
+        partial.rename(self._folder / "state.pt")
+
+    def resume(self) -> None:
+        """Takes up the last checkpoint, if there is one."""
+        path = self._folder / "state.pt"
+        if not path.exists():
+            return
+        state = torch.load(path, weights_only=True)
+        self._network.load_state_dict(state["network"])
+        self._optimiser.load_state_dict(state["optimiser"])
+        self._schedule.load_state_dict(state["schedule"])
+        self.step = self._first = int(state["step"])
+
+
+def losses(folder: Path) -> list[tuple[int, float]]:
+    """Step and running mean of the loss, along the run in ``folder``."""
+    lines = (folder / "log.jsonl").read_text().splitlines()
+    return [(int(e["step"]), float(e["loss"])) for e in map(json.loads, lines)]
+
+
+def steps(folder: Path) -> int:
+    """Steps that the run in ``folder`` has made."""
+    found = losses(folder)
+    return found[-1][0] if found else 0
