@@ -32,12 +32,14 @@ class UsdPerMillion(Strict):
     """USD for a million tokens of each part; the parts are disjoint (see ``Usage``).
 
     Where ``cache_read``, ``cache_write`` or ``input_audio`` is not given, the provider charges
-    those tokens as ``input``; ``reasoning`` and ``output_audio`` likewise as ``output``.
+    those tokens as ``input``; ``reasoning`` and ``output_audio`` likewise as ``output``, and
+    ``cache_write_1h`` (kept for an hour) as ``cache_write``.
     """
 
     input: Usd | None = None
     cache_read: Usd | None = None
     cache_write: Usd | None = None
+    cache_write_1h: Usd | None = None
     input_audio: Usd | None = None
     output: Usd | None = None
     reasoning: Usd | None = None

@@ -126,6 +126,9 @@ class Usage(Record):
     input_tokens: int | None = None
     cache_read_tokens: int | None = None
     cache_write_tokens: int | None = None
+    cache_write_1h_tokens: int | None = Field(
+        default=None, description="Written to be kept for an hour; not in cache_write_tokens"
+    )
     output_tokens: int | None = None
     reasoning_tokens: int | None = None
     input_audio_tokens: int | None = None

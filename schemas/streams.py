@@ -168,7 +168,7 @@ CALLS = Family(
         Metric(
             "input_tokens",
             "if(input_tokens IS NULL, NULL, input_tokens + coalesce(cache_read_tokens, 0) "
-            "+ coalesce(cache_write_tokens, 0))",
+            "+ coalesce(cache_write_tokens, 0) + coalesce(cache_write_1h_tokens, 0))",
             TOKENS,
         ),
         Metric(

@@ -57,7 +57,7 @@ def _is_finer(other: Usage, own: Usage) -> bool:
 
 def _sums(usage: Usage) -> tuple[int, int]:
     given = (usage.input_tokens, usage.cache_read_tokens, usage.cache_write_tokens,
-             usage.input_audio_tokens)  # fmt: skip
+             usage.cache_write_1h_tokens, usage.input_audio_tokens)  # fmt: skip
     returned = (usage.output_tokens, usage.reasoning_tokens, usage.output_audio_tokens)
     return sum(filter(None, given)), sum(filter(None, returned))
 

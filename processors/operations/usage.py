@@ -44,6 +44,16 @@ COUNTS: dict[str, Paths] = {
         ("cache_creation_input_tokens",), ("cacheCreationInputTokens",),
         ("cacheWriteInputTokens",), ("input_cache_creation",), ("cache_write_input_tokens",),
     ),
+    "cache_write_5m_tokens": (
+        ("cache_creation", "ephemeral_5m_input_tokens"),
+        ("prompt_tokens_details", "cache_creation_token_details", "ephemeral_5m_input_tokens"),
+        ("input_token_details", "ephemeral_5m_input_tokens"),
+    ),
+    "cache_write_1h_tokens": (
+        ("cache_creation", "ephemeral_1h_input_tokens"),
+        ("prompt_tokens_details", "cache_creation_token_details", "ephemeral_1h_input_tokens"),
+        ("input_token_details", "ephemeral_1h_input_tokens"),
+    ),
     "reasoning_tokens": (
         ("completion_tokens_details", "reasoning_tokens"),
         ("output_tokens_details", "reasoning_tokens"), ("output_token_details", "reasoning"),
@@ -142,9 +152,9 @@ def disjoint(counts: Mapping[str, int | None], excludes_cache: bool = False) -> 
     input_tokens, output_tokens = counts.get("input_tokens"), counts.get("output_tokens")
     if not input_tokens and not output_tokens:
         return UNKNOWN
-    cache_read, cache_write = counts.get("cache_read_tokens"), counts.get("cache_write_tokens")
+    cache_read, (cache_write, cache_hour) = counts.get("cache_read_tokens"), _written(counts)
     reasoning, total = counts.get("reasoning_tokens"), counts.get("total_tokens")
-    cached = (cache_read or 0) + (cache_write or 0)
+    cached = (cache_read or 0) + (cache_write or 0) + (cache_hour or 0)
     if total is not None and input_tokens is not None and output_tokens is not None:
         beside = total - input_tokens - output_tokens  # what the total has and they have not
         both = beside > 0 and beside == cached + (reasoning or 0)
@@ -161,11 +171,25 @@ def disjoint(counts: Mapping[str, int | None], excludes_cache: bool = False) -> 
         input_tokens=_less(input_tokens, input_audio),
         cache_read_tokens=cache_read,
         cache_write_tokens=cache_write,
+        cache_write_1h_tokens=cache_hour,
         output_tokens=_less(output_tokens, output_audio),
         reasoning_tokens=reasoning,
         input_audio_tokens=input_audio,
         output_audio_tokens=output_audio,
     )
+
+
+def _written(counts: Mapping[str, int | None]) -> tuple[int | None, int | None]:
+    """Tokens written to the cache, and apart from them those to be kept for an hour.
+
+    The sum of both is sent beside them, or in its place 0 (LangChain's does not tell it twice).
+    """
+    written, hour = counts.get("cache_write_tokens"), counts.get("cache_write_1h_tokens")
+    minutes = counts.get("cache_write_5m_tokens")
+    if hour is None and minutes is None:
+        return written, None
+    whole = max(written or 0, (minutes or 0) + (hour or 0))
+    return whole - (hour or 0), hour
 
 
 def _less(whole: int | None, part: int | None) -> int | None:

@@ -36,6 +36,7 @@ _KEYS = {
     "input": "input_mtok",
     "cache_read": "cache_read_mtok",
     "cache_write": "cache_write_mtok",
+    "cache_write_1h": "cache_write_1h_mtok",
     "input_audio": "input_audio_mtok",
     "output": "output_mtok",
     "reasoning": "output_reasoning_mtok",

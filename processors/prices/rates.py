@@ -10,6 +10,7 @@ MILLION = Decimal(1_000_000)
 USUALLY_AS = {
     "cache_read": "input",
     "cache_write": "input",
+    "cache_write_1h": "cache_write",
     "input_audio": "input",
     "reasoning": "output",
     "output_audio": "output",
@@ -44,6 +45,7 @@ class Rates:
     input: Rate | None = None
     cache_read: Rate | None = None
     cache_write: Rate | None = None
+    cache_write_1h: Rate | None = None
     input_audio: Rate | None = None
     output: Rate | None = None
     reasoning: Rate | None = None
@@ -59,11 +61,15 @@ class Rates:
             count = getattr(usage, field)
             if not count:
                 continue
-            rate = getattr(self, part) or getattr(self, USUALLY_AS.get(part, part))
+            rate = self._of(part)
             if rate is None:
                 return None
             total += rate.at(input_tokens) * count
         return (total / MILLION + self.per_call) * self.factor
+
+    def _of(self, part: str) -> Rate | None:
+        rate: Rate | None = getattr(self, part)
+        return self._of(USUALLY_AS[part]) if rate is None and part in USUALLY_AS else rate
 
 
 PARTS = tuple(field.name for field in fields(Rates) if field.name not in ("per_call", "factor"))
@@ -76,5 +82,6 @@ def total_input(usage: Usage) -> int:
         (usage.input_tokens or 0)
         + (usage.cache_read_tokens or 0)
         + (usage.cache_write_tokens or 0)
+        + (usage.cache_write_1h_tokens or 0)
         + (usage.input_audio_tokens or 0)
     )

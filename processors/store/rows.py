@@ -62,6 +62,7 @@ def operation_row(operation: Operation) -> Row:
             "input_tokens": _count(usage.input_tokens),
             "cache_read_tokens": _count(usage.cache_read_tokens),
             "cache_write_tokens": _count(usage.cache_write_tokens),
+            "cache_write_1h_tokens": _count(usage.cache_write_1h_tokens),
             "output_tokens": _count(usage.output_tokens),
             "reasoning_tokens": _count(usage.reasoning_tokens),
             "input_audio_tokens": _count(usage.input_audio_tokens),

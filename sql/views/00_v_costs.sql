@@ -39,11 +39,13 @@ SELECT
   o.service_tier AS service_tier, o.user_id AS user_id, o.conversation_id AS conversation_id,
   o.agent_name AS agent_name, o.prompt_name AS prompt_name, o.prompt_version AS prompt_version,
   o.input_tokens AS input_tokens, o.cache_read_tokens AS cache_read_tokens,
-  o.cache_write_tokens AS cache_write_tokens, o.input_audio_tokens AS input_audio_tokens,
+  o.cache_write_tokens AS cache_write_tokens, o.cache_write_1h_tokens AS cache_write_1h_tokens,
+  o.input_audio_tokens AS input_audio_tokens,
   o.output_tokens AS output_tokens, o.reasoning_tokens AS reasoning_tokens,
   o.output_audio_tokens AS output_audio_tokens,
   coalesce(o.input_tokens, 0) + coalesce(o.cache_read_tokens, 0)
-    + coalesce(o.cache_write_tokens, 0) + coalesce(o.input_audio_tokens, 0) AS input_tokens_total,
+    + coalesce(o.cache_write_tokens, 0) + coalesce(o.cache_write_1h_tokens, 0)
+    + coalesce(o.input_audio_tokens, 0) AS input_tokens_total,
   coalesce(o.output_tokens, 0) + coalesce(o.reasoning_tokens, 0)
     + coalesce(o.output_audio_tokens, 0) AS output_tokens_total,
   if(r.repriced, r.cost_usd, o.cost_usd) AS cost_usd,

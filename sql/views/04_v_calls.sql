@@ -39,6 +39,7 @@ SELECT
   o.parameters AS parameters, o.status AS status, o.error_type AS error_type,
   o.finish_reasons AS finish_reasons, o.input_tokens AS input_tokens,
   o.cache_read_tokens AS cache_read_tokens, o.cache_write_tokens AS cache_write_tokens,
+  o.cache_write_1h_tokens AS cache_write_1h_tokens,
   o.output_tokens AS output_tokens, o.reasoning_tokens AS reasoning_tokens,
   o.input_audio_tokens AS input_audio_tokens, o.output_audio_tokens AS output_audio_tokens,
   o.service_tier AS service_tier,

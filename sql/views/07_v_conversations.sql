@@ -24,8 +24,8 @@ SELECT
   arraySort(groupUniqArrayIf(user_id, user_id != '')) AS users,
   countIf(status = 'error') AS errors,
   sumIf(coalesce(input_tokens, 0) + coalesce(cache_read_tokens, 0)
-    + coalesce(cache_write_tokens, 0) + coalesce(input_audio_tokens, 0), NOT rolls_up)
-    AS input_tokens_total,
+    + coalesce(cache_write_tokens, 0) + coalesce(cache_write_1h_tokens, 0)
+    + coalesce(input_audio_tokens, 0), NOT rolls_up) AS input_tokens_total,
   sumIf(coalesce(output_tokens, 0) + coalesce(reasoning_tokens, 0)
     + coalesce(output_audio_tokens, 0), NOT rolls_up) AS output_tokens_total,
   countIf(cost_usd IS NOT NULL AND NOT rolls_up) AS priced_calls,

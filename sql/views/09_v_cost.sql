@@ -7,6 +7,7 @@
 -- * input_tokens: Sum of input tokens, without cached and audio ones
 -- * cache_read_tokens: Sum of input tokens read from the provider's cache
 -- * cache_write_tokens: Sum of input tokens written to the provider's cache
+-- * cache_write_1h_tokens: Sum of input tokens written to it for an hour, not in cache_write_tokens
 -- * input_audio_tokens: Sum of audio input tokens
 -- * output_tokens: Sum of output tokens, without reasoning and audio ones
 -- * reasoning_tokens: Sum of output tokens spent on reasoning
@@ -27,6 +28,7 @@ SELECT
   sum(coalesce(c.input_tokens, 0)) AS input_tokens,
   sum(coalesce(c.cache_read_tokens, 0)) AS cache_read_tokens,
   sum(coalesce(c.cache_write_tokens, 0)) AS cache_write_tokens,
+  sum(coalesce(c.cache_write_1h_tokens, 0)) AS cache_write_1h_tokens,
   sum(coalesce(c.input_audio_tokens, 0)) AS input_audio_tokens,
   sum(coalesce(c.output_tokens, 0)) AS output_tokens,
   sum(coalesce(c.reasoning_tokens, 0)) AS reasoning_tokens,

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from processors.operations.usage import disjoint, read_counts
 from schemas.records import LLM_KINDS, Usage
 from tests.operations import captures
 from tests.operations.spans import call_of, chat, read
@@ -32,6 +33,49 @@ def test_cached_tokens_are_apart_from_input(said: dict[str, Any], usage: tuple[A
     base = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic"}
     found = call_of(read(base | said)).usage
     assert (found.input_tokens, found.cache_read_tokens, found.cache_write_tokens) == usage
+
+
+@pytest.mark.parametrize(
+    ("said", "written"),
+    [
+        # The SDK's own spans; the sum not told beside the two; only one of the two.
+        ({"gen_ai.usage.input_tokens": 63, "gen_ai.usage.cache_creation.input_tokens": 12,
+          "anthropic.usage.cache_creation.ephemeral_5m_input_tokens": 5,
+          "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 7}, (51, 5, 7)),
+        ({"gen_ai.usage.input_tokens": 63, "gen_ai.usage.cache_creation.input_tokens": 0,
+          "anthropic.usage.cache_creation.ephemeral_5m_input_tokens": 5,
+          "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 7}, (51, 5, 7)),
+        ({"gen_ai.usage.input_tokens": 63, "gen_ai.usage.cache_creation.input_tokens": 12,
+          "anthropic.usage.cache_creation.ephemeral_1h_input_tokens": 7}, (51, 5, 7)),
+    ],
+)  # fmt: skip
+def test_what_the_cache_keeps_for_an_hour_is_apart(
+    said: dict[str, Any], written: tuple[int, int, int]
+) -> None:
+    base = {"gen_ai.operation.name": "chat", "gen_ai.provider.name": "anthropic"}
+    found = call_of(read(base | said)).usage
+    sent = (found.input_tokens, found.cache_write_tokens, found.cache_write_1h_tokens)
+    assert sent == written
+
+
+@pytest.mark.parametrize(
+    "usage",
+    [
+        {"input_tokens": 31, "output_tokens": 17, "cache_creation_input_tokens": 12,
+         "cache_creation": {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 7}},
+        {"input_tokens": 43, "output_tokens": 17, "total_tokens": 60, "input_token_details":
+         {"cache_creation": 0, "ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 7}},
+        {"prompt_tokens": 43, "completion_tokens": 17, "total_tokens": 60, "prompt_tokens_details":
+         {"cache_creation_tokens": 12, "cache_creation_token_details":
+          {"ephemeral_5m_input_tokens": 5, "ephemeral_1h_input_tokens": 7}}},
+    ],
+    ids=["Anthropic", "LangChain", "LiteLLM"],
+)  # fmt: skip
+def test_usage_objects_tell_what_is_kept_for_an_hour(usage: dict[str, Any]) -> None:
+    counts = read_counts(usage)
+    assert disjoint(counts.values, counts.excludes_cache) == Usage(
+        input_tokens=31, cache_write_tokens=5, cache_write_1h_tokens=7, output_tokens=17
+    )
 
 
 def test_audio_is_apart_from_input_and_output() -> None:

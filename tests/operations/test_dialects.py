@@ -37,7 +37,7 @@ def test_usage_is_disjoint(name: str) -> None:
         if fragment.content.parts() and fragment.content.parts()[0][1] == "manual":
             continue  # made by hand in the capture: 3 + 2
         billed_in = (usage.input_tokens or 0) + (usage.cache_read_tokens or 0)
-        billed_in += usage.cache_write_tokens or 0
+        billed_in += (usage.cache_write_tokens or 0) + (usage.cache_write_1h_tokens or 0)
         billed_out = (usage.output_tokens or 0) + (usage.reasoning_tokens or 0)
         is_claude = fragment.call.provider == "anthropic"
         dialect = fragment.call.dialect

@@ -12,12 +12,12 @@ from schemas.records import Usage
 
 TIMES = [datetime(2026, 11, 1, 12, tzinfo=UTC), datetime(2025, 3, 1, 18, 45, tzinfo=UTC)]
 SPENT = Usage(
-    input_tokens=150_000, cache_read_tokens=60_000, cache_write_tokens=500, output_tokens=700,
-    reasoning_tokens=90,
+    input_tokens=150_000, cache_read_tokens=60_000, cache_write_tokens=500,
+    cache_write_1h_tokens=300, output_tokens=700, reasoning_tokens=90,
 )  # fmt: skip
 THE_SAME = genai_prices.Usage(
-    input_tokens=210_500, cache_read_tokens=60_000, cache_write_tokens=500, output_tokens=790,
-    output_reasoning_tokens=90,
+    input_tokens=210_800, cache_read_tokens=60_000, cache_write_tokens=800,
+    cache_write_1h_tokens=300, output_tokens=790, output_reasoning_tokens=90,
 )  # fmt: skip
 
 

@@ -66,7 +66,7 @@ def test_every_part_has_its_rate_or_the_usual_one(tmp_path: Path) -> None:
         """
 prices:
 - model: all-parts
-  usd_per_million: {input: 10, cache_read: 1, cache_write: 12, input_audio: 30,
+  usd_per_million: {input: 10, cache_read: 1, cache_write: 12, cache_write_1h: 20, input_audio: 30,
                     output: 40, reasoning: 50, output_audio: 80}
   usd_per_call: 0.5
 - model: two-parts
@@ -77,6 +77,7 @@ prices:
     )
     usage = Usage(
         input_tokens=MILLION, cache_read_tokens=MILLION, cache_write_tokens=MILLION,
+        cache_write_1h_tokens=MILLION,
         input_audio_tokens=MILLION, output_tokens=MILLION, reasoning_tokens=MILLION,
         output_audio_tokens=MILLION,
     )  # fmt: skip
@@ -84,8 +85,8 @@ prices:
     def cost(model: str, spent: Usage = usage) -> Decimal | None:
         return priced(prices, call(response_model=model, usage=spent), NOV_NS).cost_usd
 
-    assert cost("all-parts") == Decimal("223.5")
-    assert cost("two-parts") == 4 * 10 + 3 * 40
+    assert cost("all-parts") == Decimal("243.5")
+    assert cost("two-parts") == 5 * 10 + 3 * 40
     assert cost("input-only") is None
     assert cost("input-only", Usage(input_tokens=MILLION)) == 10
     assert cost("input-only", Usage()) is None

@@ -68,6 +68,7 @@ CALL = Call(
         input_tokens=1,
         cache_read_tokens=2,
         cache_write_tokens=3,
+        cache_write_1h_tokens=6,
         output_tokens=4,
         reasoning_tokens=5,
         input_audio_tokens=3,

@@ -164,7 +164,8 @@ def recount(client: Client) -> dict[Key, Window]:
 def _call_values(row: Mapping[str, Any]) -> dict[str, tuple[Any, bool]]:
     first = next(iter(row["finish_reasons"]), None)
     failed = row["status"] == "error"
-    cached = sum(row[name] or 0 for name in ("cache_read_tokens", "cache_write_tokens"))
+    names = ("cache_read_tokens", "cache_write_tokens", "cache_write_1h_tokens")
+    cached = sum(row[name] or 0 for name in names)
     return {
         "input_tokens": (_plus(row["input_tokens"], cached), False),
         "output_tokens": (_plus(row["output_tokens"], row["reasoning_tokens"] or 0), False),

@@ -23,7 +23,8 @@ from schemas.records import LLM_KINDS
 
 KEYS: Keys = extended(otel_genai.KEYS, {"tags": ("logfire.tags",)})
 
-_INCLUSIVE = ("cache_read_tokens", "cache_write_tokens", "reasoning_tokens", "input_audio_tokens",
+_INCLUSIVE = ("cache_read_tokens", "cache_write_tokens", "cache_write_5m_tokens",
+              "cache_write_1h_tokens", "reasoning_tokens", "input_audio_tokens",
               "output_audio_tokens")  # fmt: skip
 
 

@@ -69,8 +69,9 @@ SCALARS = ("provider", "request_model", "response_model", "response_id", "conver
            "user_id", "agent_name", "tool_name", "prompt_name", "prompt_version")  # fmt: skip
 
 TOKENS = ("input_tokens", "output_tokens", "total_tokens", "cache_read_tokens",
-          "cache_write_tokens", "reasoning_tokens", "input_audio_tokens",
-          "cached_audio_tokens", "output_audio_tokens")  # fmt: skip
+          "cache_write_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens",
+          "reasoning_tokens", "input_audio_tokens", "cached_audio_tokens",
+          "output_audio_tokens")  # fmt: skip
 
 PARAMETERS = ("temperature", "top_p", "top_k", "max_tokens", "frequency_penalty",
               "presence_penalty", "seed", "stop_sequences", "choice.count", "stream",
