@@ -101,7 +101,7 @@ def only_operation_rows(rows: Sequence[Evaluation]) -> None:
 
 
 async def test_an_answer_that_contradicts_its_documents_is_flagged(starter: Harness) -> None:
-    answer = "Returns are easy. Refunds are never paid."
+    answer = "Purchases may be returned within 30 days. Refunds are never paid."
     rows = await starter.tell(
         operation(user="Can I get a refund?", answer=answer, evidence=(POLICY,))
     )

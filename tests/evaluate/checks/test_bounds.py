@@ -37,14 +37,14 @@ ABSURD = {
 
 
 def seconds(evaluator: Evaluator, text: str) -> float:
-    """Time of one check, the preparation apart."""
+    """CPU time of one check, the preparation apart."""
     call = chat(
         "Please answer in full.", text, SYSTEM, call={"parameters": {"output.type": "json"}}
     )
     subject = Subject(call, prepare(call, len(text), 1), len(text))
-    started = time.perf_counter()
+    started = time.process_time()
     measured = CHECKS[evaluator].measure(subject)
-    spent = time.perf_counter() - started
+    spent = time.process_time() - started
     if measured is not None:
         assert 0 <= measured.score <= 1
     return spent
