@@ -1,12 +1,15 @@
 """Where alerts can go: what the configuration says of each kind of receiver."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, Discriminator, Field, Tag
+from pydantic import AfterValidator, Discriminator, Field, Tag, model_validator
 
 from schemas.matchers import checked_matcher
 from schemas.section import Section
+
+LABEL_NAME = r"^[a-zA-Z_][a-zA-Z0-9_]*$"
 
 
 class _ReceiverSection(Section):
@@ -25,8 +28,50 @@ class _ReceiverSection(Section):
         description="a transition not taken for so long becomes a dead letter",
     )
 
+    @property
+    def grouping(self) -> "Grouping | None":
+        """None where each alert is told by itself."""
+        return None
 
-class WebhookReceiver(_ReceiverSection):
+
+@dataclass(frozen=True, slots=True)
+class Grouping:
+    """Which alerts a receiver is told of together, and how long they wait for each other."""
+
+    names: tuple[str, ...]
+    wait_s: float
+    interval_s: float
+
+
+class _GroupingSection(_ReceiverSection):
+    group_by: list[Annotated[str, Field(pattern=LABEL_NAME)]] | None = Field(
+        default=None,
+        description="alerts with the same values of these labels are told together, [] all of a "
+        "tenant; left out, each by itself and at once",
+    )
+    group_wait_s: float = Field(
+        default=30.0, ge=0, le=600, description="how long a group's first alert waits for others"
+    )
+    group_interval_s: float = Field(
+        default=300.0, ge=0, le=3600, description="between two notifications of a group, at least"
+    )
+
+    @model_validator(mode="after")
+    def _times_are_of_groups(self) -> Self:
+        given = sorted({"group_wait_s", "group_interval_s"} & self.model_fields_set)
+        if self.group_by is None and given:
+            raise ValueError(f"{given[0]}: needs group_by")
+        return self
+
+    @property
+    def grouping(self) -> Grouping | None:
+        """None where each alert is told by itself."""
+        if self.group_by is None:
+            return None
+        return Grouping(tuple(self.group_by), self.group_wait_s, self.group_interval_s)
+
+
+class WebhookReceiver(_GroupingSection):
     """A webhook that takes Alertmanager's v4 shape, signed as Standard Webhooks 1.0."""
 
     type: Literal["webhook"] = "webhook"
@@ -51,7 +96,7 @@ class AlertmanagerReceiver(_ReceiverSection):
     )
 
 
-class PagerDutyReceiver(_ReceiverSection):
+class PagerDutyReceiver(_GroupingSection):
     """A PagerDuty service, by an Events API v2 integration: incidents open and resolve."""
 
     type: Literal["pagerduty"]
@@ -64,14 +109,14 @@ class PagerDutyReceiver(_ReceiverSection):
     )
 
 
-class SlackReceiver(_ReceiverSection):
+class SlackReceiver(_GroupingSection):
     """A Slack channel, by an incoming webhook."""
 
     type: Literal["slack"]
     url_file: Path = Field(description="file with the webhook's URL, which is a secret")
 
 
-class EmailReceiver(_ReceiverSection):
+class EmailReceiver(_GroupingSection):
     """Addresses, by an SMTP server."""
 
     type: Literal["email"]
@@ -79,6 +124,9 @@ class EmailReceiver(_ReceiverSection):
     port: int = Field(default=587, ge=1, le=65_535)
     encryption: Literal["starttls", "tls", "none"] = Field(
         default="starttls", description="nothing is sent without it; none is for a server next door"
+    )
+    ca_file: Path | None = Field(
+        default=None, description="PEM of the authorities trusted for it; the system's if not set"
     )
     username: str = ""
     password_file: Path | None = None

@@ -13,12 +13,6 @@ _SAID_FIRST = ("summary", "description", FIRST_STEPS)
 """Annotations with a place of their own; the others follow in the rule's order."""
 
 
-def headline(transition: AlertTransition) -> str:
-    """One line: status, and the rule's summary or name."""
-    summary = transition.annotations.get("summary") or transition.rule
-    return f"[{transition.status.upper()}] {' '.join(summary.split())}"
-
-
 def facts(transition: AlertTransition) -> dict[str, str]:
     """Names and values, in order; those without a value are left out."""
     worst = "" if transition.value is None else f"{transition.value:.3g}"
