@@ -134,6 +134,17 @@ class EmailReceiver(_GroupingSection):
     to: list[str] = Field(min_length=1, description="addresses that it goes to")
 
 
+class HeartbeatReceiver(_ReceiverSection):
+    """A dead man's switch, such as healthchecks.io: it hears once a minute that alerts work."""
+
+    type: Literal["heartbeat"]
+    url_file: Path = Field(description="file with the URL to ping, which is a secret")
+    method: Literal["POST", "GET"] = "POST"
+    give_up_s: float = Field(
+        default=40.0, gt=0, le=60, description="a ping not taken for so long is left to the next"
+    )
+
+
 def _receiver_type(receiver: object) -> str:
     if isinstance(receiver, dict):
         return str(receiver.get("type", "webhook"))
@@ -145,6 +156,7 @@ Receiver = Annotated[
     | Annotated[AlertmanagerReceiver, Tag("alertmanager")]
     | Annotated[PagerDutyReceiver, Tag("pagerduty")]
     | Annotated[SlackReceiver, Tag("slack")]
-    | Annotated[EmailReceiver, Tag("email")],
+    | Annotated[EmailReceiver, Tag("email")]
+    | Annotated[HeartbeatReceiver, Tag("heartbeat")],
     Discriminator(_receiver_type),
 ]

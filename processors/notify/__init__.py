@@ -4,7 +4,8 @@ Read in this order: ``stage.py`` (messages and receivers), ``grouping.py`` (what
 other), ``delivery.py`` (a notification to a receiver; dead letters, the fallback),
 ``notification.py`` (what is said at once), ``memory.py`` (what each was told), ``quiet.py``
 (silences, inhibition) and ``tending.py`` (what was held back, reminders), ``routes.py``,
-``webhook.py``, ``alertmanager.py``, ``pagerduty.py``, ``slack.py`` and ``email.py`` (a receiver
-each), ``repetition.py`` (what Alertmanagers hear again), ``encoding.py`` (Alertmanager's bodies),
+``webhook.py``, ``alertmanager.py``, ``pagerduty.py``, ``slack.py``, ``email.py`` and
+``heartbeat.py`` (a receiver each), ``repetition.py`` (what Alertmanagers hear again),
+``encoding.py`` (Alertmanager's bodies),
 ``wording.py`` (what people read), ``signature.py`` (Standard Webhooks), ``posting.py`` (HTTP).
 """

@@ -77,7 +77,7 @@ class Deliveries:
         """Put a delivery behind the same alert's earlier ones, or into its group's next
         notification, before the first ``await``."""
         grouping = work.route.receiver.grouping
-        if grouping is not None:
+        if grouping is not None and work.transition.rule != WATCHDOG:
             return self.groups.queue(work, grouping)
         return self._chain(work.alert, [work], None)
 
@@ -175,9 +175,9 @@ class Deliveries:
         try:
             attempts = await self._watched(works, sending)
         except PoisonError as error:
-            if notification.reminder:
-                logger.warning("receiver %s: a reminder was not taken", route.name)
-                return
+            if notification.reminder or works[0].transition.rule == WATCHDOG:
+                logger.warning("receiver %s: a reminder or heartbeat was not taken", route.name)
+                return  # the next one tells the same
             for work in works:
                 await self._bury(work, error)
                 self.memory.miss(route.name, work.transition)

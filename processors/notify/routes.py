@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from processors.notify.alertmanager import AlertmanagerSender
 from processors.notify.email import EmailSender
+from processors.notify.heartbeat import HeartbeatSender
 from processors.notify.pagerduty import PagerDutySender
 from processors.notify.slack import SlackSender
 from processors.notify.webhook import WebhookSender
@@ -14,6 +15,7 @@ from schemas.protocols import Clock
 from schemas.receivers import (
     AlertmanagerReceiver,
     EmailReceiver,
+    HeartbeatReceiver,
     PagerDutyReceiver,
     Receiver,
     SlackReceiver,
@@ -21,7 +23,14 @@ from schemas.receivers import (
 )
 
 _HEARTBEAT = {"alertname": WATCHDOG}
-Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender | EmailSender
+Sender = (
+    WebhookSender
+    | AlertmanagerSender
+    | PagerDutySender
+    | SlackSender
+    | EmailSender
+    | HeartbeatSender
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +48,8 @@ class Route:
 
     @property
     def decides_itself(self) -> bool:
-        """Whether silences, inhibition and repetition are the receiver's own."""
-        return isinstance(self.sender, AlertmanagerSender)
+        """Whether silences, inhibition and repetition are the receiver's own, or no matter."""
+        return isinstance(self.sender, AlertmanagerSender | HeartbeatSender)
 
     @property
     def wants_heartbeat(self) -> bool:
@@ -54,9 +63,11 @@ class Route:
     def takes(self, transition: AlertTransition) -> bool:
         """Whether every matcher holds; ``tenant`` is matched like a label.
 
-        The heartbeat is for Alertmanagers and for whoever names it.
+        The heartbeat is for Alertmanagers, for whoever names it, and alone for heartbeat receivers.
         """
         if transition.rule == WATCHDOG and not self.wants_heartbeat:
+            return False
+        if transition.rule != WATCHDOG and isinstance(self.sender, HeartbeatSender):
             return False
         labels = {**transition.labels, "tenant": transition.tenant}
         return all(matcher.holds(labels) for matcher in self.matchers)
@@ -78,6 +89,8 @@ def _sender(receiver: Receiver, clock: Clock) -> Sender:
             return PagerDutySender(receiver, clock)
         case EmailReceiver():
             return EmailSender(receiver, clock)
+        case HeartbeatReceiver():
+            return HeartbeatSender(receiver, clock)
         case SlackReceiver():
             return SlackSender(receiver, clock)
         case WebhookReceiver():

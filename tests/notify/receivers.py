@@ -29,7 +29,7 @@ class WebhookServer:
 
     async def __aenter__(self) -> "WebhookServer":
         app = web.Application()
-        app.router.add_post("/hook", self._handle)
+        app.router.add_route("*", "/hook", self._handle)
         app.router.add_post("/moved", self._handle)
         app.router.add_post("/api/v2/alerts", self._handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
