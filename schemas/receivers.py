@@ -43,7 +43,9 @@ class Grouping:
     interval_s: float
 
 
-class _GroupingSection(_ReceiverSection):
+class _PeopleSection(_ReceiverSection):
+    """What ``notify`` itself groups and shows, since the receiver does not."""
+
     group_by: list[Annotated[str, Field(pattern=LABEL_NAME)]] | None = Field(
         default=None,
         description="alerts with the same values of these labels are told together, [] all of a "
@@ -54,6 +56,11 @@ class _GroupingSection(_ReceiverSection):
     )
     group_interval_s: float = Field(
         default=300.0, ge=0, le=3600, description="between two notifications of a group, at least"
+    )
+
+    include_excerpts: bool = Field(
+        default=False,
+        description="alerts show redacted excerpts of flagged texts, at most 200 characters each",
     )
 
     @model_validator(mode="after")
@@ -71,7 +78,7 @@ class _GroupingSection(_ReceiverSection):
         return Grouping(tuple(self.group_by), self.group_wait_s, self.group_interval_s)
 
 
-class WebhookReceiver(_GroupingSection):
+class WebhookReceiver(_PeopleSection):
     """A webhook that takes Alertmanager's v4 shape, signed as Standard Webhooks 1.0."""
 
     type: Literal["webhook"] = "webhook"
@@ -96,7 +103,7 @@ class AlertmanagerReceiver(_ReceiverSection):
     )
 
 
-class PagerDutyReceiver(_GroupingSection):
+class PagerDutyReceiver(_PeopleSection):
     """A PagerDuty service, by an Events API v2 integration: incidents open and resolve."""
 
     type: Literal["pagerduty"]
@@ -109,14 +116,14 @@ class PagerDutyReceiver(_GroupingSection):
     )
 
 
-class SlackReceiver(_GroupingSection):
+class SlackReceiver(_PeopleSection):
     """A Slack channel, by an incoming webhook."""
 
     type: Literal["slack"]
     url_file: Path = Field(description="file with the webhook's URL, which is a secret")
 
 
-class EmailReceiver(_GroupingSection):
+class EmailReceiver(_PeopleSection):
     """Addresses, by an SMTP server."""
 
     type: Literal["email"]
@@ -132,6 +139,10 @@ class EmailReceiver(_GroupingSection):
     password_file: Path | None = None
     sender: str = Field(pattern=r".+@.+", description="address that it comes from")
     to: list[str] = Field(min_length=1, description="addresses that it goes to")
+    include_picture: bool = Field(
+        default=True,
+        description="alerts show their series with its baseline; needs the extra pictures",
+    )
 
 
 class HeartbeatReceiver(_ReceiverSection):

@@ -10,6 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 
+from processors.notify.evidence import Evidences
 from processors.notify.grouping import Groups, Key
 from processors.notify.memory import DeliveryMemory
 from processors.notify.notification import Group, Notification, alone, summary, together
@@ -59,13 +60,14 @@ class Deliveries:
         self._current = current
         self._fallback: Route | None = None
         self._quiet: Quiet | None = None
+        self._evidences: Evidences | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._tails: dict[Queue, asyncio.Task[None]] = {}
         """The newest notification of each queue, which the next one waits for."""
 
-    def open(self, fallback: Route | None, quiet: Quiet | None) -> None:
+    def open(self, fallback: Route | None, quiet: Quiet | None, evidences: Evidences) -> None:
         """Before the first delivery."""
-        self._fallback, self._quiet = fallback, quiet
+        self._fallback, self._quiet, self._evidences = fallback, quiet, evidences
 
     def stop(self) -> None:
         """Give up what is under way."""
@@ -118,16 +120,23 @@ class Deliveries:
         told = [work for work in works if await self._tells(work)]
         if not told:
             return
-        first = told[0]
-        if group is None:
-            notification = alone(first.transition, first.reminder)
-        else:
-            name = first.route.name
-            dealt = [one for one in past if not self.memory.missed(name, one)]
-            new = [*(work.transition for work in told), *dealt]
-            others = self._going_on(first.route, group, new)
-            notification = together(name, group, new, others, first.reminder)
+        notification = self._notification(told, group, past)
+        if self._evidences is not None:
+            notification = await self._evidences.added(notification, told[0].route.receiver)
         await self._attempt(told, notification)
+
+    def _notification(
+        self, told: Sequence[Work], group: Group | None, past: Sequence[AlertTransition]
+    ) -> Notification:
+        first, name = told[0], told[0].route.name
+        if group is None:
+            return alone(self._annotated(first.transition), first.reminder)
+        dealt = [one for one in past if not self.memory.missed(name, one)]
+        new = [self._annotated(one) for one in (*(work.transition for work in told), *dealt)]
+        return together(name, group, new, self._going_on(first.route, group, new), first.reminder)
+
+    def _annotated(self, transition: AlertTransition) -> AlertTransition:
+        return transition if self._evidences is None else self._evidences.annotated(transition)
 
     async def _tells(self, work: Work) -> bool:
         """Whether it is to be told; what is held back is written down."""

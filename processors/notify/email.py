@@ -16,7 +16,7 @@ import aiosmtplib
 from pydantic import SecretStr
 
 from processors.notify.encoding import NS_PER_S
-from processors.notify.notification import Notification, headline, summary
+from processors.notify.notification import Evidence, Notification, headline, summary
 from processors.notify.posting import Answer, Channel
 from processors.notify.wording import facts, paragraphs
 from schemas.alert_records import AlertTransition
@@ -27,6 +27,8 @@ from schemas.secrets import readable, secret_text
 SUBJECT_CHARS = 200
 ALERTS_SHOWN = 50
 """Of a group."""
+CID = "picture.streamgauge"
+"""Right side of the pictures' content ids."""
 PERMANENT = 500
 """SMTP's replies from here on are final."""
 
@@ -47,10 +49,19 @@ def message(notification: Notification, receiver: EmailReceiver, now_ns: int) ->
     parts = [(_title(one, notification), one) for one in notification.transitions[:ALERTS_SHOWN]]
     more = len(notification.transitions) - len(parts)
     rest = f"\nand {more} more\n" if more else ""
-    found.set_content("\n".join(_text(title, one) for title, one in parts) + rest)
-    bodies = "".join(_html(title, one) for title, one in parts)
+    shown = {one.transition_id: notification.evidence_of(one) for _, one in parts}
+    texts = [_text(title, one, shown[one.transition_id]) for title, one in parts]
+    found.set_content("\n".join(texts) + rest)
+    bodies = "".join(_html(title, one, shown[one.transition_id]) for title, one in parts)
     html = f"<h2>{escape(headline(notification))}</h2>{bodies}{escape(rest)}\n"
     found.add_alternative(html, subtype="html")
+    *_, html_part = found.iter_parts()
+    for mark, evidence in shown.items():
+        if evidence.picture is not None:
+            html_part.add_related(
+                evidence.picture, "image", "png", cid=f"<{mark}@{CID}>", filename="alert.png",
+                disposition="inline",
+            )  # fmt: skip
     return found
 
 
@@ -74,17 +85,17 @@ def _title(transition: AlertTransition, notification: Notification) -> str:
     return f"[{transition.status.upper()}] {summary(transition)}"
 
 
-def _texts(transition: AlertTransition) -> list[tuple[str, str]]:
-    return paragraphs(transition) if transition.status == "firing" else []
+def _texts(transition: AlertTransition, shown: Evidence) -> list[tuple[str, str]]:
+    return paragraphs(transition, shown.excerpts) if transition.status == "firing" else []
 
 
-def _text(title: str, transition: AlertTransition) -> str:
+def _text(title: str, transition: AlertTransition, shown: Evidence) -> str:
     lines = [f"{name}: {value}" for name, value in facts(transition).items()]
-    said = [(f"{name}\n{text}" if name else text) for name, text in _texts(transition)]
+    said = [(f"{name}\n{text}" if name else text) for name, text in _texts(transition, shown)]
     return "\n\n".join([*([title] if title else []), "\n".join(lines), *said]) + "\n"
 
 
-def _html(title: str, transition: AlertTransition) -> str:
+def _html(title: str, transition: AlertTransition, shown: Evidence) -> str:
     """The same as HTML; what is in a text is shown, not obeyed."""
     rows = "".join(
         f"<tr><th align=left>{escape(name)}</th><td>{escape(value)}</td></tr>"
@@ -92,8 +103,10 @@ def _html(title: str, transition: AlertTransition) -> str:
     )
     said = "".join(
         (f"<h3>{escape(name)}</h3>" if name else "") + f"<p>{escape(text)}</p>"
-        for name, text in _texts(transition)
+        for name, text in _texts(transition, shown)
     )
+    if shown.picture is not None:
+        said = f'<p><img src="cid:{transition.transition_id}@{CID}" alt="series"></p>{said}'
     return (f"<h2>{escape(title)}</h2>" if title else "") + f"<table>{rows}</table>{said}"
 
 

@@ -8,7 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from processors.notify.notification import Notification, common_items
+from processors.notify.notification import Evidence, Notification, common_items, quotations
 from schemas.alert_records import AlertTransition
 
 NS_PER_S = 1_000_000_000
@@ -18,7 +18,9 @@ NO_END = "0001-01-01T00:00:00Z"
 
 def webhook_body(notification: Notification, receiver: str) -> bytes:
     """UTF-8 JSON of a notification of one alert, or of a group's alerts."""
-    alerts = [_webhook_alert(one) for one in notification.transitions]
+    alerts = [
+        _webhook_alert(one, notification.evidence_of(one)) for one in notification.transitions
+    ]
     group, common = notification.group, notification.common_labels
     first = notification.first
     if group is None:
@@ -41,11 +43,12 @@ def webhook_body(notification: Notification, receiver: str) -> bytes:
     return _json(body)
 
 
-def _webhook_alert(transition: AlertTransition) -> dict[str, Any]:
+def _webhook_alert(transition: AlertTransition, shown: Evidence) -> dict[str, Any]:
+    quoted = quotations(shown.excerpts)
     return {
         "status": transition.status,
         "labels": _labels(transition),
-        "annotations": _annotations(transition),
+        "annotations": {**_annotations(transition), **({"excerpts": quoted} if quoted else {})},
         "startsAt": rfc3339(transition.starts_at_ns),
         "endsAt": NO_END if transition.ends_at_ns is None else rfc3339(transition.ends_at_ns),
         "generatorURL": "",

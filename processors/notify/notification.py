@@ -6,11 +6,12 @@ it. Alerts of the group that go on firing are said too, since whoever reads it a
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from schemas.alert_records import AlertTransition
 from schemas.identity import text_hash
+from sql.evidence import Excerpt
 
 SUMMARIES_SHOWN = 3
 
@@ -40,6 +41,17 @@ class Group:
 
 
 @dataclass(frozen=True, slots=True)
+class Evidence:
+    """What is shown of an alert's data: redacted excerpts, and a PNG."""
+
+    excerpts: tuple[Excerpt, ...] = ()
+    picture: bytes | None = None
+
+
+NONE = Evidence()
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """``transitions`` are never empty; those of a group that are new come first."""
 
@@ -48,6 +60,12 @@ class Notification:
     group: Group | None = None
     group_key: str = ""
     reminder: bool = False
+    evidence: Mapping[str, Evidence] = field(default_factory=dict)
+    """By transition id."""
+
+    def evidence_of(self, transition: AlertTransition) -> Evidence:
+        """What is shown of one of its alerts."""
+        return self.evidence.get(transition.transition_id, NONE)
 
     @property
     def first(self) -> AlertTransition:
@@ -106,6 +124,14 @@ def headline(notification: Notification) -> str:
 def summary(transition: AlertTransition) -> str:
     """The rule's summary, or its name, in one line."""
     return " ".join((transition.annotations.get("summary") or transition.rule).split())
+
+
+def quotations(excerpts: Sequence[Excerpt]) -> str:
+    """A line an excerpt: which verdict, and the text."""
+    return "\n".join(
+        f"{one.trace_id} {one.evaluator} {one.target} {one.score:.3g}: {' '.join(one.text.split())}"
+        for one in excerpts
+    )
 
 
 def common_items(many: Sequence[Mapping[str, str]]) -> dict[str, str]:

@@ -61,9 +61,12 @@ def _urgency(severity: str) -> int:
 
 def _details(notification: Notification) -> dict[str, Any]:
     if notification.group is None:
-        return _alert(notification.first, TEXT_CHARS)
+        return _alert(notification.first, notification, TEXT_CHARS)
     shown = notification.transitions[:ALERTS_SHOWN]
-    said = [{"alert": one.rule, "status": one.status, **_alert(one, SHORT_CHARS)} for one in shown]
+    said = [
+        {"alert": one.rule, "status": one.status, **_alert(one, notification, SHORT_CHARS)}
+        for one in shown
+    ]
     more = len(notification.transitions) - len(said)
     return {
         **dict(notification.group.labels),
@@ -72,8 +75,11 @@ def _details(notification: Notification) -> dict[str, Any]:
     }
 
 
-def _alert(transition: AlertTransition, most_chars: int) -> dict[str, Any]:
-    texts = {title or "description": text for title, text in paragraphs(transition)}
+def _alert(
+    transition: AlertTransition, notification: Notification, most_chars: int
+) -> dict[str, Any]:
+    shown = notification.evidence_of(transition)
+    texts = {title or "description": text for title, text in paragraphs(transition, shown.excerpts)}
     return {
         **{name: value[:most_chars] for name, value in facts(transition).items()},
         **{title: text[:most_chars] for title, text in texts.items()},

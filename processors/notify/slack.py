@@ -22,7 +22,7 @@ SECTION_CHARS = 2900
 HEADLINE_CHARS = 140
 """Below the header block's limit of 150."""
 ALERTS_SHOWN, BLOCKS_AN_ALERT = 8, 4
-"""Of a group: its facts, description and first steps; a message takes 50 blocks."""
+"""Of a group: its facts, description, first steps and excerpts; a message takes 50 blocks."""
 COLOURS = {"page": "#d32f2f", "ticket": "#f9a825"}
 RESOLVED_COLOUR, OTHER_COLOUR = "#2e7d32", "#757575"
 
@@ -34,12 +34,16 @@ def payload(notification: Notification) -> dict[str, Any]:
         {"type": "header", "text": {"type": "plain_text", "text": title[:HEADLINE_CHARS]}}
     ]
     if notification.group is None:
-        blocks += _alert(notification.first)
+        blocks += _alert(notification.first, notification)
     else:
         shown = notification.transitions[:ALERTS_SHOWN]
         for one in shown:
             name = f"*[{one.status.upper()}] {_escaped(summary(one))}*"
-            blocks += [{"type": "divider"}, _section(name), *_alert(one)[:BLOCKS_AN_ALERT]]
+            blocks += [
+                {"type": "divider"},
+                _section(name),
+                *_alert(one, notification)[:BLOCKS_AN_ALERT],
+            ]
         if more := len(notification.transitions) - len(shown):
             blocks.append(_section(f"and {more} more"))
     return {
@@ -48,9 +52,10 @@ def payload(notification: Notification) -> dict[str, Any]:
     }
 
 
-def _alert(transition: AlertTransition) -> list[dict[str, Any]]:
+def _alert(transition: AlertTransition, notification: Notification) -> list[dict[str, Any]]:
+    quoted = notification.evidence_of(transition).excerpts
     listed = "\n".join(f"*{_escaped(k)}*: {_escaped(v)}" for k, v in facts(transition).items())
-    said = paragraphs(transition) if transition.status == "firing" else []
+    said = paragraphs(transition, quoted) if transition.status == "firing" else []
     texts = [(f"*{_escaped(name)}*\n" if name else "") + _escaped(text) for name, text in said]
     return [_section(text) for text in (listed, *texts)]
 

@@ -23,6 +23,7 @@ from collections.abc import Awaitable, Iterable
 from processors.batches import all_taken, read_batch, readable_records
 from processors.notify.alertmanager import AlertmanagerSender
 from processors.notify.delivery import Deliveries
+from processors.notify.evidence import Evidences
 from processors.notify.quiet import Quiet
 from processors.notify.repetition import Repetition
 from processors.notify.routes import Route, routes
@@ -61,6 +62,7 @@ class NotifyStage(StageBase):
         self._fallback: Route | None = None
         self._repetition = Repetition(clock)
         self._deliveries = Deliveries(config.notify, outputs, clock, self._repetition.current)
+        self._evidences: Evidences | None = None
         self._tending: Tending | None = None
         self._running: list[asyncio.Task[None]] = []
         self._stopped = False
@@ -84,7 +86,8 @@ class NotifyStage(StageBase):
             )
             self._tending = Tending(tended, quiet, self._repetition, self._deliveries, self._clock)
             self._running.append(asyncio.create_task(self._tending.run()))
-        self._deliveries.open(self._fallback, quiet)
+        self._evidences = Evidences(self._config, self._clock)
+        self._deliveries.open(self._fallback, quiet, self._evidences)
 
     def recall(self, message: Message) -> None:
         """What lies before the committed offset was dealt with for every receiver."""
@@ -92,7 +95,7 @@ class NotifyStage(StageBase):
             transitions, _ = readable_records(AlertTransition, message.value)
         except BatchError:
             return  # it was dead-lettered by whoever processed it
-        self._repetition.note(message.partition, transitions)
+        self._repetition.note(message.partition, map(self._annotated, transitions))
         for transition in transitions:
             if transition.rule == WATCHDOG:
                 continue
@@ -109,7 +112,7 @@ class NotifyStage(StageBase):
         transitions, letters = read_batch(
             AlertTransition, message, self.name, self._outputs, self._config.tenant
         )
-        self._repetition.note(message.partition, transitions)
+        self._repetition.note(message.partition, map(self._annotated, transitions))
         replayed = any(name == ATTEMPTS_HEADER for name, _ in message.headers)
         waits: list[Awaitable[None]] = [
             self._deliveries.queue(Work(route, transition, message, replayed))
@@ -140,7 +143,12 @@ class NotifyStage(StageBase):
         self._deliveries.stop()
         if self._tending is not None:
             self._tending.close()
+        if self._evidences is not None:
+            self._evidences.close()
         await asyncio.gather(*(route.sender.close() for route in self._routes))
+
+    def _annotated(self, transition: AlertTransition) -> AlertTransition:
+        return transition if self._evidences is None else self._evidences.annotated(transition)
 
     def _routes_of(self, transition: AlertTransition) -> Iterable[Route]:
         """Receivers that take it; the fallback where nobody does."""

@@ -5,6 +5,7 @@ import ssl
 from email import message_from_bytes
 from email.message import Message
 
+LONGEST_BYTES = 4 << 20
 STEPS = {"MAIL": "250 ok", "RCPT": "250 ok", "NOOP": "250 ok", "RSET": "250 ok", "HELO": "250 here"}
 
 
@@ -26,7 +27,9 @@ class SmtpServer:
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> "SmtpServer":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0, ssl=self._tls)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", 0, ssl=self._tls, limit=LONGEST_BYTES
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 

@@ -16,7 +16,7 @@ from processors.notify.signature import SecretError
 from processors.notify.stage import NotifyStage
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
 from schemas.alert_records import AlertTransition
-from schemas.config import ClickHouseConfig, Config, NotifyConfig
+from schemas.config import ClickHouseConfig, Config, NotifyConfig, WatchConfig
 from schemas.encoding import decode_batch, encode_batch
 from schemas.protocols import Clock, Message, PoisonError, RetryableError
 from schemas.receivers import Receiver, WebhookReceiver
@@ -55,7 +55,11 @@ async def started(
     **settings: object,
 ) -> AsyncIterator[NotifyStage]:
     notify = NotifyConfig.model_validate({"receivers": list(receivers), **settings})
-    config = Config(notify=notify, clickhouse=ClickHouseConfig(url=NOWHERE))
+    config = Config(
+        notify=notify,
+        clickhouse=ClickHouseConfig(url=NOWHERE),
+        watch=WatchConfig(rules_file=Path(__file__).parent / "no_rules.yaml"),
+    )
     stage = NotifyStage(config, outputs or MemoryOutputs(), clock or HurriedClock())
     await stage.start()
     try:
