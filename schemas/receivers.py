@@ -145,6 +145,14 @@ class EmailReceiver(_PeopleSection):
     )
 
 
+class AppriseReceiver(_PeopleSection):
+    """Whatever Apprise can reach, by its URLs; needs the extra apprise."""
+
+    type: Literal["apprise"]
+    urls_file: Path = Field(description="file with Apprise URLs, one a line, which are secrets")
+    timeout_s: float = Field(default=30.0, description="of one attempt at one URL")
+
+
 class HeartbeatReceiver(_ReceiverSection):
     """A dead man's switch, such as healthchecks.io: it hears once a minute that alerts work."""
 
@@ -168,6 +176,7 @@ Receiver = Annotated[
     | Annotated[PagerDutyReceiver, Tag("pagerduty")]
     | Annotated[SlackReceiver, Tag("slack")]
     | Annotated[EmailReceiver, Tag("email")]
+    | Annotated[AppriseReceiver, Tag("apprise")]
     | Annotated[HeartbeatReceiver, Tag("heartbeat")],
     Discriminator(_receiver_type),
 ]

@@ -16,17 +16,15 @@ import aiosmtplib
 from pydantic import SecretStr
 
 from processors.notify.encoding import NS_PER_S
-from processors.notify.notification import Evidence, Notification, headline, summary
+from processors.notify.notification import Evidence, Notification, headline
 from processors.notify.posting import Answer, Channel
-from processors.notify.wording import facts, paragraphs
+from processors.notify.wording import ALERTS_SHOWN, alert_texts, alert_title, facts, plain_text
 from schemas.alert_records import AlertTransition
 from schemas.protocols import Clock
 from schemas.receivers import EmailReceiver
 from schemas.secrets import readable, secret_text
 
 SUBJECT_CHARS = 200
-ALERTS_SHOWN = 50
-"""Of a group."""
 CID = "picture.streamgauge"
 """Right side of the pictures' content ids."""
 PERMANENT = 500
@@ -46,12 +44,13 @@ def message(notification: Notification, receiver: EmailReceiver, now_ns: int) ->
     if answered:
         found["In-Reply-To"] = found["References"] = f"<{answered}@{domain}>"
     found["Auto-Submitted"] = "auto-generated"
-    parts = [(_title(one, notification), one) for one in notification.transitions[:ALERTS_SHOWN]]
+    parts = [
+        (alert_title(one, notification), one) for one in notification.transitions[:ALERTS_SHOWN]
+    ]
     more = len(notification.transitions) - len(parts)
     rest = f"\nand {more} more\n" if more else ""
     shown = {one.transition_id: notification.evidence_of(one) for _, one in parts}
-    texts = [_text(title, one, shown[one.transition_id]) for title, one in parts]
-    found.set_content("\n".join(texts) + rest)
+    found.set_content(plain_text(notification))
     bodies = "".join(_html(title, one, shown[one.transition_id]) for title, one in parts)
     html = f"<h2>{escape(headline(notification))}</h2>{bodies}{escape(rest)}\n"
     found.add_alternative(html, subtype="html")
@@ -78,23 +77,6 @@ def _ids(notification: Notification) -> tuple[str, str]:
     return begun, ""
 
 
-def _title(transition: AlertTransition, notification: Notification) -> str:
-    """Of an alert in a group; a message about one alert has it as its subject."""
-    if notification.group is None:
-        return ""
-    return f"[{transition.status.upper()}] {summary(transition)}"
-
-
-def _texts(transition: AlertTransition, shown: Evidence) -> list[tuple[str, str]]:
-    return paragraphs(transition, shown.excerpts) if transition.status == "firing" else []
-
-
-def _text(title: str, transition: AlertTransition, shown: Evidence) -> str:
-    lines = [f"{name}: {value}" for name, value in facts(transition).items()]
-    said = [(f"{name}\n{text}" if name else text) for name, text in _texts(transition, shown)]
-    return "\n\n".join([*([title] if title else []), "\n".join(lines), *said]) + "\n"
-
-
 def _html(title: str, transition: AlertTransition, shown: Evidence) -> str:
     """The same as HTML; what is in a text is shown, not obeyed."""
     rows = "".join(
@@ -103,7 +85,7 @@ def _html(title: str, transition: AlertTransition, shown: Evidence) -> str:
     )
     said = "".join(
         (f"<h3>{escape(name)}</h3>" if name else "") + f"<p>{escape(text)}</p>"
-        for name, text in _texts(transition, shown)
+        for name, text in alert_texts(transition, shown)
     )
     if shown.picture is not None:
         said = f'<p><img src="cid:{transition.transition_id}@{CID}" alt="series"></p>{said}'

@@ -1,9 +1,11 @@
 """Receivers made ready: what sends to each, and what it takes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from processors.notify.alertmanager import AlertmanagerSender
+from processors.notify.apprise_urls import AppriseSender
 from processors.notify.email import EmailSender
 from processors.notify.heartbeat import HeartbeatSender
 from processors.notify.pagerduty import PagerDutySender
@@ -14,6 +16,7 @@ from schemas.matchers import Matcher, parse
 from schemas.protocols import Clock
 from schemas.receivers import (
     AlertmanagerReceiver,
+    AppriseReceiver,
     EmailReceiver,
     HeartbeatReceiver,
     PagerDutyReceiver,
@@ -29,8 +32,18 @@ Sender = (
     | PagerDutySender
     | SlackSender
     | EmailSender
+    | AppriseSender
     | HeartbeatSender
 )
+_SENDERS: Mapping[type[Receiver], Callable[[Any, Clock], Sender]] = {
+    AlertmanagerReceiver: AlertmanagerSender,
+    AppriseReceiver: AppriseSender,
+    EmailReceiver: EmailSender,
+    HeartbeatReceiver: HeartbeatSender,
+    PagerDutyReceiver: PagerDutySender,
+    SlackReceiver: SlackSender,
+    WebhookReceiver: WebhookSender,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,22 +89,10 @@ class Route:
 def routes(receivers: Sequence[Receiver], clock: Clock) -> tuple[Route, ...]:
     """A route for each receiver. Raises ``ReceiverError`` or a secret file's error."""
     return tuple(
-        Route(_sender(receiver, clock), receiver, tuple(map(parse, receiver.matchers)))
+        Route(
+            _SENDERS[type(receiver)](receiver, clock),
+            receiver,
+            tuple(map(parse, receiver.matchers)),
+        )
         for receiver in receivers
     )
-
-
-def _sender(receiver: Receiver, clock: Clock) -> Sender:
-    match receiver:
-        case AlertmanagerReceiver():
-            return AlertmanagerSender(receiver, clock)
-        case PagerDutyReceiver():
-            return PagerDutySender(receiver, clock)
-        case EmailReceiver():
-            return EmailSender(receiver, clock)
-        case HeartbeatReceiver():
-            return HeartbeatSender(receiver, clock)
-        case SlackReceiver():
-            return SlackSender(receiver, clock)
-        case WebhookReceiver():
-            return WebhookSender(receiver, clock)
