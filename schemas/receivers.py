@@ -65,7 +65,10 @@ class _PeopleSection(_ReceiverSection):
 
     @model_validator(mode="after")
     def _times_are_of_groups(self) -> Self:
-        given = sorted({"group_wait_s", "group_interval_s"} & self.model_fields_set)
+        # By value: a configuration that is handed on says its defaults too.
+        fields = type(self).model_fields
+        times = ("group_wait_s", "group_interval_s")
+        given = [name for name in times if getattr(self, name) != fields[name].default]
         if self.group_by is None and given:
             raise ValueError(f"{given[0]}: needs group_by")
         return self

@@ -164,6 +164,7 @@ class Deliveries:
             one
             for one in self._current()
             if one.status == "firing"
+            and one.rule != WATCHDOG
             and one.fingerprint not in marks
             and route.takes(one)
             and Group.of(one, names) == group

@@ -146,6 +146,18 @@ async def test_a_new_worker_keeps_the_groups_interval() -> None:
     assert told(server) == [[("f2", "firing"), ("f1", "firing")]]
 
 
+async def test_a_group_is_reminded_of_as_one() -> None:
+    clock = FastClock()
+    async with WebhookServer() as server:
+        reminding = grouped(server, repeat_interval_s=120)
+        async with started(reminding, clock=clock) as stage:
+            await stage.process(at(clock, of(1), of(2)))
+            async with asyncio.timeout(SOON_S):
+                await server.received(3)
+    assert {len(alerts) for alerts in told(server)} == {2}
+    assert len(set(keys(server))) == len(server.requests)
+
+
 async def test_a_worker_killed_while_a_group_waits_has_lost_nothing() -> None:
     clock = FastClock()
     messages = [at(clock, of(1)), at(clock, of(2))]
@@ -263,3 +275,10 @@ def test_wrong_settings_are_refused(given: dict[str, Any], text: str) -> None:
     one = {key: value for key, value in one.items() if value is not ...}
     with pytest.raises(ValueError, match=text):
         NotifyConfig.model_validate({"receivers": [one]})
+
+
+def test_a_configuration_that_is_handed_on_is_the_same() -> None:
+    plain = {"name": "a", "url": "http://x/"}
+    receivers = [plain, {**plain, "name": "b", "group_by": [], "group_wait_s": 5}]
+    given = NotifyConfig.model_validate({"receivers": receivers})
+    assert NotifyConfig.model_validate(given.model_dump(mode="json")) == given
