@@ -13,8 +13,6 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 from clickhouse_connect.driver.client import Client
-from clickhouse_connect.driver.exceptions import Error as DriverError
-from urllib3.exceptions import HTTPError
 
 from processors.notify.notification import Evidence, Notification
 from processors.notify.pictures import Subject, picture_of, subject_of
@@ -131,7 +129,7 @@ class _Lookups:
         """What is found; None if it cannot be."""
         try:
             return await asyncio.get_running_loop().run_in_executor(self._thread, self._run, look)
-        except (DriverError, HTTPError, OSError, ImportError, ValueError) as error:
+        except Exception as error:  # whatever is wrong with a picture, the page goes out
             logger.info("an alert goes out without %s: %s", self._name, type(error).__name__)
             return None
 

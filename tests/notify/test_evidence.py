@@ -271,3 +271,15 @@ async def test_without_the_extra_or_a_series_mail_goes_without_a_picture(
         assert len(server.messages) == 2
     kinds = {part.get_content_type() for one in server.messages for part in one.walk()}
     assert "image/png" not in kinds
+
+
+async def test_a_picture_that_fails_in_any_way_stops_no_mail(
+    stored: Config, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def broken(*_: object) -> bytes:
+        raise RuntimeError("no fonts")
+
+    monkeypatch.setattr("processors.notify.evidence.picture_of", broken)
+    async with SmtpServer() as server:
+        await tell(stored, email(server), firing("any"))
+        assert len(server.messages) == 1
