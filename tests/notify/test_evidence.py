@@ -76,7 +76,10 @@ def stored(clickhouse: ClickHouse, rules_config: Config) -> Config:
 
 
 @pytest.fixture
-def client(stored: Config) -> Iterator[Client]:
+def client(stored: Config, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+    """Of the database; a busy machine's look-ups get the time that they need."""
+    monkeypatch.setattr("processors.notify.evidence.PICTURE_S", 90.0)
+    monkeypatch.setattr("processors.notify.evidence.EXCERPTS_S", 90.0)
     client = connect(stored.clickhouse)
     yield client
     client.close()
@@ -195,8 +198,9 @@ async def test_another_tenants_text_is_not_shown(stored: Config, client: Client)
 
 
 async def test_a_page_that_overtakes_its_rows_waits_a_moment_for_them(
-    stored: Config, client: Client
+    stored: Config, client: Client, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr("processors.notify.evidence.STORED_S", 60.0)
     async with WebhookServer() as server:
         asking = receiver(server, include_excerpts=True, timeout_s=5)
         telling = asyncio.create_task(tell(stored, asking, injection(2)))
@@ -239,9 +243,8 @@ def put_windows(client: Client, service: str, days: int) -> None:
 
 @pytest.mark.parametrize("days", [10, 1])
 async def test_a_mail_shows_the_series_with_its_baseline(
-    stored: Config, client: Client, days: int, monkeypatch: pytest.MonkeyPatch
+    stored: Config, client: Client, days: int
 ) -> None:
-    monkeypatch.setattr("processors.notify.evidence.PICTURE_S", 90.0)  # a busy machine's
     service = f"web-{days}"
     await asyncio.to_thread(put_windows, client, service, days)
     async with SmtpServer() as server:
