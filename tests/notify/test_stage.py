@@ -77,7 +77,7 @@ def message(*transitions: AlertTransition) -> Message:
 
 def receiver(server: WebhookServer, name: str = "pager", **changes: object) -> WebhookReceiver:
     return WebhookReceiver.model_validate(
-        {"name": name, "url": server.url, "timeout_s": 0.5, **changes}
+        {"name": name, "url": server.url, "timeout_s": 2.0, **changes}
     )
 
 
