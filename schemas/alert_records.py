@@ -30,6 +30,8 @@ NOTIFICATION_FAILED = "NotificationFailed"
 """Name of the alert that the fallback receiver gets where another one failed."""
 NOT_EVALUATED = "RuleNotEvaluated"
 """Name of the alert about rules that are not evaluated."""
+SAFE_INTERVAL = "safe_interval"
+"""Name of the annotation that says what an alert's value is held against."""
 
 
 class AlertTransition(Record):

@@ -21,7 +21,7 @@ from pydantic_settings import (
 from schemas.intervals import SHIPPED
 from schemas.matchers import checked_matcher
 from schemas.privacy import PrivacyConfig
-from schemas.receivers import Receiver
+from schemas.receivers import HeartbeatReceiver, Receiver
 from schemas.section import Section
 
 MIB = 1 << 20
@@ -307,6 +307,9 @@ class NotifyConfig(Section):
             raise ValueError(f"receivers: names repeat: {', '.join(sorted(repeated))}")
         if self.fallback and self.fallback not in names:
             raise ValueError(f"fallback: {self.fallback} is no receiver")
+        beats = [one.name for one in self.receivers if isinstance(one, HeartbeatReceiver)]
+        if self.fallback in beats:
+            raise ValueError(f"fallback: {self.fallback} is a heartbeat, which takes no alerts")
         return self
 
 

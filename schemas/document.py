@@ -177,8 +177,7 @@ def _type(field: FieldInfo) -> str:
 def _type_name(annotation: object) -> str:
     origin, arguments = get_origin(annotation), get_args(annotation)
     if origin is Annotated:
-        of_sections = list(_sections(arguments[:1]))
-        return "map" if of_sections else "64-bit integer as a string"
+        return _annotated(arguments)
     if origin is Literal:
         return _choice([str(value) for value in arguments])
     if origin in (Union, UnionType):
@@ -189,6 +188,12 @@ def _type_name(annotation: object) -> str:
     if origin is dict:
         return f"map of {_type_name(arguments[0])} to {_type_name(arguments[1])}"
     return _class_name(annotation)
+
+
+def _annotated(arguments: tuple[object, ...]) -> str:
+    if any(isinstance(item, PlainSerializer) for item in arguments[1:]):
+        return "64-bit integer as a string"
+    return "map" if list(_sections(arguments[:1])) else _type_name(arguments[0])
 
 
 def _class_name(kind: object) -> str:

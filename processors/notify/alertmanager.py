@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from pydantic import SecretStr
 
 from processors.notify.encoding import NS_PER_S, api_alert, api_body
+from processors.notify.notification import Notification
 from processors.notify.posting import Answer, Channel, checked_url
 from schemas.alert_records import AlertTransition
 from schemas.metrics import NOTIFICATIONS
@@ -48,11 +49,12 @@ class AlertmanagerSender:
             post.cancel()
         await self._channel.close()
 
-    async def deliver(self, transition: AlertTransition) -> int:
+    async def deliver(self, notification: Notification) -> int:
         """Ends once a peer took it; how many attempts it took. Raises ``Undelivered``."""
+        transitions = notification.transitions
 
         async def attempt() -> Answer:
-            return await self._first_success(self._to_every_peer([transition]))
+            return await self._first_success(self._to_every_peer(transitions))
 
         return await self._channel.until_taken(attempt)
 

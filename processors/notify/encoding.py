@@ -8,6 +8,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
+from processors.notify.notification import Evidence, Notification, common_items, quotations
 from schemas.alert_records import AlertTransition
 
 NS_PER_S = 1_000_000_000
@@ -15,32 +16,44 @@ NO_END = "0001-01-01T00:00:00Z"
 """How the webhook's format says that an alert has not ended."""
 
 
-def webhook_body(transition: AlertTransition, receiver: str) -> bytes:
-    """UTF-8 JSON of one transition as a notification of one alert."""
-    labels = _labels(transition)
-    annotations = _annotations(transition)
-    alert = {
+def webhook_body(notification: Notification, receiver: str) -> bytes:
+    """UTF-8 JSON of a notification of one alert, or of a group's alerts."""
+    alerts = [
+        _webhook_alert(one, notification.evidence_of(one)) for one in notification.transitions
+    ]
+    group, common = notification.group, notification.common_labels
+    first = notification.first
+    if group is None:
+        key, grouped = f"{first.tenant}/{first.rule}:{first.fingerprint}", common
+    else:
+        key, grouped = group.text, dict(group.labels)
+    texts = [alert["annotations"] for alert in alerts]
+    body = {
+        "version": "4",
+        "groupKey": key,
+        "truncatedAlerts": 0,
+        "status": notification.status,
+        "receiver": receiver,
+        "groupLabels": grouped,
+        "commonLabels": common,
+        "commonAnnotations": common_items(texts),
+        "externalURL": "",
+        "alerts": alerts,
+    }
+    return _json(body)
+
+
+def _webhook_alert(transition: AlertTransition, shown: Evidence) -> dict[str, Any]:
+    quoted = quotations(shown.excerpts)
+    return {
         "status": transition.status,
-        "labels": labels,
-        "annotations": annotations,
+        "labels": _labels(transition),
+        "annotations": {**_annotations(transition), **({"excerpts": quoted} if quoted else {})},
         "startsAt": rfc3339(transition.starts_at_ns),
         "endsAt": NO_END if transition.ends_at_ns is None else rfc3339(transition.ends_at_ns),
         "generatorURL": "",
         "fingerprint": transition.fingerprint,
     }
-    body = {
-        "version": "4",
-        "groupKey": f"{transition.tenant}/{transition.rule}:{transition.fingerprint}",
-        "truncatedAlerts": 0,
-        "status": transition.status,
-        "receiver": receiver,
-        "groupLabels": labels,
-        "commonLabels": labels,
-        "commonAnnotations": annotations,
-        "externalURL": "",
-        "alerts": [alert],
-    }
-    return _json(body)
 
 
 def api_alert(transition: AlertTransition, firing_until_ns: int) -> dict[str, Any]:

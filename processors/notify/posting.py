@@ -105,10 +105,17 @@ class Channel:
 
     async def post(self, url: str, body: bytes, headers: Mapping[str, str]) -> Answer:
         """One request with a JSON body."""
-        sent = {"Content-Type": "application/json", "User-Agent": "streamgauge", **headers}
+        return await self.request("POST", url, body, headers)
+
+    async def request(
+        self, method: str, url: str, body: bytes | None, headers: Mapping[str, str]
+    ) -> Answer:
+        """One request, with a JSON body or none."""
+        kind = {} if body is None else {"Content-Type": "application/json"}
+        sent = {**kind, "User-Agent": "streamgauge", **headers}
         try:
-            async with self._session.post(
-                url, data=body, headers=sent, allow_redirects=False
+            async with self._session.request(
+                method, url, data=body, headers=sent, allow_redirects=False
             ) as response:
                 status, answered = response.status, response.headers
         except TimeoutError:

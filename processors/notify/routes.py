@@ -1,10 +1,13 @@
 """Receivers made ready: what sends to each, and what it takes."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from processors.notify.alertmanager import AlertmanagerSender
+from processors.notify.apprise_urls import AppriseSender
 from processors.notify.email import EmailSender
+from processors.notify.heartbeat import HeartbeatSender
 from processors.notify.pagerduty import PagerDutySender
 from processors.notify.slack import SlackSender
 from processors.notify.webhook import WebhookSender
@@ -13,7 +16,9 @@ from schemas.matchers import Matcher, parse
 from schemas.protocols import Clock
 from schemas.receivers import (
     AlertmanagerReceiver,
+    AppriseReceiver,
     EmailReceiver,
+    HeartbeatReceiver,
     PagerDutyReceiver,
     Receiver,
     SlackReceiver,
@@ -21,7 +26,24 @@ from schemas.receivers import (
 )
 
 _HEARTBEAT = {"alertname": WATCHDOG}
-Sender = WebhookSender | AlertmanagerSender | PagerDutySender | SlackSender | EmailSender
+Sender = (
+    WebhookSender
+    | AlertmanagerSender
+    | PagerDutySender
+    | SlackSender
+    | EmailSender
+    | AppriseSender
+    | HeartbeatSender
+)
+_SENDERS: Mapping[type[Receiver], Callable[[Any, Clock], Sender]] = {
+    AlertmanagerReceiver: AlertmanagerSender,
+    AppriseReceiver: AppriseSender,
+    EmailReceiver: EmailSender,
+    HeartbeatReceiver: HeartbeatSender,
+    PagerDutyReceiver: PagerDutySender,
+    SlackReceiver: SlackSender,
+    WebhookReceiver: WebhookSender,
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,8 +61,8 @@ class Route:
 
     @property
     def decides_itself(self) -> bool:
-        """Whether silences, inhibition and repetition are the receiver's own."""
-        return isinstance(self.sender, AlertmanagerSender)
+        """Whether silences, inhibition and repetition are the receiver's own, or no matter."""
+        return isinstance(self.sender, AlertmanagerSender | HeartbeatSender)
 
     @property
     def wants_heartbeat(self) -> bool:
@@ -54,9 +76,11 @@ class Route:
     def takes(self, transition: AlertTransition) -> bool:
         """Whether every matcher holds; ``tenant`` is matched like a label.
 
-        The heartbeat is for Alertmanagers and for whoever names it.
+        The heartbeat is for Alertmanagers, for whoever names it, and alone for heartbeat receivers.
         """
         if transition.rule == WATCHDOG and not self.wants_heartbeat:
+            return False
+        if transition.rule != WATCHDOG and isinstance(self.sender, HeartbeatSender):
             return False
         labels = {**transition.labels, "tenant": transition.tenant}
         return all(matcher.holds(labels) for matcher in self.matchers)
@@ -65,20 +89,10 @@ class Route:
 def routes(receivers: Sequence[Receiver], clock: Clock) -> tuple[Route, ...]:
     """A route for each receiver. Raises ``ReceiverError`` or a secret file's error."""
     return tuple(
-        Route(_sender(receiver, clock), receiver, tuple(map(parse, receiver.matchers)))
+        Route(
+            _SENDERS[type(receiver)](receiver, clock),
+            receiver,
+            tuple(map(parse, receiver.matchers)),
+        )
         for receiver in receivers
     )
-
-
-def _sender(receiver: Receiver, clock: Clock) -> Sender:
-    match receiver:
-        case AlertmanagerReceiver():
-            return AlertmanagerSender(receiver, clock)
-        case PagerDutyReceiver():
-            return PagerDutySender(receiver, clock)
-        case EmailReceiver():
-            return EmailSender(receiver, clock)
-        case SlackReceiver():
-            return SlackSender(receiver, clock)
-        case WebhookReceiver():
-            return WebhookSender(receiver, clock)

@@ -1,4 +1,4 @@
-"""Slack incoming webhooks: one message a transition.
+"""Slack incoming webhooks: one message a notification.
 
 https://docs.slack.dev/messaging/sending-messages-using-incoming-webhooks. A section holds at most
 3,000 characters. What is in a text is shown, not obeyed: ``&``, ``<`` and ``>`` are escaped, so
@@ -10,8 +10,9 @@ from typing import Any
 
 from pydantic import SecretStr
 
+from processors.notify.notification import Notification, headline, summary
 from processors.notify.posting import Answer, Channel, checked_url
-from processors.notify.wording import facts, headline, paragraphs
+from processors.notify.wording import facts, paragraphs
 from schemas.alert_records import AlertTransition
 from schemas.protocols import Clock
 from schemas.receivers import SlackReceiver
@@ -20,25 +21,43 @@ from schemas.secrets import secret_text
 SECTION_CHARS = 2900
 HEADLINE_CHARS = 140
 """Below the header block's limit of 150."""
+ALERTS_SHOWN, BLOCKS_AN_ALERT = 8, 4
+"""Of a group: its facts, description, first steps and excerpts; a message takes 50 blocks."""
 COLOURS = {"page": "#d32f2f", "ticket": "#f9a825"}
 RESOLVED_COLOUR, OTHER_COLOUR = "#2e7d32", "#757575"
 
 
-def payload(transition: AlertTransition) -> dict[str, Any]:
+def payload(notification: Notification) -> dict[str, Any]:
     """Body of one message. Pure."""
-    title = headline(transition)
-    listed = "\n".join(f"*{_escaped(k)}*: {_escaped(v)}" for k, v in facts(transition).items())
+    title = headline(notification)
     blocks: list[dict[str, Any]] = [
-        {"type": "header", "text": {"type": "plain_text", "text": title[:HEADLINE_CHARS]}},
-        _section(listed),
+        {"type": "header", "text": {"type": "plain_text", "text": title[:HEADLINE_CHARS]}}
     ]
-    if transition.status == "firing":
-        for name, text in paragraphs(transition):
-            blocks.append(_section((f"*{_escaped(name)}*\n" if name else "") + _escaped(text)))
+    if notification.group is None:
+        blocks += _alert(notification.first, notification)
+    else:
+        shown = notification.transitions[:ALERTS_SHOWN]
+        for one in shown:
+            name = f"*[{one.status.upper()}] {_escaped(summary(one))}*"
+            blocks += [
+                {"type": "divider"},
+                _section(name),
+                *_alert(one, notification)[:BLOCKS_AN_ALERT],
+            ]
+        if more := len(notification.transitions) - len(shown):
+            blocks.append(_section(f"and {more} more"))
     return {
         "text": _escaped(title),
-        "attachments": [{"color": _colour(transition), "blocks": blocks}],
+        "attachments": [{"color": _colour(notification), "blocks": blocks}],
     }
+
+
+def _alert(transition: AlertTransition, notification: Notification) -> list[dict[str, Any]]:
+    quoted = notification.evidence_of(transition).excerpts
+    listed = "\n".join(f"*{_escaped(k)}*: {_escaped(v)}" for k, v in facts(transition).items())
+    said = paragraphs(transition, quoted) if transition.status == "firing" else []
+    texts = [(f"*{_escaped(name)}*\n" if name else "") + _escaped(text) for name, text in said]
+    return [_section(text) for text in (listed, *texts)]
 
 
 class SlackSender:
@@ -56,9 +75,9 @@ class SlackSender:
         """Close connections."""
         await self._channel.close()
 
-    async def deliver(self, transition: AlertTransition) -> int:
+    async def deliver(self, notification: Notification) -> int:
         """Ends after a 2xx; how many attempts it took. Raises ``Undelivered``."""
-        body = json.dumps(payload(transition), ensure_ascii=False).encode("utf-8", "replace")
+        body = json.dumps(payload(notification), ensure_ascii=False).encode("utf-8", "replace")
 
         async def attempt() -> Answer:
             return await self._channel.post(self._url, body, {})
@@ -66,10 +85,11 @@ class SlackSender:
         return await self._channel.until_taken(attempt)
 
 
-def _colour(transition: AlertTransition) -> str:
-    if transition.status == "resolved":
+def _colour(notification: Notification) -> str:
+    if notification.status == "resolved":
         return RESOLVED_COLOUR
-    return COLOURS.get(transition.labels.get("severity", ""), OTHER_COLOUR)
+    said = {one.labels.get("severity", "") for one in notification.firing}
+    return next((colour for name, colour in COLOURS.items() if name in said), OTHER_COLOUR)
 
 
 def _section(text: str) -> dict[str, Any]:

@@ -6,9 +6,11 @@ gets the transitions of one alert in order: resolved never before firing, and ne
 transition that a receiver refuses for good, or does not take for too long, becomes a dead letter of
 its own, and the fallback receiver hears of it. A crash between a receiver's 2xx and the commit
 delivers again, under the same ``webhook-id``; ids known to be delivered, here or by the worker
-before, are not sent again. What is silenced or inhibited is told once it no longer is, if it still
-fires; what goes on firing is told again. Alertmanagers do these two themselves, and hear of open
-alerts again and again because they forget what they do not hear of.
+before, are not sent again. Where a receiver groups, the transitions of a group wait for each other
+and are one notification (:mod:`processors.notify.grouping`). What is silenced or inhibited is told
+once it no longer is, if it still fires; what goes on firing is told again. Alertmanagers do all of
+these themselves, and hear of open alerts again and again because they forget what they do not hear
+of.
 
 On failure: a dead receiver holds this stage's offsets back and nothing else; a value that is no
 batch raises ``PoisonError``; a bad key file or URL stops the worker at start.
@@ -20,11 +22,13 @@ from collections.abc import Awaitable, Iterable
 
 from processors.batches import all_taken, read_batch, readable_records
 from processors.notify.alertmanager import AlertmanagerSender
-from processors.notify.delivery import Deliveries, Work
+from processors.notify.delivery import Deliveries
+from processors.notify.evidence import Evidences
 from processors.notify.quiet import Quiet
 from processors.notify.repetition import Repetition
 from processors.notify.routes import Route, routes
 from processors.notify.tending import Tending
+from processors.notify.work import Work
 from schemas.alert_records import WATCHDOG, AlertTransition
 from schemas.config import Config
 from schemas.encoding import BatchError
@@ -57,7 +61,8 @@ class NotifyStage(StageBase):
         self._routes: tuple[Route, ...] = ()
         self._fallback: Route | None = None
         self._repetition = Repetition(clock)
-        self._deliveries = Deliveries(config.notify, outputs, clock)
+        self._deliveries = Deliveries(config.notify, outputs, clock, self._repetition.current)
+        self._evidences: Evidences | None = None
         self._tending: Tending | None = None
         self._running: list[asyncio.Task[None]] = []
         self._stopped = False
@@ -81,7 +86,8 @@ class NotifyStage(StageBase):
             )
             self._tending = Tending(tended, quiet, self._repetition, self._deliveries, self._clock)
             self._running.append(asyncio.create_task(self._tending.run()))
-        self._deliveries.open(self._fallback, quiet)
+        self._evidences = Evidences(self._config, self._clock)
+        self._deliveries.open(self._fallback, quiet, self._evidences)
 
     def recall(self, message: Message) -> None:
         """What lies before the committed offset was dealt with for every receiver."""
@@ -89,12 +95,15 @@ class NotifyStage(StageBase):
             transitions, _ = readable_records(AlertTransition, message.value)
         except BatchError:
             return  # it was dead-lettered by whoever processed it
-        self._repetition.note(message.partition, transitions)
+        self._repetition.note(message.partition, map(self._annotated, transitions))
         for transition in transitions:
             if transition.rule == WATCHDOG:
                 continue
             for receiver in self._config.notify.receivers:
                 self._deliveries.memory.assume(receiver.name, transition)
+            for route in self._routes_of(transition):
+                if grouping := route.receiver.grouping:
+                    self._deliveries.groups.recall(Work(route, transition, message), grouping)
             if self._tending is not None:
                 self._tending.recall(transition, message)
 
@@ -103,7 +112,7 @@ class NotifyStage(StageBase):
         transitions, letters = read_batch(
             AlertTransition, message, self.name, self._outputs, self._config.tenant
         )
-        self._repetition.note(message.partition, transitions)
+        self._repetition.note(message.partition, map(self._annotated, transitions))
         replayed = any(name == ATTEMPTS_HEADER for name, _ in message.headers)
         waits: list[Awaitable[None]] = [
             self._deliveries.queue(Work(route, transition, message, replayed))
@@ -118,8 +127,13 @@ class NotifyStage(StageBase):
             raise
 
     def forget(self, topic: str, partition: int) -> None:
-        """Another worker repeats the partition's alerts."""
+        """Another worker tells and repeats the partition's alerts."""
         self._repetition.forget(partition)
+        self._deliveries.groups.forget(partition)
+
+    def relieve(self) -> None:
+        """Groups must not hold back what waits behind them."""
+        self._deliveries.groups.relieve()
 
     async def stop(self) -> None:
         """Give up attempts in flight; their messages were not acknowledged and come again."""
@@ -129,7 +143,12 @@ class NotifyStage(StageBase):
         self._deliveries.stop()
         if self._tending is not None:
             self._tending.close()
+        if self._evidences is not None:
+            self._evidences.close()
         await asyncio.gather(*(route.sender.close() for route in self._routes))
+
+    def _annotated(self, transition: AlertTransition) -> AlertTransition:
+        return transition if self._evidences is None else self._evidences.annotated(transition)
 
     def _routes_of(self, transition: AlertTransition) -> Iterable[Route]:
         """Receivers that take it; the fallback where nobody does."""

@@ -8,18 +8,23 @@ while a silence lasted, or is inhibited now.
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 
-from processors.notify.delivery import Deliveries, Work
+from processors.notify.delivery import Deliveries
+from processors.notify.notification import Group
 from processors.notify.quiet import POLL_S, Quiet
 from processors.notify.repetition import Repetition
 from processors.notify.routes import Route
+from processors.notify.work import Work
 from schemas.alert_records import WATCHDOG, AlertTransition
 from schemas.identity import NS_PER_MS
 from schemas.protocols import Clock, Message
 from schemas.topics import ALERT_TRANSITIONS
 
 logger = logging.getLogger(__name__)
+
+Told = tuple[str, str | Group]
+"""Receiver, and the alert or group that it was told of."""
 
 
 class Tending:
@@ -40,7 +45,7 @@ class Tending:
         self._clock = clock
         self._recalled: dict[str, tuple[AlertTransition, Message]] = {}
         self._telling: set[asyncio.Future[None]] = set()
-        self._told_s: dict[tuple[str, str], float] = {}
+        self._told_s: dict[Told, float] = {}
 
     def recall(self, transition: AlertTransition, message: Message) -> None:
         """A transition of the history, oldest first."""
@@ -54,15 +59,20 @@ class Tending:
         while True:
             await self._quiet.look()
             self._hold_recalled()
-            for work in self._due():
-                told = asyncio.ensure_future(self._deliveries.queue(work))
-                self._telling.add(told)
-                told.add_done_callback(self._told)
+            for work in self._freed():
+                self._follow(self._deliveries.queue(work))
+            for works in self._reminders():
+                self._follow(self._deliveries.remind(works))
             await self._clock.sleep(POLL_S)
 
     def close(self) -> None:
         """Give up reading."""
         self._quiet.close()
+
+    def _follow(self, telling: Awaitable[None]) -> None:
+        told = asyncio.ensure_future(telling)
+        self._telling.add(told)
+        told.add_done_callback(self._told)
 
     def _told(self, done: "asyncio.Future[None]") -> None:
         self._telling.discard(done)
@@ -79,34 +89,50 @@ class Tending:
                     self._deliveries.held[work.alert] = work
                     self._deliveries.memory.miss(route.name, transition)
 
-    def _due(self) -> list[Work]:
-        """What nothing holds back any more, and what is to be told again."""
-        due: list[Work] = []
+    def _freed(self) -> list[Work]:
+        """What nothing holds back any more."""
+        freed: list[Work] = []
         for alert, work in list(self._deliveries.held.items()):
             if self._quiet.holds(work.transition) is None:
                 del self._deliveries.held[alert]
-                due.append(work)
+                freed.append(work)
+        return freed
+
+    def _reminders(self) -> list[list[Work]]:
+        """What is to be told again: alerts by themselves, or the alerts of a group."""
         now_s = self._clock.monotonic()
-        firing = {t.fingerprint: t for t in self._repetition.current() if t.status == "firing"}
-        self._told_s = {key: told for key, told in self._told_s.items() if key[1] in firing}
-        for transition in firing.values():
-            for route in self._routes:
-                if again := self._reminder(route, transition, now_s):
-                    due.append(again)
+        current = self._repetition.current()
+        firing = [t for t in current if t.status == "firing" and t.rule != WATCHDOG]
+        due: list[list[Work]] = []
+        known: dict[Told, float] = {}
+        for route in self._routes:
+            grouping = route.receiver.grouping
+            alike: dict[Told, list[AlertTransition]] = {}
+            for transition in firing:
+                mark = Group.of(transition, grouping.names) if grouping else transition.fingerprint
+                alike.setdefault((route.name, mark), []).append(transition)
+            for key, transitions in alike.items():
+                known[key] = self._told_s.get(key, now_s)
+                if works := self._again(route, transitions, now_s - known[key]):
+                    known[key] = now_s
+                    due.append(works)
+        self._told_s = known
         return due
 
-    def _reminder(self, route: Route, transition: AlertTransition, now_s: float) -> Work | None:
+    def _again(
+        self, route: Route, transitions: Sequence[AlertTransition], since_s: float
+    ) -> list[Work]:
         every_s = route.receiver.repeat_interval_s
-        key = (route.name, transition.fingerprint)
-        told_s = self._told_s.setdefault(key, now_s)
-        if not every_s or transition.rule == WATCHDOG or now_s - told_s < every_s:
-            return None
-        missed = self._deliveries.memory.missed(route.name, transition)
-        if missed or not route.takes(transition) or self._quiet.holds(transition):
-            return None
-        self._told_s[key] = now_s
-        since_s = (self._clock.time_ns() - transition.starts_at_ns) / 1e9
-        again = f"{transition.transition_id}-again-{int(since_s // every_s)}"
-        message = Message(ALERT_TRANSITIONS.name, 0, 0, 0, None, b"")
-        told = transition.model_copy(update={"transition_id": again})
-        return Work(route, told, message, reminder=True)
+        if not every_s or since_s < every_s:
+            return []
+        works: list[Work] = []
+        for one in transitions:
+            missed = self._deliveries.memory.missed(route.name, one)
+            if missed or not route.takes(one) or self._quiet.holds(one):
+                continue
+            open_s = (self._clock.time_ns() - one.starts_at_ns) / 1e9
+            again = f"{one.transition_id}-again-{int(open_s // every_s)}"
+            told = one.model_copy(update={"transition_id": again})
+            message = Message(ALERT_TRANSITIONS.name, 0, 0, 0, None, b"")
+            works.append(Work(route, told, message, reminder=True))
+        return works

@@ -1,9 +1,9 @@
-"""One webhook receiver: each transition is one post in Alertmanager's v4 shape, signed."""
+"""One webhook receiver: each notification is one post in Alertmanager's v4 shape, signed."""
 
 from processors.notify.encoding import webhook_body
+from processors.notify.notification import Notification
 from processors.notify.posting import NS_PER_S, Answer, Channel, checked_url
 from processors.notify.signature import load_keys, signature_headers
-from schemas.alert_records import AlertTransition
 from schemas.protocols import Clock
 from schemas.receivers import WebhookReceiver
 
@@ -23,13 +23,13 @@ class WebhookSender:
         """Close connections."""
         await self._channel.close()
 
-    async def deliver(self, transition: AlertTransition) -> int:
+    async def deliver(self, notification: Notification) -> int:
         """Ends after a 2xx; how many attempts it took. Raises ``Undelivered``."""
-        body = webhook_body(transition, self.name)
+        body = webhook_body(notification, self.name)
 
         async def attempt() -> Answer:
             timestamp_s = self._clock.time_ns() // NS_PER_S
-            headers = signature_headers(self._keys, transition.transition_id, timestamp_s, body)
+            headers = signature_headers(self._keys, notification.key, timestamp_s, body)
             return await self._channel.post(self._url, body, headers)
 
         return await self._channel.until_taken(attempt)

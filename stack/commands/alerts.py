@@ -95,6 +95,7 @@ def alerts_test(
     receiver: Annotated[str, typer.Argument(help="name of a receiver of notify.receivers")],
 ) -> None:
     """Send a test alert to a receiver, and its end: exit status 1 if it does not take them."""
+    from processors.notify.notification import alone
     from processors.notify.routes import routes
     from processors.runtime.clock import SystemClock
     from schemas.protocols import PoisonError
@@ -112,7 +113,7 @@ def alerts_test(
             (route,) = routes([hurried], SystemClock())
             try:
                 for transition in trial_alert(config.tenant, time.time_ns()):
-                    await route.sender.deliver(transition)
+                    await route.sender.deliver(alone(transition))
             except PoisonError as error:
                 raise OSError(f"not taken: {error.reason}") from None
             finally:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import ssl
 from collections.abc import Mapping
 from typing import Any, Literal
 
@@ -12,10 +13,12 @@ Answer = int | tuple[int, Mapping[str, str]] | Literal["hang", "close"]
 
 
 class WebhookServer:
-    """Listens on a free loopback port. ``answers`` are used in turn, then 200."""
+    """Listens on a free loopback port, with ``tls`` over it. ``answers`` are used in turn, then
+    200."""
 
-    def __init__(self, *answers: Answer) -> None:
+    def __init__(self, *answers: Answer, tls: ssl.SSLContext | None = None) -> None:
         self.answers = list(answers)
+        self._tls = tls
         self.requests: list[tuple[Mapping[str, str], bytes]] = []
         self.base = self.url = ""
         self._runner: web.AppRunner | None = None
@@ -29,14 +32,14 @@ class WebhookServer:
 
     async def __aenter__(self) -> "WebhookServer":
         app = web.Application()
-        app.router.add_post("/hook", self._handle)
+        app.router.add_route("*", "/hook", self._handle)
         app.router.add_post("/moved", self._handle)
         app.router.add_post("/api/v2/alerts", self._handle)
         self._runner = web.AppRunner(app, shutdown_timeout=0.1)
         await self._runner.setup()
-        site = web.TCPSite(self._runner, "127.0.0.1", 0)
+        site = web.TCPSite(self._runner, "127.0.0.1", 0, ssl_context=self._tls)
         await site.start()
-        self.base = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
+        self.base = f"http{'s' if self._tls else ''}://127.0.0.1:{self._runner.addresses[0][1]}"
         self.url = f"{self.base}/hook"
         return self
 

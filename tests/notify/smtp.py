@@ -1,25 +1,35 @@
 """A real SMTP server on a loopback port that answers as it is told."""
 
 import asyncio
+import ssl
 from email import message_from_bytes
 from email.message import Message
 
+LONGEST_BYTES = 4 << 20
 STEPS = {"MAIL": "250 ok", "RCPT": "250 ok", "NOOP": "250 ok", "RSET": "250 ok", "HELO": "250 here"}
 
 
 class SmtpServer:
     """``faults`` are used in turn, one a connection: (command, reply), or hang or close; then
-    mail is taken."""
+    mail is taken. ``tls``: spoken from the first byte, or with ``starttls`` once asked for."""
 
-    def __init__(self, *faults: tuple[str, str] | str) -> None:
+    def __init__(
+        self,
+        *faults: tuple[str, str] | str,
+        tls: ssl.SSLContext | None = None,
+        starttls: ssl.SSLContext | None = None,
+    ) -> None:
         self.faults = list(faults)
+        self._tls, self._starttls = tls, starttls
         self.connections = 0
         self.messages: list[Message] = []
         self.port = 0
         self._server: asyncio.Server | None = None
 
     async def __aenter__(self) -> "SmtpServer":
-        self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(
+            self._serve, "127.0.0.1", 0, ssl=self._tls, limit=LONGEST_BYTES
+        )
         self.port = self._server.sockets[0].getsockname()[1]
         return self
 
@@ -45,7 +55,14 @@ class SmtpServer:
             if command in wrong:
                 reply = wrong[command]
             elif command == "EHLO":
-                reply = "250-here\r\n250 8BITMIME"
+                reply = f"250-here\r\n250 {'STARTTLS' if self._starttls else '8BITMIME'}"
+            elif command == "STARTTLS" and self._starttls:
+                writer.write(b"220 go\r\n")
+                try:
+                    await writer.start_tls(self._starttls)
+                except (OSError, ssl.SSLError):
+                    return  # the other side does not trust us
+                continue
             elif command == "DATA":
                 writer.write(b"354 go\r\n")
                 body = await reader.readuntil(b"\r\n.\r\n")

@@ -1,18 +1,24 @@
 """E-mail to a real local SMTP server: what is sent, what is tried again, what is refused."""
 
+import ssl
 from email.message import EmailMessage
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from processors.notify.email import message as email_of
+from processors.notify.notification import alone
 from processors.runtime.memory import MemoryOutputs
 from schemas.receivers import EmailReceiver
+from schemas.secrets import SecretFileError
 from tests.notify.smtp import SmtpServer
 from tests.notify.test_encoding import transition
 from tests.notify.test_stage import message, started
 
 GOLDEN = Path(__file__).parent / "golden"
+TLS = Path(__file__).resolve().parents[1] / "deploy" / "tls"
+UNNAMED = "0.0.0.0"  # noqa: S104 - reaches the local server under a name it has no certificate for
 NOW_NS = 1_767_225_960 * 1_000_000_000
 
 
@@ -43,7 +49,7 @@ def test_a_message_is_as_it_was(status: str) -> None:
         "first_steps": "1. Read it. 2. Block it. 3. Tune.",
         "runbook_url": "docs/runbooks/PromptInjection.md",
     }
-    said = email_of(transition(1, status, annotations=texts), receiver(), NOW_NS)
+    said = email_of(alone(transition(1, status, annotations=texts)), receiver(), NOW_NS)
     assert plain(said) == (GOLDEN / f"email_{status}.txt").read_text()
 
 
@@ -89,3 +95,46 @@ async def test_nothing_is_sent_without_the_encryption_asked_for(encryption: str)
             await stage.process(message(transition(1)))
         assert server.messages == []
         assert [letter.reason for letter in outputs.letters] == ["receiver_away"]
+
+
+def served(encryption: str) -> dict[str, Any]:
+    """Settings of a server that shows a certificate for localhost and 127.0.0.1."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(TLS / "server.pem", TLS / "server.key")
+    return {encryption: context}
+
+
+@pytest.mark.parametrize("encryption", ["starttls", "tls"])
+@pytest.mark.parametrize(
+    ("host", "authority"),
+    [("127.0.0.1", None), ("127.0.0.1", "other-ca.pem"), (UNNAMED, "ca.pem")],
+    ids=["unknown authority", "another authority", "another name"],
+)
+async def test_a_wrong_certificate_is_tried_again_given_up_and_shown_nothing(
+    encryption: str, host: str, authority: str | None
+) -> None:
+    async with SmtpServer(**served(encryption)) as server:
+        outputs = MemoryOutputs()
+        trusted = None if authority is None else TLS / authority
+        mail = receiver(
+            server.port, host=host, encryption=encryption, ca_file=trusted, give_up_s=5, timeout_s=5
+        )
+        async with started(mail, outputs=outputs) as stage:
+            await stage.process(message(transition(1)))
+        assert server.messages == []
+        assert [letter.reason for letter in outputs.letters] == ["receiver_away"]
+
+
+@pytest.mark.parametrize("encryption", ["starttls", "tls"])
+async def test_the_right_certificate_is_taken(encryption: str) -> None:
+    async with SmtpServer(**served(encryption)) as server:
+        mail = receiver(server.port, encryption=encryption, ca_file=TLS / "ca.pem", timeout_s=5)
+        async with started(mail) as stage:
+            await stage.process(message(transition(1)))
+        assert len(server.messages) == 1
+
+
+async def test_a_missing_file_of_authorities_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SecretFileError, match=r"notify\.receivers\.mail\.ca_file"):
+        async with started(receiver(ca_file=tmp_path / "absent")):
+            pass

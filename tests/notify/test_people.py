@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from processors.notify import pagerduty, slack
+from processors.notify.notification import alone
 from processors.notify.posting import ReceiverError
 from processors.runtime.memory import MemoryOutputs
 from schemas.alert_records import AlertTransition
@@ -32,8 +33,8 @@ def alert(status: str = "firing", **changes: object) -> AlertTransition:
 @pytest.mark.parametrize("status", ["firing", "resolved"])
 def test_bodies_are_as_reviewed(status: str) -> None:
     made = {
-        "pagerduty": pagerduty.event(alert(status), KEY),
-        "slack": slack.payload(alert(status)),
+        "pagerduty": pagerduty.event(alone(alert(status)), KEY),
+        "slack": slack.payload(alone(alert(status))),
     }
     golden = GOLDEN / f"people_{status}.json"
     assert made == json.loads(golden.read_text())
@@ -45,23 +46,27 @@ def test_long_texts_are_cut_to_what_the_services_take() -> None:
         labels={"alertname": "A", "service_name": "x" * 50_000},
         trace_ids=tuple(f"{n:032x}" for n in range(50)),
     )
-    event = pagerduty.event(long, KEY)
+    event = pagerduty.event(alone(long), KEY)
     assert len(event["payload"]["summary"]) == 1024
     assert len(json.dumps(event)) < 512_000
-    (attachment,) = slack.payload(long)["attachments"]
+    (attachment,) = slack.payload(alone(long))["attachments"]
     assert all(len(block["text"]["text"]) <= 3000 for block in attachment["blocks"])
     assert len(attachment["blocks"][0]["text"]["text"]) <= 150
 
 
 def test_a_label_cannot_mention_a_channel() -> None:
-    said = json.dumps(slack.payload(alert(labels={"alertname": "A", "service_name": "<!channel>"})))
+    said = json.dumps(
+        slack.payload(alone(alert(labels={"alertname": "A", "service_name": "<!channel>"})))
+    )
     assert "<!channel>" not in said
     assert "&lt;!channel&gt;" in said
 
 
 def test_severity_follows_our_label() -> None:
     severities = {
-        label: pagerduty.event(alert(labels={"alertname": "A", "severity": label}), KEY)["payload"]
+        label: pagerduty.event(alone(alert(labels={"alertname": "A", "severity": label})), KEY)[
+            "payload"
+        ]
         for label in ("page", "ticket", "")
     }
     found = {label: payload["severity"] for label, payload in severities.items()}

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import logging
+import ssl
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -16,7 +17,7 @@ from processors.notify.signature import SecretError
 from processors.notify.stage import NotifyStage
 from processors.runtime.memory import FakeClock, MemoryOutputs, settle
 from schemas.alert_records import AlertTransition
-from schemas.config import ClickHouseConfig, Config, NotifyConfig
+from schemas.config import ClickHouseConfig, Config, NotifyConfig, WatchConfig
 from schemas.encoding import decode_batch, encode_batch
 from schemas.protocols import Clock, Message, PoisonError, RetryableError
 from schemas.receivers import Receiver, WebhookReceiver
@@ -25,6 +26,7 @@ from schemas.topics import ALERT_TRANSITIONS
 from tests.notify.receivers import Answer, WebhookServer
 from tests.notify.test_encoding import SECRET, transition
 
+TLS = Path(__file__).resolve().parents[1] / "deploy" / "tls"
 NOWHERE = "http://127.0.0.1:1"
 
 
@@ -55,7 +57,11 @@ async def started(
     **settings: object,
 ) -> AsyncIterator[NotifyStage]:
     notify = NotifyConfig.model_validate({"receivers": list(receivers), **settings})
-    config = Config(notify=notify, clickhouse=ClickHouseConfig(url=NOWHERE))
+    config = Config(
+        notify=notify,
+        clickhouse=ClickHouseConfig(url=NOWHERE),
+        watch=WatchConfig(rules_file=Path(__file__).parent / "no_rules.yaml"),
+    )
     stage = NotifyStage(config, outputs or MemoryOutputs(), clock or HurriedClock())
     await stage.start()
     try:
@@ -71,7 +77,7 @@ def message(*transitions: AlertTransition) -> Message:
 
 def receiver(server: WebhookServer, name: str = "pager", **changes: object) -> WebhookReceiver:
     return WebhookReceiver.model_validate(
-        {"name": name, "url": server.url, "timeout_s": 0.5, **changes}
+        {"name": name, "url": server.url, "timeout_s": 2.0, **changes}
     )
 
 
@@ -122,6 +128,17 @@ async def test_tls_that_is_none_is_tried_again_and_given_up() -> None:
         outputs = MemoryOutputs()
         wrong = receiver(server, url=server.url.replace("http:", "https:"), give_up_s=5)
         async with started(wrong, outputs=outputs) as stage:
+            await stage.process(message(transition(1)))
+        assert server.requests == []
+        assert [letter.reason for letter in outputs.letters] == ["receiver_away"]
+
+
+async def test_a_certificate_that_nobody_vouches_for_is_shown_nothing() -> None:
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    context.load_cert_chain(TLS / "server.pem", TLS / "server.key")
+    async with WebhookServer(tls=context) as server:
+        outputs = MemoryOutputs()
+        async with started(receiver(server, give_up_s=5), outputs=outputs) as stage:
             await stage.process(message(transition(1)))
         assert server.requests == []
         assert [letter.reason for letter in outputs.letters] == ["receiver_away"]

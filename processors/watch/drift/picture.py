@@ -16,9 +16,10 @@ SHOWN_BELOW = -2.0
 """Evidence below this is drawn there: far down it says no more."""
 
 
-def picture(replay: Replay, title: str, bin_number: int = -1) -> bytes:
+def picture(replay: Replay, title: str, bin_number: int = -1, began_s: int | None = None) -> bytes:
     """PNG: the share of a bin by hour with its baseline's band; below it the evidence, the
-    threshold and the alarms (solid where they were a drift). Empty replays give an empty frame."""
+    threshold and the alarms (solid where they were a drift). ``began_s``: since when an alert
+    fires, s since 1970. Empty replays give an empty frame."""
     figure = Figure(figsize=(11, 6), layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
@@ -49,6 +50,10 @@ def picture(replay: Replay, title: str, bin_number: int = -1) -> bytes:
         at = np.datetime64(alarm.bucket * BUCKET_S, "s")
         for axes in (above, below):
             axes.axvline(at, color="#c0392b", linestyle="-" if solid else "--", linewidth=1.2)
+    if began_s is not None:
+        above.axvline(
+            np.datetime64(began_s, "s"), color="#e67e22", linewidth=1.5, label="the alert"
+        )
     locator = AutoDateLocator()
     below.xaxis.set_major_locator(locator)
     below.xaxis.set_major_formatter(ConciseDateFormatter(locator))
