@@ -56,10 +56,10 @@ BOTH = [key for key, metric in METRICS.items() if metric.is_rate and metric.is_d
 """Metrics that two detectors look at."""
 _DETECTORS = "1 + ((family, metric) IN {both:Array(Tuple(String, String))})"
 DUE = f"""
-SELECT s.tenant, s.stream_id, s.family, s.metric, t.detectors, f.thresholds
+SELECT s.tenant, s.stream_id, s.family, s.metric, t.detectors, f.thresholds, s.evaluator, s.labels
 FROM
 (
-  SELECT tenant, stream_id, family, metric FROM genai_streams FINAL
+  SELECT tenant, stream_id, family, metric, evaluator, labels FROM genai_streams FINAL
   WHERE (family, metric) IN {{known:Array(Tuple(String, String))}}
     AND last_seen > toDateTime({{now:UInt32}}, 'UTC') - INTERVAL {SEEN_DAYS} DAY
 ) AS s
@@ -93,8 +93,8 @@ ORDER BY f.computed, s.tenant, s.stream_id
 LIMIT {{most:UInt32}}
 """  # noqa: S608
 """Streams whose baseline is to be computed (again), those that wait longest first: with the number
-of detectors of the tenant, and the last thresholds: detector, baseline and its version, threshold,
-false alarms, when it was replayed."""
+of detectors of the tenant, the last thresholds (detector, baseline and its version, threshold,
+false alarms, when it was replayed), and what the stream is called."""
 FIXED = """
 SELECT stream_id, name, version, source_stream_id, toUnixTimestamp(from_time),
   toUnixTimestamp(to_time), n, flagged, hist

@@ -42,9 +42,9 @@ REPORTS = (
 
 def positions(edges: Edges) -> list[float]:
     """A value for each bin, in order, for KS and W1; none where bins have no order."""
-    if edges.categories:
-        return []
     bounds = edges.bounds
+    if not bounds:
+        return []
     middle = [(low * high) ** 0.5 for low, high in pairwise(bounds)]
     return [0.0, bounds[0] / 2.0, *middle, bounds[-1] * 1.5]
 

@@ -83,6 +83,9 @@ def assert_same(found: dict[Key, Window], expected: dict[Key, Window]) -> None:
         ), key  # fmt: skip
         assert got.total == pytest.approx(window.total, rel=1e-12), key
         assert got.squares == pytest.approx(window.squares, rel=1e-12), key
+        assert len(got.moments) == len(window.moments), key
+        for sums, wanted in zip(got.moments, window.moments, strict=True):
+            assert sums == pytest.approx(wanted, rel=1e-9), key
 
 
 def test_windows_equal_a_recount_of_the_rows_however_often_computed(

@@ -150,13 +150,20 @@ def judge(client: Client, source: str, buckets: Sequence[int], now_s: int, began
                 )
     explain(client, drifting)
     insert_drift(client, rows)
-    remembered = [_remembered(key, memory) for key, memory in memories.items() if memory.changed]
-    _insert(client, "genai_detectors", remembered)
+    insert_memories(
+        client,
+        [_remembered(key, memory) for key, memory in memories.items() if memory.changed],
+    )
 
 
 def insert_drift(client: Client, rows: Iterable[dict[str, object]]) -> None:
     """Insert rows of ``genai_drift``, whose explanations are still values."""
     _insert(client, "genai_drift", [{**row, "explanation": _json(row)} for row in rows])
+
+
+def insert_memories(client: Client, rows: Iterable[dict[str, object]]) -> None:
+    """Insert rows of ``genai_detectors``."""
+    _insert(client, "genai_detectors", rows)
 
 
 def _json(row: Mapping[str, object]) -> str:

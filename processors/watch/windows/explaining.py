@@ -74,15 +74,7 @@ def explain(client: Client, drifting: Sequence[Drifting]) -> None:
     What was released on purpose is compared with its predecessor by ``release_change``: nobody is
     to be woken by it. Raises clickhouse-connect's errors.
     """
-    if not drifting:
-        return
-    wholes = _related(client, drifting)
-    for one in drifting:
-        if new := _new(one, wholes[one.row["stream_id"]]):
-            one.row["severity"] = str(Severity.TICKET)
-            said = [{"dimension": part.dimensions, "label": part.label} for part in new]
-            one.row["explanation"]["new"] = said
-            one.row["explained"] += f"; new since then: {new[0].dimensions} {new[0].label}"
+    wholes = name_new(client, drifting)
     newest = {(one.row["stream_id"], one.row["detector"]): one for one in drifting}
     pages_first = sorted(newest.values(), key=lambda one: one.row["severity"] != Severity.PAGE)
     chosen = pages_first[:MOST]
@@ -94,6 +86,23 @@ def explain(client: Client, drifting: Sequence[Drifting]) -> None:
             most = groups[0]
             one.row["explained"] += f"; most of it in {most['dimension']} {most['label']}"
         one.row["explanation"]["samples"] = _samples(client, one, whole)
+
+
+def name_new(client: Client, drifting: Sequence[Drifting]) -> dict[str, Whole]:
+    """Name what began about when the change did, which makes a page a ticket; the wholes by stream.
+
+    Raises clickhouse-connect's errors.
+    """
+    if not drifting:
+        return {}
+    wholes = _related(client, drifting)
+    for one in drifting:
+        if new := _new(one, wholes[one.row["stream_id"]]):
+            one.row["severity"] = str(Severity.TICKET)
+            said = [{"dimension": part.dimensions, "label": part.label} for part in new]
+            one.row["explanation"]["new"] = said
+            one.row["explained"] += f"; new since then: {new[0].dimensions} {new[0].label}"
+    return wholes
 
 
 def _related(client: Client, chosen: Sequence[Drifting]) -> dict[str, Whole]:
