@@ -1,10 +1,11 @@
 """Cost of a five-minute cycle of drift detectors: CPU-seconds of ClickHouse and Python, by streams.
 
-``python -m bench.drift_cycle --streams 1000 10000`` fills an embedded ClickHouse of its own with
-windows of that many streams (metrics of calls, and scores; 2,000 streams a tenant), gives every
-detector a baseline, and times what a cycle does beside the windows themselves (``bench.windows``):
-the first bucket, which has no memories yet, apart from the next ones; the baselines of 40 streams
-from four weeks of windows; and the report of one hour.
+``python -m bench.drift_cycle --streams 1000 10000 100000 --write`` fills an embedded ClickHouse of
+its own with windows of that many streams (metrics of calls, and scores; 2,000 streams a tenant),
+gives every detector a baseline, and times what a cycle does beside the windows themselves
+(``bench.windows``): the first bucket, which has no memories yet, apart from the next ones; the
+baselines of 40 streams from four weeks of windows; and the report of one hour. ``--write`` writes
+the figures to ``bench/results`` and the table of docs/drift.md.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import secrets
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psutil
@@ -31,6 +34,8 @@ from stack.clickhouse.process import ClickHouse
 from stack.ports import free_port
 
 RESULTS = Path(__file__).parent / "results" / "drift_cycle.json"
+DOCS = Path(__file__).parents[1] / "docs" / "drift.md"
+BEGIN, END_MARK = "<!-- written by bench.drift_cycle -->", "<!-- end of bench.drift_cycle -->"
 A_TENANT = 2000
 MEASURED = 4
 HISTORY_BUCKETS = 28 * 288
@@ -166,22 +171,51 @@ def measure(streams: int) -> dict[str, object]:
         "of_it_python_cpu_s": round(statistics.median(cycle[1] for cycle in steady), 2),
         "cycle_wall_s": round(statistics.median(cycle[2] for cycle in steady), 2),
         "report_1h_cpu_s": round(report, 2),
+        "python_rss_mib": round(psutil.Process().memory_info().rss / 2**20),
         "baselines_fitted": fitted,
         "baselines_cpu_s": round(fit, 2),
     }
+
+
+def table_of(figures: Sequence[Mapping[str, Any]]) -> str:
+    """The table of docs/drift.md, with how each run grew from the one before."""
+    head = (
+        "\n| streams | detectors | a cycle of 5 minutes | of it ClickHouse | of it Python "
+        "| report of an hour | streams, cost: times the row above |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |\n"
+    )
+    lines: list[str] = []
+    last: Mapping[str, Any] | None = None
+    for one in figures:
+        growth = "-"
+        if last is not None:
+            streams = one["streams"] / last["streams"]
+            growth = f"{streams:.0f}, {one['cycle_cpu_s'] / last['cycle_cpu_s']:.1f}"
+        lines.append(
+            f"| {one['streams']:,} | {one['detectors']:,} | {one['cycle_cpu_s']:.2f} CPU-s "
+            f"| {one['of_it_clickhouse_cpu_s']:.2f} | {one['of_it_python_cpu_s']:.2f} "
+            f"| {one['report_1h_cpu_s']:.2f} | {growth} |\n"
+        )
+        last = one
+    return head + "".join(lines) + "\n"
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--streams", type=int, nargs="+", default=[1000])
+    parser.add_argument("--write", action="store_true", help="to bench/results and docs/drift.md")
     options = parser.parse_args()
     figures = []
     for streams in options.streams:
         figures.append(measure(streams))
         print(orjson.dumps(figures[-1], option=orjson.OPT_INDENT_2).decode(), flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+    if options.write:
+        RESULTS.parent.mkdir(exist_ok=True)
+        RESULTS.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+        before, rest = DOCS.read_text(encoding="utf-8").split(BEGIN)
+        _, after = rest.split(END_MARK)
+        DOCS.write_text(before + BEGIN + table_of(figures) + END_MARK + after, encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -19,9 +19,11 @@ EVERY_HOUR = 255
 SEEN_DAYS = 2
 """Streams not seen for this long need no new baseline."""
 
-_WITHIN = """day = toDate(toDateTime({first:UInt32}, 'UTC'))
+_IN_TIME = """day = toDate(toDateTime({first:UInt32}, 'UTC'))
   AND bucket >= toDateTime({first:UInt32}, 'UTC') AND bucket <= toDateTime({last:UInt32}, 'UTC')
   AND family IN {families:Array(String)} AND n > 0"""
+_WITHIN = f"tenant IN {{tenants:Array(String)}} AND {_IN_TIME}"
+SEEN_TENANTS = f"SELECT DISTINCT tenant FROM genai_windows WHERE {_IN_TIME} ORDER BY tenant"  # noqa: S608
 _SEEN = f"""(tenant, stream_id) IN
 (
   SELECT tenant, stream_id FROM genai_windows WHERE {_WITHIN}
@@ -35,6 +37,7 @@ FROM
 INNER JOIN
 (
   SELECT tenant, stream_id, family, metric FROM genai_streams FINAL
+  WHERE tenant IN {{tenants:Array(String)}}
 ) AS s ON w.tenant = s.tenant AND w.stream_id = s.stream_id
 ORDER BY w.bucket
 """  # noqa: S608

@@ -175,16 +175,38 @@ def samples_query(
 
     The stream's tenant, evaluator, version and labels are parameters.
     """
-    labels = ", ".join(f"toString({label})" for label in dimensions.labels)
     return f"""
 SELECT trace_id, span_id
 FROM ({_rows(family, [bucket], final=" FINAL")})
-WHERE tenant = {{tenant:String}} AND evaluator = {{evaluator:String}}
-  AND model_version = {{model_version:String}}
-  AND [{labels}] = {{labels:Array(String)}}
-  AND ifNull({chosen}, false)
+WHERE {_of_stream(dimensions)} AND ifNull({chosen}, false)
 ORDER BY trace_id, span_id LIMIT {most}
 """  # noqa: S608
+
+
+def users_query(
+    family: Family, dimensions: DimensionSet, buckets: Sequence[int], bins: Sequence[str], most: int
+) -> str:
+    """(user, counts by bin) of a stream's rows in the buckets, the busiest users first.
+
+    ``bins``: SQL that holds of the rows of each; parameters as of :func:`samples_query`.
+    """
+    counts = ", ".join(f"countIf(ifNull({holds}, false))" for holds in bins)
+    return f"""
+SELECT toString(user_id) AS user, [{counts}] AS counts
+FROM ({_rows(family, buckets, final=" FINAL")})
+WHERE {_of_stream(dimensions)}
+GROUP BY user HAVING arraySum(counts) > 0
+ORDER BY arraySum(counts) DESC, user LIMIT {most}
+"""  # noqa: S608
+
+
+def _of_stream(dimensions: DimensionSet) -> str:
+    """SQL that holds of the family's rows that the stream of the parameters counts."""
+    labels = ", ".join(f"toString({label})" for label in dimensions.labels)
+    return (
+        "tenant = {tenant:String} AND evaluator = {evaluator:String} "
+        f"AND model_version = {{model_version:String}} AND [{labels}] = {{labels:Array(String)}}"
+    )
 
 
 def bin_condition(metric: Metric, place: int) -> str:
@@ -254,7 +276,7 @@ WHERE {_within("genai_operations", buckets)} AND duplicate_of = '' AND {family.w
     source = family.source
     return f"""
 SELECT e.*, o.prompt_name AS prompt_name, o.prompt_version AS prompt_version,
-  o.service_version AS service_version,
+  o.service_version AS service_version, o.user_id AS user_id,
   toStartOfFiveMinutes(toDateTime(e.span_end, 'UTC')) AS bucket
 FROM
 (
@@ -264,7 +286,8 @@ FROM
 ) AS e
 LEFT {"ANY " if final else ""}JOIN
 (
-  SELECT tenant, day, trace_id, span_id, duplicate_of, prompt_name, prompt_version, service_version
+  SELECT tenant, day, trace_id, span_id, duplicate_of, prompt_name, prompt_version,
+    service_version, user_id
   FROM genai_operations{final}
   WHERE {_days(buckets)} AND (tenant, day, trace_id, span_id) IN
   (

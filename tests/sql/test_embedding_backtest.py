@@ -20,6 +20,7 @@ END_S = int(time.time()) // HOUR_S * HOUR_S
 DAYS, SHIFT_HOURS = 12, 8
 STREAM = MadeStream("embedding", "prompts", judge=("", "starter-1-aaaa-p1"))
 YOUNG = MadeStream("embedding", "prompts", judge=("", "starter-2-bbbb-p1"))
+CALM = MadeStream("embedding", "prompts", labels=("calm", "prod"), judge=("", "starter-1-aaaa-p1"))
 
 
 @pytest.fixture(scope="module")
@@ -30,6 +31,7 @@ def windows(migrated: Config, client: Client) -> None:
     vectors[at >= END_S - SHIFT_HOURS * HOUR_S] += 1 / 8
     STREAM.put_vectors(client, at, vectors)
     YOUNG.put_vectors(client, at[-9:], vectors[-9:])
+    CALM.put_vectors(client, at, np.random.default_rng(5).standard_normal((len(at), 25, 6)) / 8)
 
 
 @pytest.fixture(autouse=True)
@@ -65,7 +67,7 @@ def test_replay_says_when_it_would_have_fired_and_draws_it(tmp_path: Path) -> No
 def test_calibrate_says_what_to_expect_on_these_prompts() -> None:
     out, said = invoke("calibrate", "--json")
     rows = {row["stream_id"]: row for row in map(json.loads, out.splitlines())}
-    known, young = rows[STREAM.id], rows[YOUNG.id]
+    known, young = rows[CALM.id], rows[YOUNG.id]
     assert 0 < known["false_alarms_in_30_days"] < 1.1
     medians = [known["delays"][effect][0] or 1e9 for effect in ("0.1", "0.2", "0.3", "0.5")]
     assert medians == sorted(medians, reverse=True)

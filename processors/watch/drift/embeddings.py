@@ -30,6 +30,9 @@ P_MIN = 1e-12
 """An hour that is as good as impossible still is one hour."""
 
 
+ANCHOR = 3.0
+"""An hour that says so many times what all before it say is where the change began: what came
+before was chance, and would dilute the effect."""
 RECOVERY = math.log(10.0)
 """How far below the threshold evidence must fall before the next alarm is another one."""
 VERSION = 1
@@ -185,9 +188,9 @@ def log_e_value(p: float) -> float:
 class EmbeddingState:
     """``hour``: the newest counted, in hours since 1970. ``log_sums``: log(1 + M) of each.
 
-    ``height``: a CUSUM of the evidence, which left 0 at ``since`` (NEVER while nothing points to a
-    change); ``seen``: moments from there on. ``fired_at``: the hour at which it fired, until
-    evidence fell RECOVERY below.
+    ``height``: a CUSUM of the evidence, which left 0 at ``since``, or later (:data:`ANCHOR`; NEVER
+    while nothing points to a change); ``seen``: moments from there on. ``fired_at``: the hour at
+    which it fired, until evidence fell RECOVERY below.
     """
 
     hour: int = NEVER
@@ -257,12 +260,13 @@ class EmbeddingDetector:
         ]
         evidence = float(np.logaddexp(log_ms[0], log_ms[1])) - math.log(2.0)
         sums = [float(np.logaddexp(0.0, log_m)) for log_m in log_ms]
-        height = state.height + float(np.logaddexp(log_es[0], log_es[1])) - math.log(2.0)
-        height = min(max(height, 0.0), cap)
+        step = float(np.logaddexp(log_es[0], log_es[1])) - math.log(2.0)
+        height = min(max(state.height + step, 0.0), cap)
         since, seen = NEVER, None
-        if height > 0.0:
-            since = hour if state.since == NEVER else state.since
-            seen = current if state.seen is None else state.seen.plus(current)
+        if height > 0.0 and (state.seen is None or step > ANCHOR * state.height):
+            since, seen = hour, current
+        elif height > 0.0 and state.seen is not None:
+            since, seen = state.since, state.seen.plus(current)
         fired_at = state.fired_at
         if fired_at == NEVER or evidence < self.log_threshold - RECOVERY:
             fired_at = hour if evidence >= self.log_threshold else NEVER
