@@ -31,7 +31,7 @@ FROM
 GROUP BY tenant, stream_id, hour ORDER BY hour, tenant, stream_id
 """  # noqa: S608
 _FITTED = f"""
-SELECT tenant, stream_id, kind, name, version, n, windows, log_threshold, vector_sums,
+SELECT tenant, stream_id, kind, name, version, n, windows, log_threshold, phi, vector_sums,
   vector_squares, vector_fourths, vector_law
 FROM genai_fitted FINAL
 WHERE slot = {EVERY_HOUR} AND detector = 'embedding' AND stream_id IN {{streams:Array(String)}}
@@ -62,8 +62,8 @@ def hours_of(client: Client, tenant: str, streams: Sequence[str], from_s: int, t
 
 
 def fitted_of(client: Client, streams: Sequence[str]) -> Rows:
-    """Baselines as stored: (tenant, stream, kind, name, version, n, hours, log threshold, sums,
-    squares, fourths, law)."""
+    """Baselines as stored: (tenant, stream, kind, name, version, n, hours, log threshold, phi,
+    sums, squares, fourths, law)."""
     return asked(client, _FITTED, {"streams": list(streams)})
 
 

@@ -24,7 +24,7 @@ from processors.watch.drift.embedding_backtest import (
     embedding_threshold,
     replay_embeddings,
 )
-from processors.watch.drift.embeddings import EmbeddingDetector, fit_embedding_baseline
+from processors.watch.drift.embeddings import EmbeddingDetector
 from processors.watch.drift.series import Series
 from processors.watch.windows.detecting import bins_of, detector_on, detectors_of
 from processors.watch.windows.embedding import EMBEDDING
@@ -99,7 +99,7 @@ def replay_streams(
     for one in _of_vectors(streams):
         whole = hourly(client, tenant, one.id, from_s - EMBEDDING_HISTORY_S, to_s)
         hours = whole.between(0, from_s // HOUR_S)
-        usual = fit_embedding_baseline(list(hours.moments))
+        usual = hours.fitted()
         told = None
         if usual.ready:
             height = embedding_threshold(hours, usual, watch.false_alarm_days, detectors)
@@ -135,7 +135,7 @@ def calibrate_streams(
     detectors = tenant_detectors(client, tenant, to_s)
     for one in _of_vectors(streams):
         hours = hourly(client, tenant, one.id, to_s - EMBEDDING_HISTORY_S, to_s)
-        usual = fit_embedding_baseline(list(hours.moments))
+        usual = hours.fitted()
         told = None
         if usual.ready:
             height = embedding_threshold(hours, usual, watch.false_alarm_days, detectors)

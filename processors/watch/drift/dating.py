@@ -8,8 +8,8 @@ large as the change. With the rate that is seen from a bucket on (Hinkley 1970),
 import math
 from collections.abc import Sequence
 
-RECENT_BUCKETS = 24
-"""Two hours that may hold the start; what began before fires slowly, and is dated by its walk."""
+RECENT_BUCKETS = 12
+"""The hour that may hold the start: a change so large that it is dated anew fires within it."""
 _EXPECTED_MIN = 1e-9
 Recent = tuple[int, int, int, float]
 """A bucket: its index, rows, flagged rows, and flagged rows expected."""

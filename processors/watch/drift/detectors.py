@@ -233,7 +233,7 @@ class RateDetector:
             ratios.append(flagged * math.log(factor) - rows * tilt)
         walks, log_m = _moved(state, ratios, bucket, counts, shares, self.log_threshold)
         fired_at = _fired_at(state, bucket, log_m, self.log_threshold)
-        last = (bucket, int(sum(counts)), int(counts[1]), sum(counts) * share)
+        last = (bucket, int(sum(counts)), int(counts[1]), round(sum(counts) * share, 4))
         recent = (*state.recent, last)[-RECENT_BUCKETS:]
         if fired_at == bucket:
             walks = _dated(walks, recent)

@@ -4,7 +4,7 @@ would find a shift."""
 import functools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -18,9 +18,9 @@ from processors.watch.drift.embeddings import (
     EmbeddingDetector,
     EmbeddingState,
     Moments,
-    log_e_value,
+    fit_embedding_baseline,
+    log_e_values,
     merged,
-    p_values,
     statistics,
 )
 from processors.watch.drift.series import BUCKETS_PER_HOUR, Floats
@@ -52,6 +52,15 @@ class Hourly:
         width = len(good[-1][1].sum1) if good else 0
         good = [(hour, moments) for hour, moments in good if len(moments.sum1) == width]
         return cls(tuple(hour for hour, _ in good), tuple(moments for _, moments in good))
+
+    @property
+    def days(self) -> tuple[int, ...]:
+        """The day of each hour, since 1970."""
+        return tuple(hour // HOURS_PER_DAY for hour in self.hours)
+
+    def fitted(self) -> EmbeddingBaseline:
+        """The baseline of these hours."""
+        return fit_embedding_baseline(self.moments, self.days)
 
     def without(self, ranges: Sequence[tuple[int, int]]) -> "Hourly":
         """Less the ranges [first, end) of hours."""
@@ -110,8 +119,8 @@ def _log_e_values_by_day(past: Hourly, baseline: EmbeddingBaseline) -> list[Floa
     Days with at least half the hours of a usual one; none against less than HOURS_MIN hours.
     """
     by_day: dict[int, list[Moments]] = {}
-    for hour, moments in zip(past.hours, past.moments, strict=True):
-        by_day.setdefault(hour // HOURS_PER_DAY, []).append(moments)
+    for day, moments in zip(past.days, past.moments, strict=True):
+        by_day.setdefault(day, []).append(moments)
     typical = float(np.median([len(day) for day in by_day.values()])) if by_day else 0.0
     whole = merged(past.moments)
     found = []
@@ -120,10 +129,8 @@ def _log_e_values_by_day(past: Hourly, baseline: EmbeddingBaseline) -> list[Floa
         if whole is None or len(members) < typical / 2 or left < HOURS_MIN:
             continue
         rest = functools.reduce(lambda sums, one: sums.plus(one, -1), members, whole)
-        against = EmbeddingBaseline(rest, baseline.scale, baseline.freedom, left)
-        found.append(
-            np.array([[log_e_value(p) for p in p_values(against, one)] for one in members])
-        )
+        against = replace(baseline, moments=rest, hours=left)
+        found.append(np.array([log_e_values(against, one) for one in members]))
     return found
 
 
@@ -191,7 +198,7 @@ def embedding_delays(
 
     Empty with less than DAYS_MIN days or without a baseline.
     """
-    days = sorted({hour // HOURS_PER_DAY for hour in past.hours})
+    days = sorted(set(past.days))
     if len(days) < DAYS_MIN or not baseline.ready:
         return ()
     whole = baseline.moments

@@ -23,6 +23,8 @@ HOURS_MIN = 48
 SILENCE_HOURS = 24
 NEVER = -1
 OVERSHOOT = math.log(10.0)
+DAYS_MIN = 7
+"""Fewer days say little of how days differ."""
 VARIANCE_FLOOR = 1e-9
 """Of a dimension, relative to the largest: a constant one must not divide by zero."""
 MEAN_FLOOR = 1e-6
@@ -94,13 +96,15 @@ class Moments:
 class EmbeddingBaseline:
     """Moments of the baseline, and the laws of both statistics: scale x chi2[freedom].
 
-    ``ready``: there were HOURS_MIN usable hours or more.
+    ``ready``: there were HOURS_MIN usable hours or more. ``phi`` >= 1: how much more the days'
+    means of a statistic vary than hours on their own would make them (the design effect).
     """
 
     moments: Moments
     scale: tuple[float, float]
     freedom: tuple[float, float]
     hours: int
+    phi: float = 1.0
 
     @property
     def ready(self) -> bool:
@@ -139,16 +143,27 @@ def _diagonal(
     return float(((mean_c - mean_r) ** 2 / np.maximum(width, floor)).sum())
 
 
-def fit_embedding_baseline(hours: list[Moments]) -> EmbeddingBaseline:
-    """The baseline of hours; each one's statistics are against all others.
+def fit_embedding_baseline(hours: Sequence[Moments], days: Sequence[int]) -> EmbeddingBaseline:
+    """The baseline of hours; each one's statistics are against those of all other days.
 
+    ``days``: of each hour. Hours of a day are alike, and against each other look calmer than the
+    days to come will. Hours of one day alone are each compared with the others.
     Scale and degrees of freedom match mean and variance (Box 1954; Satterthwaite 1946).
     """
-    usable = [hour for hour in hours if hour.usable]
+    found = [(hour, day) for hour, day in zip(hours, days, strict=True) if hour.usable]
+    usable = [hour for hour, _ in found]
     whole = merged(usable) or Moments(0, np.zeros(0), np.zeros(0), np.zeros(0))
     if len(usable) < 2:
         return EmbeddingBaseline(whole, (1.0, 1.0), (1.0, 1.0), len(usable))
-    seen = np.array([statistics(whole.plus(hour, -1), hour) for hour in usable])
+    by_day: dict[int, Moments] = {}
+    for hour, day in found:
+        by_day[day] = by_day[day].plus(hour) if day in by_day else hour
+    seen = np.array(
+        [
+            statistics(whole.plus(by_day[day] if len(by_day) > 1 else hour, -1), hour)
+            for hour, day in found
+        ]
+    )
     # Constant embeddings have neither mean nor variance: any positive law then does.
     mean = np.maximum(seen.mean(axis=0), MEAN_FLOOR)
     variance = np.maximum(seen.var(axis=0, ddof=1), MEAN_FLOOR * mean**2)
@@ -158,7 +173,29 @@ def fit_embedding_baseline(hours: list[Moments]) -> EmbeddingBaseline:
         (float(scale[0]), float(scale[1])),
         (float(freedom[0]), float(freedom[1])),
         len(usable),
+        _day_effect(seen, [day for _, day in found]),
     )
+
+
+def _day_effect(seen: Floats, days: Sequence[int]) -> float:
+    """The larger design effect of both statistics [H, 2], as far as it is more than chance."""
+    numbers, places = np.unique(np.array(days), return_inverse=True)
+    if len(numbers) < DAYS_MIN:
+        return 1.0
+    members = np.bincount(places)
+    sums = np.stack([np.bincount(places, weights=column) for column in seen.T], axis=1)
+    between = (sums / members[:, None]).var(axis=0, ddof=1) * members.mean()
+    alone = np.maximum(seen.var(axis=0, ddof=1), MEAN_FLOOR)
+    less_chance = 1.0 - math.sqrt(2.0 / (len(numbers) - 1))
+    return max(1.0, float((between / alone).max()) * less_chance)
+
+
+def log_e_values(baseline: EmbeddingBaseline, current: Moments) -> list[float]:
+    """log e-values of both statistics, to the power 1 / phi: hours of a day say the same again.
+
+    A power below 1 of an e-value still is one (Jensen).
+    """
+    return [log_e_value(p) / baseline.phi for p in p_values(baseline, current)]
 
 
 def p_values(baseline: EmbeddingBaseline, current: Moments) -> tuple[float, float]:
@@ -254,7 +291,7 @@ class EmbeddingDetector:
         if state.hour != NEVER and hour - state.hour > SILENCE_HOURS:
             state = state.restarted()
         cap = self.log_threshold + math.log(2.0) + OVERSHOOT
-        log_es = [log_e_value(p) for p in p_values(self.baseline, current)]
+        log_es = log_e_values(self.baseline, current)
         log_ms = [
             min(cap, log_e + log_sum) for log_e, log_sum in zip(log_es, state.log_sums, strict=True)
         ]

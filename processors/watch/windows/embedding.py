@@ -174,10 +174,10 @@ def _row(
 def _fitted(client: Client, streams: Sequence[str]) -> dict[Key, FittedEmbedding]:
     found = {}
     for row in fitted_of(client, streams) if streams else ():
-        tenant, stream, kind, name, version, n, hours, threshold, *sums, law = row
+        tenant, stream, kind, name, version, n, hours, threshold, phi, *sums, law = row
         moments = Moments.of_sums(n, *sums)
         scale, freedom = (law[0], law[1]), (law[2], law[3])
-        baseline = EmbeddingBaseline(moments, scale, freedom, hours)
+        baseline = EmbeddingBaseline(moments, scale, freedom, hours, phi)
         found[tenant, stream] = FittedEmbedding(Kind(kind), name, version, threshold, baseline)
     return found
 

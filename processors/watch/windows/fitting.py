@@ -27,7 +27,6 @@ from processors.watch.drift import (
 )
 from processors.watch.drift.baseline import SMOOTHING
 from processors.watch.drift.embedding_backtest import embedding_threshold
-from processors.watch.drift.embeddings import fit_embedding_baseline
 from processors.watch.drift.thresholds import starts_per_day
 from processors.watch.windows.detecting import INSERT_SETTINGS, RATE, detector_on, detectors_of
 from processors.watch.windows.embedding import EMBEDDING
@@ -200,7 +199,7 @@ def _fit_embedding(
         baseline = frozen_baseline(client, due.tenant, due.stream, past)
     else:
         past = embedding_past(client, due.tenant, due.stream, now_s, excluded)
-        baseline = fit_embedding_baseline(list(past.moments))
+        baseline = past.fitted()
     known = due.replayed(EMBEDDING, fixed, now_s)
     if known is None:
         found = embedding_threshold(past, baseline, config.false_alarm_days, due.detectors)
@@ -215,7 +214,7 @@ def _fit_embedding(
         "slot": EVERY_HOUR,
         "kind": str(kind),
         "state": str(_STATES[baseline.ready]),
-        "phi": 1.0,
+        "phi": baseline.phi,
         "n": baseline.moments.rows,
         "windows": baseline.hours,
         "from_time": utc(first * HOUR_S),

@@ -11,7 +11,7 @@ from dataclasses import replace
 from clickhouse_connect.driver.client import Client
 
 from processors.watch.drift.embedding_backtest import Hourly
-from processors.watch.drift.embeddings import EmbeddingBaseline, Moments, fit_embedding_baseline
+from processors.watch.drift.embeddings import EmbeddingBaseline, Moments
 from processors.watch.drift.series import BUCKETS_PER_HOUR
 from sql.embeddings import frozen_of, hours_of
 
@@ -34,7 +34,7 @@ def embedding_past(
 
 def frozen_baseline(client: Client, tenant: str, stream: str, past: Hourly) -> EmbeddingBaseline:
     """The law of these hours, and moments as the stream's fixed baseline froze them."""
-    fitted = fit_embedding_baseline(list(past.moments))
+    fitted = past.fitted()
     for _, n, *sums in frozen_of(client, tenant, [stream]):
         moments = Moments.of_sums(n, *sums)
         same = len(moments.sum1) == len(fitted.moments.sum1)

@@ -38,7 +38,9 @@ def hour(
 @pytest.fixture(scope="module")
 def detector() -> EmbeddingDetector:
     rng = np.random.default_rng(1)
-    baseline = fit_embedding_baseline([hour(rng, int(rng.integers(60, 200))) for _ in range(400)])
+    baseline = fit_embedding_baseline(
+        [hour(rng, int(rng.integers(60, 200))) for _ in range(400)], range(400)
+    )
     assert baseline.ready
     return EmbeddingDetector(baseline, MONTH)
 
@@ -123,12 +125,12 @@ def test_bad_hours_change_nothing(detector: EmbeddingDetector) -> None:
 
 def test_constant_embeddings_raise_nothing() -> None:
     constant = Moments.of(np.full((100, 4), 0.5))
-    baseline = fit_embedding_baseline([constant] * 60)
+    baseline = fit_embedding_baseline([constant] * 60, range(60))
     constant_detector = EmbeddingDetector(baseline, MONTH)
     _, alarm = run(constant_detector, [constant] * 100)
     assert alarm is None
-    assert not fit_embedding_baseline([]).ready
-    assert not fit_embedding_baseline([constant]).ready
+    assert not fit_embedding_baseline([], []).ready
+    assert not fit_embedding_baseline([constant], [0]).ready
 
 
 def test_a_state_in_the_middle_of_a_change_survives_exactly(detector: EmbeddingDetector) -> None:
@@ -206,13 +208,13 @@ def test_the_threshold_holds_the_wanted_false_alarms_where_days_differ() -> None
     alarms = 0
     for _ in range(6):
         past = month(28)
-        baseline = fit_embedding_baseline(list(past.moments))
+        baseline = past.fitted()
         threshold = embedding_threshold(past, baseline)
         assert threshold.log_threshold >= threshold.guaranteed == pytest.approx(MONTH)
         detector = EmbeddingDetector(baseline, threshold.log_threshold)
         alarms += len(replay_embeddings(month(30), detector).alarms)
     assert alarms <= 6, "one a month"
-    few = embedding_threshold(month(4), fit_embedding_baseline([]))
+    few = embedding_threshold(month(4), fit_embedding_baseline([], []))
     assert (few.false_alarms, few.log_threshold) == (None, pytest.approx(MONTH))
     with pytest.raises(ValueError, match="positive"):
-        embedding_threshold(month(1), fit_embedding_baseline([]), 0)
+        embedding_threshold(month(1), fit_embedding_baseline([], []), 0)
