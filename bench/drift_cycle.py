@@ -200,6 +200,15 @@ def table_of(figures: Sequence[Mapping[str, Any]]) -> str:
     return head + "".join(lines) + "\n"
 
 
+def write(figures: Sequence[Mapping[str, Any]]) -> None:
+    """To bench/results and the table of docs/drift.md, after each size: the largest takes long."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+    before, rest = DOCS.read_text(encoding="utf-8").split(BEGIN)
+    _, after = rest.split(END_MARK)
+    DOCS.write_text(before + BEGIN + table_of(figures) + END_MARK + after, encoding="utf-8")
+
+
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -210,12 +219,8 @@ def main() -> None:
     for streams in options.streams:
         figures.append(measure(streams))
         print(orjson.dumps(figures[-1], option=orjson.OPT_INDENT_2).decode(), flush=True)
-    if options.write:
-        RESULTS.parent.mkdir(exist_ok=True)
-        RESULTS.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
-        before, rest = DOCS.read_text(encoding="utf-8").split(BEGIN)
-        _, after = rest.split(END_MARK)
-        DOCS.write_text(before + BEGIN + table_of(figures) + END_MARK + after, encoding="utf-8")
+        if options.write:
+            write(figures)
 
 
 if __name__ == "__main__":
