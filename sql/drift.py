@@ -194,6 +194,11 @@ WHERE w.bucket >= s.since - INTERVAL 7 DAY
 GROUP BY w.stream_id
 """
 """Counts of streams in the seven days before a time of each, and from then on."""
+NAMED = """
+SELECT stream_id, family, metric, evaluator, labels FROM genai_streams FINAL
+WHERE tenant = {tenant:String} AND family IN {families:Array(String)}
+"""
+"""Streams of a tenant with what silences may say of them."""
 CHOSEN = """
 SELECT stream_id, family, metric, evaluator, arrayStringConcat(arrayFilter(v -> v != '',
   arrayConcat([toString(model_version)], mapValues(labels))), ' / ')

@@ -48,6 +48,7 @@ TABLES = (
     "fitted",
     "baselines",
     "model_deployments",
+    "silences",
 )
 
 
