@@ -30,6 +30,14 @@ FROM
 ) AS w
 GROUP BY tenant, stream_id, hour ORDER BY hour, tenant, stream_id
 """  # noqa: S608
+_WITH_WINDOWS = f"""
+SELECT DISTINCT intDiv(toUnixTimestamp(bucket), {HOUR_S}) AS hour FROM genai_windows
+WHERE family = '{PROMPTS.name}' AND n > 0
+  AND day >= toDate(toDateTime({{from:UInt32}}, 'UTC'))
+  AND day <= toDate(toDateTime({{to:UInt32}}, 'UTC'))
+  AND bucket >= toDateTime({{from:UInt32}}, 'UTC') AND bucket < toDateTime({{to:UInt32}}, 'UTC')
+ORDER BY hour
+"""  # noqa: S608
 _FITTED = f"""
 SELECT tenant, stream_id, kind, name, version, n, windows, log_threshold, phi, vector_sums,
   vector_squares, vector_fourths, vector_law
@@ -46,6 +54,11 @@ SELECT stream_id, n, vector_sums, vector_squares, vector_fourths FROM genai_base
 WHERE state = 'active' AND tenant = {tenant:String} AND stream_id IN {streams:Array(String)}
 ORDER BY created_at
 """
+
+
+def hours_with_windows(client: Client, from_s: int, to_s: int) -> list[int]:
+    """Hours since 1970 in [from, to) of which any stream of embeddings has a window, rising."""
+    return [int(hour) for (hour,) in asked(client, _WITH_WINDOWS, {"from": from_s, "to": to_s})]
 
 
 def hours_of_all(client: Client, from_s: int, to_s: int) -> Rows:

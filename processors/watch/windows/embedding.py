@@ -47,14 +47,13 @@ from sql.embeddings import (
     farthest_along,
     fitted_of,
     hours_of_all,
+    hours_with_windows,
     last_bucket,
     memories_of,
     shares_of_shift,
 )
 
 EMBEDDING = "embedding"
-HOURS_AT_ONCE = 6
-"""Bounds memory: 2,000 streams of 64 dimensions are 20 MB."""
 GROUPS_NAMED = 3
 SAMPLES = 3
 Key = tuple[str, str]
@@ -83,14 +82,13 @@ def judge_hours(client: Client, from_s: int, until_s: int, now_s: int, began_ns:
     ``began_ns``: a time before any of this was read. Raises clickhouse-connect's errors; then it is
     to be called again with the same times.
     """
-    end = until_s // HOUR_S
-    for first in range(from_s // HOUR_S, end, HOURS_AT_ONCE):
-        last = min(end, first + HOURS_AT_ONCE)
-        _judge(client, hours_of_all(client, first * HOUR_S, last * HOUR_S), now_s, began_ns)
+    first, end = from_s // HOUR_S * HOUR_S, until_s // HOUR_S * HOUR_S
+    for hour in hours_with_windows(client, first, end) if first < end else ():
+        _judge(client, hours_of_all(client, hour * HOUR_S, (hour + 1) * HOUR_S), now_s, began_ns)
 
 
 def _judge(client: Client, found: Rows, now_s: int, began_ns: int) -> None:
-    """Step the detectors through hours of all streams, in order."""
+    """Step the detectors through an hour of all streams: 2,000 of 64 dimensions are 12 MB."""
     streams = sorted({str(row[1]) for row in found})
     fitted = _fitted(client, streams)
     if not fitted:
