@@ -306,15 +306,16 @@ def _moved(
 
 
 def _dated(walks: tuple[Walk, ...], recent: Sequence[Recent]) -> tuple[Walk, ...]:
-    """Walks of a rate that begin no earlier than its change most likely did."""
+    """Walks of a rate that begin no earlier than its change most likely did.
+
+    All of them: another may be the highest later on, when all are as high as they may get.
+    """
     highest = max(walks, key=lambda one: one.height)
     if highest.since == NEVER:
         return walks
     rows, flagged = sum(highest.observed), highest.observed[1]
     start = likeliest_start(highest.since, rows, flagged, highest.expected[1], recent)
-    if start is None:
-        return walks
-    since, observed, expected = start
+    since, observed, expected = start or (highest.since, highest.observed, highest.expected)
     return tuple(
         replace(walk, since=since, observed=observed, expected=expected)
         if NEVER != walk.since < since

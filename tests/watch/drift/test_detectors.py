@@ -284,6 +284,10 @@ def test_a_large_change_is_dated_to_within_a_bucket_though_chance_flagged_some_b
                 away.append(seen.since - change)
                 assert sum(seen.observed) == 10 * (bucket - seen.since + 1)
                 assert sum(seen.expected) == pytest.approx(sum(seen.observed), abs=1e-3)
+                since = seen.since
+                for later in range(bucket + 1, bucket + 20):
+                    state, seen = detector.step(state, later, (5, 5), NOW)
+                    assert seen.since == since, "it stays"
                 break
     assert len(away) == 200
     assert np.mean(np.abs(away) <= 1) >= 0.9
