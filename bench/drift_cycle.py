@@ -1,10 +1,11 @@
 """Cost of a five-minute cycle of drift detectors: CPU-seconds of ClickHouse and Python, by streams.
 
-``python -m bench.drift_cycle --streams 1000 10000`` fills an embedded ClickHouse of its own with
-windows of that many streams (metrics of calls, and scores; 2,000 streams a tenant), gives every
-detector a baseline, and times what a cycle does beside the windows themselves (``bench.windows``):
-the first bucket, which has no memories yet, apart from the next ones; the baselines of 40 streams
-from four weeks of windows; and the report of one hour.
+``python -m bench.drift_cycle --streams 1000 10000 100000 --write`` fills an embedded ClickHouse of
+its own with windows of that many streams (metrics of calls, and scores; 2,000 streams a tenant),
+gives every detector a baseline, and times what a cycle does beside the windows themselves
+(``bench.windows``): the first bucket, which has no memories yet, apart from the next ones; the
+baselines of 40 streams from four weeks of windows; and the report of one hour. ``--write`` writes
+the figures to ``bench/results`` and the table of docs/drift.md, and keeps those of other sizes.
 """
 
 import argparse
@@ -12,7 +13,9 @@ import secrets
 import statistics
 import tempfile
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import orjson
 import psutil
@@ -31,8 +34,9 @@ from stack.clickhouse.process import ClickHouse
 from stack.ports import free_port
 
 RESULTS = Path(__file__).parent / "results" / "drift_cycle.json"
+DOCS = Path(__file__).parents[1] / "docs" / "drift.md"
+BEGIN, END_MARK = "<!-- written by bench.drift_cycle -->", "<!-- end of bench.drift_cycle -->"
 A_TENANT = 2000
-MEASURED = 4
 HISTORY_BUCKETS = 28 * 288
 MADE = [(family.name, metric.name) for family in (CALLS, VERDICTS) for metric in family.metrics]
 
@@ -71,14 +75,14 @@ FROM genai_streams WHERE metric = {metric:String}
 """
 
 
-def _fill(client: Client, streams: int, last: int) -> None:
+def _fill(client: Client, streams: int, last: int, buckets: int) -> None:
     for place, (family, name) in enumerate(MADE):
         metric = METRICS[family, name]
         given: dict[str, object] = {
             "each": A_TENANT, "streams": streams, "family": family, "metric": name, "last": last,
             "edges": metric.edges.version, "metrics": len(MADE), "place": place,
-            "bins": len(metric.edges.bins), "first": last - (MEASURED - 1) * BUCKET_S,
-            "buckets": MEASURED, "only": 0, "some": 0, "now": int(time.time()),
+            "bins": len(metric.edges.bins), "first": last - (buckets - 1) * BUCKET_S,
+            "buckets": buckets, "only": 0, "some": 0, "now": int(time.time()),
         }  # fmt: skip
         client.command(STREAMS_SQL, parameters=given)
         client.command(WINDOWS_SQL, parameters=given)
@@ -111,11 +115,46 @@ def _cpu_s(server: psutil.Process) -> tuple[float, float]:
     return theirs.user + theirs.system, ours.user + ours.system
 
 
-def measure(streams: int) -> dict[str, object]:
-    """Figures of one run."""
+def _cycles(
+    client: Client, server: psutil.Process, buckets: Sequence[int], now_s: int
+) -> list[tuple[float, float, float]]:
+    """CPU-seconds of ClickHouse and Python, and seconds by the clock, of a cycle of each bucket."""
+    found = []
+    for bucket in buckets:
+        before, started = _cpu_s(server), time.perf_counter()
+        for source in END:
+            judge(client, source, [bucket], now_s, time.time_ns())
+        after, wall = _cpu_s(server), time.perf_counter() - started
+        found.append((after[0] - before[0], after[1] - before[1], wall))
+    return found
+
+
+def _others(client: Client, server: psutil.Process, streams: int, last: int) -> dict[str, Any]:
+    """The report of an hour for every tenant, and the baselines of some streams."""
+    before = _cpu_s(server)
+    for number in range(-(-streams // A_TENANT)):
+        client.command(
+            report_insert(REPORTS[0], last + BUCKET_S, [CALLS.name, VERDICTS.name]),
+            parameters={"tenant": f"tenant-{number}"},
+            settings={**SETTINGS, "max_execution_time": 110},
+        )  # fmt: skip
+    report = sum(_cpu_s(server)) - sum(before)
+    _fill_history(client, last)
+    before = _cpu_s(server)
+    fitted = fit_due(client, WatchConfig(), int(time.time()))
+    fit = sum(_cpu_s(server)) - sum(before)
+    return {
+        "report_1h_cpu_s": round(report, 2),
+        "baselines_fitted": fitted,
+        "baselines_cpu_s": round(fit, 2),
+    }
+
+
+def measure(streams: int, measured: int, cycle_only: bool) -> dict[str, Any]:
+    """Figures of one run over so many buckets."""
     last = bucket_of(time.time()) - BUCKET_S
-    last -= (last % 86_400 < MEASURED * BUCKET_S) * MEASURED * BUCKET_S  # of one UTC day
-    buckets = [last - BUCKET_S * back for back in reversed(range(MEASURED))]
+    last -= (last % 86_400 < measured * BUCKET_S) * measured * BUCKET_S  # of one UTC day
+    buckets = [last - BUCKET_S * back for back in reversed(range(measured))]
     with tempfile.TemporaryDirectory() as folder:
         server = ClickHouse(Path(folder), free_port(), secrets.token_hex(16))
         server.start()
@@ -123,36 +162,18 @@ def measure(streams: int) -> dict[str, object]:
             settings = ClickHouseConfig(url=server.url, token=server.token, database="bench")
             migrate(Config(clickhouse=settings))
             client = connect(settings)
-            _fill(client, streams, last)
+            _fill(client, streams, last, measured)
             (process,) = [
                 child
                 for child in psutil.Process().children()
                 if "stack.clickhouse" in " ".join(child.cmdline())
             ]
-            cycles = []
-            for bucket in buckets:
-                before, started = _cpu_s(process), time.perf_counter()
-                for source in END:
-                    judge(client, source, [bucket], last + BUCKET_S, time.time_ns())
-                after = _cpu_s(process)
-                wall = time.perf_counter() - started
-                cycles.append((after[0] - before[0], after[1] - before[1], wall))
-            before = _cpu_s(process)
-            tenants = -(-streams // A_TENANT)
-            for number in range(tenants):
-                client.command(
-                    report_insert(REPORTS[0], last + BUCKET_S, [CALLS.name, VERDICTS.name]),
-                    parameters={"tenant": f"tenant-{number}"},
-                    settings={**SETTINGS, "max_execution_time": 110},
-                )  # fmt: skip
-            report = sum(_cpu_s(process)) - sum(before)
+            cycles = _cycles(client, process, buckets, last + BUCKET_S)
             ((rows, memory_bytes),) = client.query(
                 "SELECT count(), sum(length(memory)) FROM genai_detectors FINAL"
             ).result_rows
-            _fill_history(client, last)
-            before = _cpu_s(process)
-            fitted = fit_due(client, WatchConfig(), int(time.time()))
-            fit = sum(_cpu_s(process)) - sum(before)
+            rss = [one.memory_info().rss >> 20 for one in (psutil.Process(), process)]
+            others = {} if cycle_only else _others(client, process, streams, last)
         finally:
             server.stop()
     steady = cycles[1:]
@@ -165,23 +186,59 @@ def measure(streams: int) -> dict[str, object]:
         "of_it_clickhouse_cpu_s": round(statistics.median(cycle[0] for cycle in steady), 2),
         "of_it_python_cpu_s": round(statistics.median(cycle[1] for cycle in steady), 2),
         "cycle_wall_s": round(statistics.median(cycle[2] for cycle in steady), 2),
-        "report_1h_cpu_s": round(report, 2),
-        "baselines_fitted": fitted,
-        "baselines_cpu_s": round(fit, 2),
+        "python_rss_mib": rss[0],
+        "clickhouse_rss_mib": rss[1],
+        **others,
     }
+
+
+def table_of(figures: Sequence[Mapping[str, Any]]) -> str:
+    """The table of docs/drift.md, with how each run grew from the one before."""
+    head = (
+        "\n| streams | detectors | a cycle of 5 minutes | of it ClickHouse | of it Python "
+        "| report of an hour | streams, cost: times the row above |\n"
+        "| --- | --- | --- | --- | --- | --- | --- |\n"
+    )
+    lines: list[str] = []
+    last: Mapping[str, Any] | None = None
+    for one in figures:
+        growth = "-"
+        if last is not None:
+            streams = one["streams"] / last["streams"]
+            growth = f"{streams:.0f}, {one['cycle_cpu_s'] / last['cycle_cpu_s']:.1f}"
+        lines.append(
+            f"| {one['streams']:,} | {one['detectors']:,} | {one['cycle_cpu_s']:.2f} CPU-s "
+            f"| {one['of_it_clickhouse_cpu_s']:.2f} | {one['of_it_python_cpu_s']:.2f} "
+            f"| {one.get('report_1h_cpu_s', '-')} | {growth} |\n"
+        )
+        last = one
+    return head + "".join(lines) + "\n"
+
+
+def write(figures: Sequence[Mapping[str, Any]]) -> None:
+    """To bench/results and the table of docs/drift.md, after each size: the largest takes long."""
+    RESULTS.parent.mkdir(exist_ok=True)
+    RESULTS.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+    before, rest = DOCS.read_text(encoding="utf-8").split(BEGIN)
+    _, after = rest.split(END_MARK)
+    DOCS.write_text(before + BEGIN + table_of(figures) + END_MARK + after, encoding="utf-8")
 
 
 def main() -> None:
     """Command line."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--streams", type=int, nargs="+", default=[1000])
+    parser.add_argument("--buckets", type=int, default=4, help="cycles, the first apart")
+    parser.add_argument("--cycle-only", action="store_true", help="no report, no baselines")
+    parser.add_argument("--write", action="store_true", help="to bench/results and docs/drift.md")
     options = parser.parse_args()
-    figures = []
+    known = orjson.loads(RESULTS.read_bytes()) if RESULTS.exists() else []
+    figures = {one["streams"]: one for one in known}
     for streams in options.streams:
-        figures.append(measure(streams))
-        print(orjson.dumps(figures[-1], option=orjson.OPT_INDENT_2).decode(), flush=True)
-    RESULTS.parent.mkdir(exist_ok=True)
-    RESULTS.write_bytes(orjson.dumps(figures, option=orjson.OPT_INDENT_2) + b"\n")
+        figures[streams] = measure(streams, options.buckets, options.cycle_only)
+        print(orjson.dumps(figures[streams], option=orjson.OPT_INDENT_2).decode(), flush=True)
+        if options.write:
+            write([figures[size] for size in sorted(figures)])
 
 
 if __name__ == "__main__":

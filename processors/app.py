@@ -35,6 +35,7 @@ from schemas.topics import (
     ALERT_SIGNALS,
     ALERT_TRANSITIONS,
     DEAD_LETTERS,
+    EMBEDDINGS,
     EVALUATIONS,
     FRAGMENTS,
     GROUP_PREFIX,
@@ -65,13 +66,14 @@ STAGES: tuple[StageSpec, ...] = (
     StageSpec("traces", RAW_SPANS, writes_tables=True),
     StageSpec("operations", (*RAW_SPANS, *RAW_LOGS), (FRAGMENTS, EVALUATIONS, LEDGER)),
     StageSpec("assemble", (FRAGMENTS,), (OPERATIONS,)),
-    StageSpec("evaluate", (OPERATIONS,), (EVALUATIONS,)),
+    StageSpec("evaluate", (OPERATIONS,), (EVALUATIONS, EMBEDDINGS)),
     StageSpec(
         "store",
         (
             FRAGMENTS,
             OPERATIONS,
             EVALUATIONS,
+            EMBEDDINGS,
             LEDGER,
             ALERT_TRANSITIONS,
             ALERT_DELIVERIES,

@@ -164,6 +164,8 @@ class MetricCondition(_OfStreams):
     def _can_be_told(self) -> Self:
         if (self.above is None) == (self.below is None):
             raise ValueError("exactly one of above, below is needed")
+        if self.measure.metric.is_vector and self.statistic != "count":
+            raise ValueError(f"statistic: {self.of} has but a count; a drift rule judges it")
         if self.statistic in ("rate", "count"):
             return self
         if self.statistic not in ("mean", "total") and self.quantile is None:

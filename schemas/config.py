@@ -230,6 +230,12 @@ class EvaluateConfig(Section):
         description="characters of one operation; beyond it its longest texts are truncated",
     )
     cache_entries: int = Field(default=20_000, description="scores of identical texts kept")
+    embedding_share: float = Field(
+        default=0.05,
+        ge=0,
+        le=1,
+        description="share of traces whose prompts are embedded, for drift; 0 = none",
+    )
     intervals_file: Path = Field(
         default=SHIPPED,
         description="YAML: safe interval of each evaluation by rules (docs/evaluations.md)",

@@ -6,12 +6,13 @@ from typing import Generic, TypeVar
 from pydantic import BaseModel, ValidationError
 
 from schemas.alert_records import AlertDelivery, AlertSignal, AlertTransition
-from schemas.records import Evaluation, Fragment, LedgerRow, Operation, Record
+from schemas.records import Embedding, Evaluation, Fragment, LedgerRow, Operation, Record
 
 RECORDS: dict[str, type[Record]] = {
     "fragment": Fragment,
     "operation": Operation,
     "evaluation": Evaluation,
+    "embedding": Embedding,
     "ledger": LedgerRow,
     "alert_signal": AlertSignal,
     "alert_transition": AlertTransition,

@@ -129,6 +129,17 @@ class Manifest(_Strict):
             digest.update(self.cascade.model_dump_json().encode())
         return f"{self.name}-{self.version}-{digest.hexdigest()[:8]}"
 
+    def encoder_version(self, graph: str) -> str:
+        """Hash over what decides a graph's embedding: its files, the tokenizer, the output."""
+        entry = self.graphs[graph]
+        others = {other.file for name, other in self.graphs.items() if name != graph}
+        digest = hashlib.sha256()
+        for name in sorted(self.files.keys() - others):
+            digest.update(f"{name}={self.files[name]}\n".encode())
+        digest.update(self.tokenizer.model_dump_json().encode())
+        digest.update(entry.model_dump_json().encode())
+        return f"{self.name}-{self.version}-{digest.hexdigest()[:8]}"
+
     def threshold_version(self, task: str) -> str:
         """Short name of the thresholds in force."""
         limits = self.tasks[task].thresholds

@@ -324,6 +324,26 @@ class Evaluation(Record):
         return self.label is not Label.PASS
 
 
+class Embedding(Record):
+    """Where the newest user message of a sampled call lies for an encoder: numbers, no content.
+
+    Identity: (tenant, trace_id, span_id, encoder). ``revision`` is the operation's, so that a
+    repeat says the same.
+    """
+
+    tenant: str
+    trace_id: TraceId
+    span_id: SpanId
+    encoder: str = Field(description="version of the encoder and of the projection")
+    revision: Int64
+    day: Day
+    vector: tuple[float, ...] = Field(description="the embedding at length 1, projected")
+    span_end_ns: Int64 = 0
+    service_name: str = ""
+    environment: str = ""
+    model: str = ""
+
+
 class LedgerRow(Record):
     """The books of one raw message: items in = out + filtered + dead.
 

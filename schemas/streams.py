@@ -64,6 +64,7 @@ class Edges:
 
     With ``bounds``: bin 0 holds exactly 0, then come the intervals between the bounds, open at both
     ends; each bound is moved to the nearest bound of a key. With ``categories``: one bin each.
+    Without either (vectors): none.
     """
 
     version: str
@@ -75,6 +76,8 @@ class Edges:
         """Highest key of each bin, the last bin's included."""
         if self.categories:
             return tuple(range(len(self.categories)))
+        if not self.bounds:
+            return ()
         between = (round(math.log(bound) / math.log(SKETCH_BASE)) for bound in self.bounds)
         return (ZERO_KEY, *between, KEY_LIMIT)
 
@@ -83,6 +86,8 @@ class Edges:
         """What each bin holds, in words."""
         if self.categories:
             return self.categories
+        if not self.bounds:
+            return ()
         ends = [f"{bound:g}" for bound in self.bounds]
         middle = [f"{low} to {high}" for low, high in pairwise(ends)]
         return ("0", f"up to {ends[0]}", *middle, f"over {ends[-1]}")
@@ -106,7 +111,8 @@ DURATION = Edges("duration/1", _decades(6, 12, 1, 2, 5))
 FINISH = Edges(
     "finish/1", categories=("stop", "length", "tool_call", "content_filter", "error", OTHER)
 )
-EDGES = {edges.version: edges for edges in (YES_NO, SCORE, TOKENS, COST, DURATION, FINISH)}
+VECTOR = Edges("vector/1")
+EDGES = {edges.version: edges for edges in (YES_NO, SCORE, TOKENS, COST, DURATION, FINISH, VECTOR)}
 """Every version there ever was, by name."""
 
 
@@ -115,7 +121,8 @@ class Metric:
     """One measurement of a row. ``value`` is SQL, null where the row says nothing.
 
     Of :data:`YES_NO` the value is a Bool, of other categories the category's text, else a number
-    that is not negative; ``flagged`` is SQL too, and what a yes means of :data:`YES_NO`.
+    that is not negative; ``flagged`` is SQL too, and what a yes means of :data:`YES_NO`. Of
+    :data:`VECTOR` it is an array of numbers, whose moments windows hold in place of bins.
     """
 
     name: str
@@ -131,7 +138,12 @@ class Metric:
     @property
     def is_distribution(self) -> bool:
         """Whether there is more to the values than being flagged."""
-        return self.edges is not YES_NO
+        return self.edges not in (YES_NO, VECTOR)
+
+    @property
+    def is_vector(self) -> bool:
+        """Whether values are vectors, all of one length."""
+        return self.edges is VECTOR
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,7 +159,7 @@ class Family:
     """Rows of one table that are measured alike."""
 
     name: str
-    source: Literal["genai_operations", "genai_evaluations"]
+    source: Literal["genai_operations", "genai_evaluations", "genai_embeddings"]
     where: str
     metrics: tuple[Metric, ...]
     dimension_sets: tuple[DimensionSet, ...]
@@ -203,7 +215,15 @@ VERDICTS = Family(
     (Metric("score", "score", SCORE, "label != 'pass'"),),
     (SERVICE, MODEL, PROMPT, RELEASE),
 )
-FAMILIES = (CALLS, TOOLS, VERDICTS)
+PROMPTS = Family(
+    "prompts",
+    "genai_embeddings",
+    "notEmpty(vector) AND arrayAll(x -> isFinite(x), vector)",
+    (Metric("embedding", "vector", VECTOR),),
+    (SERVICE, MODEL),
+)
+"""Where prompts lie; the encoder's version is the ``model_version`` of the stream."""
+FAMILIES = (CALLS, TOOLS, VERDICTS, PROMPTS)
 """Shadows are streams of their own: the version of what judged is part of every verdict's."""
 METRICS = {(family.name, metric.name): metric for family in FAMILIES for metric in family.metrics}
 """By the names of family and metric, which ``genai_streams`` keeps."""

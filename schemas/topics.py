@@ -45,6 +45,9 @@ OPERATIONS = Topic(
 EVALUATIONS = Topic(
     "genai.evaluations.v1", "evaluation", 7 * DAY_MS, "trace", "verdicts, no content"
 )
+EMBEDDINGS = Topic(
+    "genai.embeddings.v1", "embedding", DAY_MS, "trace", "where sampled prompts lie, no content"
+)
 LEDGER = Topic(
     "genai.ledger.v1", "ledger", 7 * DAY_MS, "source partition", "one row per raw message"
 )
@@ -69,6 +72,7 @@ TOPICS = (
     FRAGMENTS,
     OPERATIONS,
     EVALUATIONS,
+    EMBEDDINGS,
     LEDGER,
     ALERT_SIGNALS,
     ALERT_TRANSITIONS,

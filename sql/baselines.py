@@ -79,7 +79,8 @@ _LIVING = f"{_ONE} AND {{version:UInt32}} IN (0, version) AND state = 'active'"
 _ACTIVE = f"SELECT count() FROM genai_baselines FINAL WHERE {_LIVING}"  # noqa: S608
 _COLUMNS = (
     "tenant, name, version, stream_id, revision, kind, state, source_stream_id, from_time, "
-    "to_time, service_version, edges, windows, n, flagged, total, squares, hist, sketch, created_at"
+    "to_time, service_version, edges, windows, n, flagged, total, squares, hist, sketch, "
+    "created_at, vector_sums, vector_squares, vector_fourths"
 )
 _NOW = "toUInt64(toUnixTimestamp64Nano(now64(9)))"
 _RETIRE = f"""
@@ -103,7 +104,8 @@ INSERT INTO genai_baselines ({_COLUMNS})
 SELECT {{tenant:String}}, {{name:String}}, {{version:UInt32}}, s.stream_id, {_NOW},
   'fixed', 'active', any(s.source), {{from:DateTime('UTC')}}, {{to:DateTime('UTC')}},
   {{release:String}}, any(s.edges), count(), sum(w.n), sum(w.flagged), sum(w.total),
-  sum(w.squares), sumForEach(w.hist), sumMap(w.sketch), now64(3)
+  sum(w.squares), sumForEach(w.hist), sumMap(w.sketch), now64(3), sumForEach(w.vector_sums),
+  sumForEach(w.vector_squares), sumForEach(w.vector_fourths)
 FROM
 (
   SELECT * FROM genai_windows FINAL

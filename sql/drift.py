@@ -19,9 +19,11 @@ EVERY_HOUR = 255
 SEEN_DAYS = 2
 """Streams not seen for this long need no new baseline."""
 
-_WITHIN = """day = toDate(toDateTime({first:UInt32}, 'UTC'))
+_IN_TIME = """day = toDate(toDateTime({first:UInt32}, 'UTC'))
   AND bucket >= toDateTime({first:UInt32}, 'UTC') AND bucket <= toDateTime({last:UInt32}, 'UTC')
   AND family IN {families:Array(String)} AND n > 0"""
+_WITHIN = f"tenant IN {{tenants:Array(String)}} AND {_IN_TIME}"
+SEEN_TENANTS = f"SELECT DISTINCT tenant FROM genai_windows WHERE {_IN_TIME} ORDER BY tenant"  # noqa: S608
 _SEEN = f"""(tenant, stream_id) IN
 (
   SELECT tenant, stream_id FROM genai_windows WHERE {_WITHIN}
@@ -35,6 +37,7 @@ FROM
 INNER JOIN
 (
   SELECT tenant, stream_id, family, metric FROM genai_streams FINAL
+  WHERE tenant IN {{tenants:Array(String)}}
 ) AS s ON w.tenant = s.tenant AND w.stream_id = s.stream_id
 ORDER BY w.bucket
 """  # noqa: S608
@@ -56,10 +59,10 @@ BOTH = [key for key, metric in METRICS.items() if metric.is_rate and metric.is_d
 """Metrics that two detectors look at."""
 _DETECTORS = "1 + ((family, metric) IN {both:Array(Tuple(String, String))})"
 DUE = f"""
-SELECT s.tenant, s.stream_id, s.family, s.metric, t.detectors, f.thresholds
+SELECT s.tenant, s.stream_id, s.family, s.metric, t.detectors, f.thresholds, s.evaluator, s.labels
 FROM
 (
-  SELECT tenant, stream_id, family, metric FROM genai_streams FINAL
+  SELECT tenant, stream_id, family, metric, evaluator, labels FROM genai_streams FINAL
   WHERE (family, metric) IN {{known:Array(Tuple(String, String))}}
     AND last_seen > toDateTime({{now:UInt32}}, 'UTC') - INTERVAL {SEEN_DAYS} DAY
 ) AS s
@@ -93,8 +96,8 @@ ORDER BY f.computed, s.tenant, s.stream_id
 LIMIT {{most:UInt32}}
 """  # noqa: S608
 """Streams whose baseline is to be computed (again), those that wait longest first: with the number
-of detectors of the tenant, and the last thresholds: detector, baseline and its version, threshold,
-false alarms, when it was replayed."""
+of detectors of the tenant, the last thresholds (detector, baseline and its version, threshold,
+false alarms, when it was replayed), and what the stream is called."""
 FIXED = """
 SELECT stream_id, name, version, source_stream_id, toUnixTimestamp(from_time),
   toUnixTimestamp(to_time), n, flagged, hist
@@ -191,6 +194,11 @@ WHERE w.bucket >= s.since - INTERVAL 7 DAY
 GROUP BY w.stream_id
 """
 """Counts of streams in the seven days before a time of each, and from then on."""
+NAMED = """
+SELECT stream_id, family, metric, evaluator, labels FROM genai_streams FINAL
+WHERE tenant = {tenant:String} AND family IN {families:Array(String)}
+"""
+"""Streams of a tenant with what silences may say of them."""
 CHOSEN = """
 SELECT stream_id, family, metric, evaluator, arrayStringConcat(arrayFilter(v -> v != '',
   arrayConcat([toString(model_version)], mapValues(labels))), ' / ')

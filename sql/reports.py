@@ -2,10 +2,10 @@
 
 Merged windows of a stream are compared with those of its fixed baseline if it has one, else with
 the same hours of the four weeks before (``seasonal``), or where these hold too little with the
-stretch just before, four times as long (``previous``). Windows in which a detector said drift are
-no part of a reference. The statistics, their laws and intervals are those of
-:mod:`processors.watch.drift.distances` and ``effects``, which say where each formula is from; the
-tests compare both. The law of W1 is simulated there, so it has no p-value here.
+stretch just before, four times as long (``previous``). Windows in which a detector said drift, or
+that a silence covered, are no part of a reference. The statistics, their laws and intervals are
+those of :mod:`processors.watch.drift.distances` and ``effects``, which say where each formula is
+from; the tests compare both. The law of W1 is simulated there, so it has no p-value here.
 """
 
 from collections.abc import Sequence
@@ -42,9 +42,9 @@ REPORTS = (
 
 def positions(edges: Edges) -> list[float]:
     """A value for each bin, in order, for KS and W1; none where bins have no order."""
-    if edges.categories:
-        return []
     bounds = edges.bounds
+    if not bounds:
+        return []
     middle = [(low * high) ** 0.5 for low, high in pairwise(bounds)]
     return [0.0, bounds[0] / 2.0, *middle, bounds[-1] * 1.5]
 
@@ -144,7 +144,13 @@ FROM
 """  # noqa: S608
 
 
-def report_insert(report: Report, end_s: int, families: Sequence[str]) -> str:
+Silenced = tuple[Sequence[str], int, int]
+"""Ids of streams, and the time [from, to) in which a silence covered them, s since 1970."""
+
+
+def report_insert(
+    report: Report, end_s: int, families: Sequence[str], silenced: Sequence[Silenced] = ()
+) -> str:
     """INSERT of a report up to a time for all streams of ``{{tenant}}`` seen in it."""
     names = ", ".join(f"'{family}'" for family in families)
     bins = _by_edges([f"{list(edges.bins)}" for edges in EDGES.values()])
@@ -180,7 +186,7 @@ FROM
 (
   SELECT *, arrayFilter(t -> t.2 IS NOT NULL AND isFinite(assumeNotNull(t.2)),
     [{measured}]) AS stats, {bins} AS bins
-  FROM ({statistics(_pairs(report, end_s, names))})
+  FROM ({statistics(_pairs(report, end_s, names, silenced))})
 )
 SETTINGS join_use_nulls = 0, do_not_merge_across_partitions_select_final = 1
 """  # noqa: S608
@@ -192,7 +198,7 @@ def _by_edges(values: Sequence[str]) -> str:
     return f"[{', '.join(values)}][indexOf([{versions}], edges)]"
 
 
-def _pairs(report: Report, end_s: int, names: str) -> str:
+def _pairs(report: Report, end_s: int, names: str, silenced: Sequence[Silenced]) -> str:
     """Reference and current counts of every stream that was seen in the report's time."""
     start_s = end_s - report.length_s
     spans = {
@@ -227,7 +233,7 @@ FROM
       (
         SELECT stream_id, bucket FROM genai_drift FINAL
         WHERE tenant = {{tenant:String}} AND state = 'drift' AND bucket < toDateTime({end_s}, 'UTC')
-      ))
+      ){_not_silenced(silenced)})
   )
   GROUP BY tenant, stream_id HAVING notEmpty(c) AND arraySum(c) > 0
 ) AS s
@@ -248,6 +254,15 @@ LEFT JOIN
   WHERE slot IN (0, 255) AND tenant = {{tenant:String}} GROUP BY stream_id
 ) AS f ON s.stream_id = f.stream_id
 """  # noqa: S608
+
+
+def _not_silenced(silenced: Sequence[Silenced]) -> str:
+    """SQL that leaves out windows that a silence covered."""
+    found = ""
+    for streams, from_s, to_s in silenced:
+        ids = ", ".join(f"'{stream}'" for stream in streams)
+        found += f" AND NOT ({_within([(from_s, to_s)])} AND stream_id IN ({ids}))"
+    return found
 
 
 def _within(spans: Sequence[tuple[int, int]]) -> str:

@@ -1,8 +1,10 @@
-"""Silences as rows of ``genai_silences``: made and ended by commands, read by ``notify``."""
+"""Silences as rows of ``genai_silences``: made and ended by commands, read by ``notify`` and where
+baselines leave out what was silenced."""
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
@@ -19,6 +21,10 @@ _COLUMNS = """
 SELECT tenant, silence_id, matchers, toUnixTimestamp64Nano(starts_at),
   toUnixTimestamp64Nano(ends_at), author, why, toUnixTimestamp64Nano(created_at)
 FROM genai_silences FINAL
+"""
+_PAST = f"""
+{_COLUMNS} WHERE tenant = {{tenant:String}} AND ends_at > fromUnixTimestamp({{from:UInt32}})
+  AND starts_at < fromUnixTimestamp({{to:UInt32}})
 """
 _LATELY = f"{_COLUMNS} WHERE ends_at > now() - INTERVAL {KEPT_DAYS} DAY ORDER BY ends_at"
 
@@ -68,9 +74,19 @@ def store_silence(client: Client, silence: Silence, now_ns: int) -> None:
 
 def silences(client: Client) -> list[Silence]:
     """Those that last, and those that ended lately. Raises clickhouse-connect's errors."""
+    return _silences(client.query(_LATELY).result_rows)
+
+
+def past_silences(client: Client, tenant: str, from_s: int, to_s: int) -> list[Silence]:
+    """Those of a tenant that lasted some time in [from, to), s since 1970. Raises likewise."""
+    given = {"tenant": tenant, "from": from_s, "to": to_s}
+    return _silences(client.query(_PAST, parameters=given).result_rows)
+
+
+def _silences(rows: Iterable[Sequence[Any]]) -> list[Silence]:
     return [
         Silence(str(tenant), str(name), tuple(matchers), start, end, who, why, made)
-        for tenant, name, matchers, start, end, who, why, made in client.query(_LATELY).result_rows
+        for tenant, name, matchers, start, end, who, why, made in rows
     ]
 
 

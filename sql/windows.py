@@ -17,7 +17,6 @@ from datetime import UTC, date, datetime, timedelta
 
 from schemas.streams import (
     BUCKET_S,
-    FAMILIES,
     KEY_LIMIT,
     OTHER,
     SKETCH_BASE,
@@ -37,9 +36,13 @@ SETTINGS = {
     "distributed_product_mode": "global",
     "distributed_foreground_insert": 1,
 }
-END = {"genai_operations": "end_time", "genai_evaluations": "span_end"}
+END = {
+    "genai_operations": "end_time",
+    "genai_evaluations": "span_end",
+    "genai_embeddings": "span_end",
+}
 """When a row's span ended, by table."""
-_BUCKET = "toStartOfFiveMinutes(toDateTime({end}, 'UTC'))"
+BUCKET = "toStartOfFiveMinutes(toDateTime({end}, 'UTC'))"
 
 
 def bucket_of(time_s: float) -> int:
@@ -49,6 +52,8 @@ def bucket_of(time_s: float) -> int:
 
 def windows_insert(family: Family, buckets: Sequence[int]) -> str:
     """INSERT of all windows of a family in these buckets."""
+    if family.metrics[0].is_vector:
+        return _vector_windows_insert(family, buckets)
     metrics = ", ".join(f"'{metric.name}'" for metric in family.metrics)
     bin_keys = ", ".join(str(list(metric.edges.keys)) for metric in family.metrics)
     return f"""
@@ -95,6 +100,43 @@ GROUP BY tenant, bucket, stream_id
 """  # noqa: S608 - constants and integers
 
 
+def _vector_windows_insert(family: Family, buckets: Sequence[int]) -> str:
+    """INSERT of the windows of vectors: sums of their components' first, second, fourth powers."""
+    (metric,) = family.metrics
+    vectors = _placed(family, buckets, f"arrayMap(x -> toFloat64(x), {metric.value})")
+    return f"""
+INSERT INTO genai_windows
+  (tenant, bucket, stream_id, day, revision, family, n, flagged, total, squares, hist, sketch,
+  vector_sums, vector_squares, vector_fourths)
+WITH toUInt64(toUnixTimestamp64Nano(now64(9))) AS began
+SELECT tenant, bucket, stream_id, toDate(bucket), began, '{family.name}', sum(w.n), 0, 0, 0, [],
+  map(), sumForEach(w.first), sumForEach(w.second), sumForEach(w.fourth)
+FROM
+(
+  SELECT s.tenant AS tenant, s.stream_id AS stream_id, m.bucket AS bucket, m.n AS n,
+    m.first AS first, m.second AS second, m.fourth AS fourth
+  FROM
+  (
+    SELECT bucket, scope, count() AS n, sumForEach(measures) AS first,
+      sumForEach(arrayMap(x -> x * x, measures)) AS second,
+      sumForEach(arrayMap(x -> x * x * x * x, measures)) AS fourth
+    FROM ({vectors})
+    GROUP BY bucket, scope
+  ) AS m
+  INNER JOIN
+  (
+    SELECT tenant, stream_id, scope FROM genai_streams FINAL WHERE family = '{family.name}'
+  ) AS s ON m.scope = s.scope
+  UNION ALL
+  SELECT tenant, stream_id, bucket, 0, [], [], []
+  FROM genai_windows FINAL
+  WHERE day = '{_day(buckets)}' AND {_among("bucket", buckets)}
+    AND family = '{family.name}' AND n > 0
+) AS w
+GROUP BY tenant, bucket, stream_id
+"""  # noqa: S608 - constants and integers
+
+
 def candidates_query(family: Family, buckets: Sequence[int], most: int) -> str:
     """Scopes of the buckets' rows that have no place or were not seen for a day, the busiest first.
 
@@ -126,47 +168,6 @@ LIMIT {most} BY tenant, dimensions, evaluator, model_version
 """  # noqa: S608
 
 
-def late_query(table: str) -> str:
-    """Buckets below ``{sealed}`` with rows inserted from ``{since}`` on, with their number.
-
-    ``n`` counts those that this look is the first to see, inserted from ``{seen}`` on. A bucket
-    whose windows were computed a minute after its last row came is not among them. Rows whose
-    operation came late (a duplicate known late, a prompt's version) count in their bucket too.
-    """
-    families = ", ".join(f"'{family.name}'" for family in FAMILIES if family.source == table)
-    sources = dict.fromkeys((table, "genai_operations"))
-    rows = " UNION ALL ".join(_inserted(source, own=source == table) for source in sources)
-    return f"""
-SELECT toUnixTimestamp(r.bucket) AS bucket, r.n AS n
-FROM
-(
-  SELECT bucket, countIf(own AND inserted_at >= toDateTime({{seen:UInt32}}, 'UTC')) AS n,
-    max(inserted_at) AS newest
-  FROM ({rows}) GROUP BY bucket
-) AS r
-LEFT JOIN
-(
-  SELECT bucket, intDiv(max(revision), 1000000000) AS computed
-  FROM genai_windows
-  WHERE day >= toDate(toDateTime({{oldest:UInt32}}, 'UTC')) AND family IN ({families})
-  GROUP BY bucket
-) AS w ON r.bucket = w.bucket
-WHERE toUnixTimestamp(r.newest) + {{overlap:UInt32}} >= w.computed
-ORDER BY bucket
-"""  # noqa: S608
-
-
-def first_row_query(table: str) -> str:
-    """Bucket of the first row that ends from ``{since}`` on; null without one."""
-    end = END[table]
-    return f"""
-SELECT toUnixTimestamp(toStartOfFiveMinutes(toDateTime(minOrNull({end}), 'UTC')))
-FROM {table}
-WHERE day >= toDate(toDateTime({{since:UInt32}}, 'UTC')) - {LONGEST_SPAN_DAYS}
-  AND {end} >= fromUnixTimestamp({{since:UInt32}})
-"""  # noqa: S608
-
-
 def samples_query(
     family: Family, dimensions: DimensionSet, bucket: int, chosen: str, most: int
 ) -> str:
@@ -174,16 +175,38 @@ def samples_query(
 
     The stream's tenant, evaluator, version and labels are parameters.
     """
-    labels = ", ".join(f"toString({label})" for label in dimensions.labels)
     return f"""
 SELECT trace_id, span_id
 FROM ({_rows(family, [bucket], final=" FINAL")})
-WHERE tenant = {{tenant:String}} AND evaluator = {{evaluator:String}}
-  AND model_version = {{model_version:String}}
-  AND [{labels}] = {{labels:Array(String)}}
-  AND ifNull({chosen}, false)
+WHERE {_of_stream(dimensions)} AND ifNull({chosen}, false)
 ORDER BY trace_id, span_id LIMIT {most}
 """  # noqa: S608
+
+
+def users_query(
+    family: Family, dimensions: DimensionSet, buckets: Sequence[int], bins: Sequence[str], most: int
+) -> str:
+    """(user, counts by bin) of a stream's rows in the buckets, the busiest users first.
+
+    ``bins``: SQL that holds of the rows of each; parameters as of :func:`samples_query`.
+    """
+    counts = ", ".join(f"countIf(ifNull({holds}, false))" for holds in bins)
+    return f"""
+SELECT toString(user_id) AS user, [{counts}] AS counts
+FROM ({_rows(family, buckets, final=" FINAL")})
+WHERE {_of_stream(dimensions)}
+GROUP BY user HAVING arraySum(counts) > 0
+ORDER BY arraySum(counts) DESC, user LIMIT {most}
+"""  # noqa: S608
+
+
+def _of_stream(dimensions: DimensionSet) -> str:
+    """SQL that holds of the family's rows that the stream of the parameters counts."""
+    labels = ", ".join(f"toString({label})" for label in dimensions.labels)
+    return (
+        "tenant = {tenant:String} AND evaluator = {evaluator:String} "
+        f"AND model_version = {{model_version:String}} AND [{labels}] = {{labels:Array(String)}}"
+    )
 
 
 def bin_condition(metric: Metric, place: int) -> str:
@@ -200,31 +223,26 @@ def bin_condition(metric: Metric, place: int) -> str:
     return f"{value} >= 0 AND {key} > {low} AND {key} <= {edges.keys[place]}"
 
 
-def _inserted(table: str, own: bool) -> str:
-    """Rows of a table inserted lately into sealed buckets."""
-    end = END[table]
-    return f"""
-    SELECT {_BUCKET.format(end=end)} AS bucket, inserted_at, {own} AS own
-    FROM {table}
-    WHERE inserted_at >= toDateTime({{since:UInt32}}, 'UTC')
-      AND day >= toDate(toDateTime({{oldest:UInt32}}, 'UTC'))
-      AND {end} >= fromUnixTimestamp({{oldest:UInt32}})
-      AND {end} < fromUnixTimestamp({{sealed:UInt32}})
-"""  # noqa: S608
-
-
 def _measured(family: Family, buckets: Sequence[int]) -> str:
     """A row for each row of the family, label set and measurement that says something."""
     measures = ", ".join(_measure(i + 1, metric) for i, metric in enumerate(family.metrics))
+    said = f"arrayFilter(m -> m.2 >= 0 AND isFinite(m.2), [{measures}])"
+    return f"""
+SELECT bucket, scope, arrayJoin(measures) AS measure, measure.1 AS metric,
+  assumeNotNull(measure.2) AS value, ifNull(measure.3, {_key("value")}) AS key, measure.4 AS flag
+FROM ({_placed(family, buckets, said)})
+"""  # noqa: S608
+
+
+def _placed(family: Family, buckets: Sequence[int], measures: str) -> str:
+    """A row for each row of the family and label set: bucket, scope, and what is measured."""
     place_s = buckets[0] - STREAM_PLACE_S
     return f"""
 SELECT bucket, if(own IN
   (
     SELECT scope FROM genai_streams FINAL
     WHERE family = '{family.name}' AND last_seen >= toDateTime({place_s}, 'UTC')
-  ), own, other) AS scope,
-  arrayJoin(measures) AS measure, measure.1 AS metric, assumeNotNull(measure.2) AS value,
-  ifNull(measure.3, {_key("value")}) AS key, measure.4 AS flag
+  ), own, other) AS scope, measures
 FROM
 (
   SELECT bucket, measures, {_scope(family, "chosen.2")} AS own,
@@ -232,7 +250,7 @@ FROM
   FROM
   (
     SELECT tenant, bucket, evaluator, model_version, {_chosen(family)} AS chosen,
-      arrayFilter(m -> m.2 >= 0 AND isFinite(m.2), [{measures}]) AS measures
+      {measures} AS measures
     FROM ({_rows(family, buckets, final=" FINAL")})
   )
 )
@@ -252,25 +270,29 @@ SELECT *, {model}, '' AS evaluator, '' AS model_version,
 FROM genai_operations{final}
 WHERE {_within("genai_operations", buckets)} AND duplicate_of = '' AND {family.where}
 """  # noqa: S608
+    own = "evaluator, model_version, score, label"
+    if family.source == "genai_embeddings":
+        own = "'' AS evaluator, encoder AS model_version, vector"
+    source = family.source
     return f"""
 SELECT e.*, o.prompt_name AS prompt_name, o.prompt_version AS prompt_version,
-  o.service_version AS service_version,
+  o.service_version AS service_version, o.user_id AS user_id,
   toStartOfFiveMinutes(toDateTime(e.span_end, 'UTC')) AS bucket
 FROM
 (
-  SELECT tenant, day, trace_id, span_id, evaluator, model_version, service_name, environment, model,
-    score, label, span_end
-  FROM genai_evaluations{final}
-  WHERE {_within("genai_evaluations", buckets)} AND {family.where}
+  SELECT tenant, day, trace_id, span_id, service_name, environment, model, span_end, {own}
+  FROM {source}{final}
+  WHERE {_within(source, buckets)} AND {family.where}
 ) AS e
 LEFT {"ANY " if final else ""}JOIN
 (
-  SELECT tenant, day, trace_id, span_id, duplicate_of, prompt_name, prompt_version, service_version
+  SELECT tenant, day, trace_id, span_id, duplicate_of, prompt_name, prompt_version,
+    service_version, user_id
   FROM genai_operations{final}
   WHERE {_days(buckets)} AND (tenant, day, trace_id, span_id) IN
   (
-    SELECT tenant, day, trace_id, span_id FROM genai_evaluations
-    WHERE {_within("genai_evaluations", buckets)}
+    SELECT tenant, day, trace_id, span_id FROM {source}
+    WHERE {_within(source, buckets)}
   )
 ) AS o ON e.tenant = o.tenant AND e.day = o.day
   AND e.trace_id = o.trace_id AND e.span_id = o.span_id
@@ -333,7 +355,7 @@ def _within(table: str, buckets: Sequence[int]) -> str:
     return (
         f"{_days(buckets)} AND {end} >= fromUnixTimestamp({buckets[0]}) "
         f"AND {end} < fromUnixTimestamp({buckets[-1] + BUCKET_S}) "
-        f"AND {_among(_BUCKET.format(end=end), buckets)}"
+        f"AND {_among(BUCKET.format(end=end), buckets)}"
     )
 
 

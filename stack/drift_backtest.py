@@ -19,13 +19,24 @@ from processors.watch.drift import (
     replay,
     replayed_threshold,
 )
+from processors.watch.drift.embedding_backtest import (
+    embedding_delays,
+    embedding_threshold,
+    replay_embeddings,
+)
+from processors.watch.drift.embeddings import EmbeddingDetector
 from processors.watch.drift.series import Series
 from processors.watch.windows.detecting import bins_of, detector_on, detectors_of
+from processors.watch.windows.embedding import EMBEDDING
 from processors.watch.windows.fitting import HISTORY_S, series_of
+from processors.watch.windows.fitting_embeddings import HISTORY_S as EMBEDDING_HISTORY_S
+from processors.watch.windows.fitting_embeddings import hourly
 from schemas.config import WatchConfig
 from schemas.streams import BUCKET_S, METRICS, Metric
 from sql.drift import CHOSEN, asked, histories, tenant_detectors
+from sql.embeddings import HOUR_S
 
+STATISTIC = "statistic of the means over its usual"
 AT_ONCE = 40
 """Streams whose windows are read together: memory stays flat."""
 Step = Callable[[int], None]
@@ -85,6 +96,17 @@ def replay_streams(
     kind = Kind(watch.baseline)
     from_s, to_s = span
     detectors = tenant_detectors(client, tenant, to_s)
+    for one in _of_vectors(streams):
+        whole = hourly(client, tenant, one.id, from_s - EMBEDDING_HISTORY_S, to_s)
+        hours = whole.between(0, from_s // HOUR_S)
+        usual = hours.fitted()
+        told = None
+        if usual.ready:
+            height = embedding_threshold(hours, usual, watch.false_alarm_days, detectors)
+            judged = whole.between(from_s // HOUR_S, to_s // HOUR_S)
+            told = replay_embeddings(judged, EmbeddingDetector(usual, height.log_threshold))
+        step(1)
+        yield Replayed(one, EMBEDDING, (STATISTIC,), told)
     for one, metric, name, series in _series(
         client, tenant, streams, (from_s - HISTORY_S[kind], to_s), step
     ):
@@ -111,6 +133,16 @@ def calibrate_streams(
     """Calibrate on the windows before ``to_s``; ``step`` hears of each stream that is done."""
     kind = Kind(watch.baseline)
     detectors = tenant_detectors(client, tenant, to_s)
+    for one in _of_vectors(streams):
+        hours = hourly(client, tenant, one.id, to_s - EMBEDDING_HISTORY_S, to_s)
+        usual = hours.fitted()
+        told = None
+        if usual.ready:
+            height = embedding_threshold(hours, usual, watch.false_alarm_days, detectors)
+            delays = embedding_delays(hours, usual, height.log_threshold)
+            told = Calibration(height, delays)
+        step(1)
+        yield Calibrated(one, EMBEDDING, told)
     span = to_s - HISTORY_S[kind], to_s
     for one, _, name, series in _series(client, tenant, streams, span, step):
         baseline = fit_baseline(series, kind)
@@ -122,12 +154,17 @@ def calibrate_streams(
         yield Calibrated(one, name, found)
 
 
+def _of_vectors(streams: Sequence[Stream]) -> list[Stream]:
+    return [one for one in streams if METRICS[one.family, one.metric].is_vector]
+
+
 def _series(
     client: Client, tenant: str, streams: Sequence[Stream], span: tuple[int, int], step: Step
 ) -> Iterator[tuple[Stream, Metric, str, Series]]:
-    """Stream, metric, detector and its series over [from, to) s since 1970."""
-    for start in range(0, len(streams), AT_ONCE):
-        some = streams[start : start + AT_ONCE]
+    """Stream, metric, detector and its series over [from, to) s since 1970; vectors left out."""
+    counted = [one for one in streams if not METRICS[one.family, one.metric].is_vector]
+    for start in range(0, len(counted), AT_ONCE):
+        some = counted[start : start + AT_ONCE]
         windows = histories(client, tenant, [one.id for one in some], *span)
         for one in some:
             metric = METRICS[one.family, one.metric]

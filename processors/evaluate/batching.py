@@ -219,6 +219,25 @@ def plan_batches(lengths: Sequence[int], budget_tokens: int) -> list[list[int]]:
     return batches
 
 
+def embed_text(model: Model, graph: str, text: str) -> F32 | None:
+    """What a graph's embedding says of a text's first window; None where it cannot. Blocking.
+
+    The text runs alone: padding beside others would move the last digits, and a repeat is to give
+    the same.
+    """
+    (found,) = tokenise(model, [text], 1)
+    if not found.windows:
+        return None
+    try:
+        outputs = run_texts(model, graph, [found.windows[0].ids])
+    # The edge of native code: a text without an embedding is one less in a sample.
+    except Exception as error:
+        LOG.warning("no embedding of a text: %s", type(error).__name__)
+        return None
+    embedding = outputs[model.manifest.graphs[graph].embedding][0]
+    return embedding if np.isfinite(embedding).all() else None
+
+
 def score_batch(model: Model, rows: Sequence[Sequence[int]]) -> list[WindowScores | None]:
     """Scores of each row, None for a row the model cannot judge (exception, NaN). Blocking."""
     EVALUATE_BATCH_TOKENS.observe(_padded_tokens(rows))

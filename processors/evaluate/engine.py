@@ -21,6 +21,7 @@ from processors.evaluate.batching import (
     Window,
     WindowScores,
     clear,
+    embed_text,
     plan_batches,
     score_batch,
     score_pairs,
@@ -29,7 +30,7 @@ from processors.evaluate.batching import (
     tokenise_pairs,
 )
 from processors.evaluate.fairness import Turns
-from processors.evaluate.graphs import Model
+from processors.evaluate.graphs import F32, Model
 from processors.evaluate.scores import TextScores, aggregate
 from processors.evaluate.support import SupportPair, score_support
 from schemas.config import EvaluateConfig
@@ -183,6 +184,21 @@ class Engine:
         while len(self._pair_cache) > self._config.cache_entries:
             self._pair_cache.popitem(last=False)
         return [found.get(key) for key in keys]
+
+    async def embed(self, text: str) -> F32 | None:
+        """float32[D] of a text's beginning by :attr:`Model.encoder`, whole even where a cascade
+        clears the text; None where the model has no encoder or cannot say."""
+        graph = self.model.encoder
+        if graph is None:
+            return None
+        text = text[: text_limit_chars(self.model, 1)]
+        async with self._hold(len(text)):
+            if self._broken:
+                raise self._broken
+            loop = asyncio.get_running_loop()
+            found = await loop.run_in_executor(self._device, embed_text, self.model, graph, text)
+        self._progressed()
+        return found
 
     @property
     def joins_pairs(self) -> bool:

@@ -63,6 +63,12 @@ class Model:
         graphs = self.manifest.graphs
         return [name for name in graphs if graphs[name].embedding or self.text_tasks(name)]
 
+    @property
+    def encoder(self) -> str | None:
+        """The graph whose embedding stands for a text: the first that names one."""
+        graphs = self.manifest.graphs
+        return next((name for name in graphs if graphs[name].embedding), None)
+
     def support_task(self) -> Task | None:
         """The task that compares a claim with evidence, if the model has one."""
         return next((t for t in self.manifest.tasks.values() if t.input != "text"), None)

@@ -1,4 +1,5 @@
-"""The evaluate stage: operations in, one row per target and one per operation and evaluator out.
+"""The evaluate stage: operations in, one row per target and one per operation and evaluator out,
+and of a sample of traces where their prompts lie (:mod:`processors.evaluate.embedding`).
 
 Stateless but for a bounded memory of what was judged, so that an operation told again is judged
 again only when it knows more; losing that memory costs repeated rows with the same identities.
@@ -13,6 +14,7 @@ from dataclasses import dataclass
 from processors.batches import all_taken, read_batch
 from processors.evaluate.context import Prepared, prepare
 from processors.evaluate.deployed import Deployed, DeployedModels
+from processors.evaluate.embedding import prompt_embedding, sampled
 from processors.evaluate.evaluators import Verdict
 from processors.runtime.life import note_life
 from schemas.config import Config
@@ -22,7 +24,7 @@ from schemas.metrics import EVALUATIONS as EVALUATIONS_METRIC
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, Message, Outputs, StageBase
 from schemas.records import Evaluation, Operation
-from schemas.topics import EVALUATIONS, OPERATIONS
+from schemas.topics import EMBEDDINGS, EVALUATIONS, OPERATIONS
 
 _MAX_RERUNS = 2
 _REMEMBERED = 20_000
@@ -96,6 +98,7 @@ class EvaluateStage(StageBase):
         self._outputs = outputs
         self._clock = clock
         self._memory = JudgedMemory()
+        self._share = config.evaluate.embedding_share
         self._models = DeployedModels(config.evaluate, self._progressed)
 
     async def start(self) -> None:
@@ -151,7 +154,18 @@ class EvaluateStage(StageBase):
             if model.mode == "shadow" and model.takes(operation.trace_id, operation.span_id)
         ]
         await all_taken(self._emitted(model, operation, prepared, due) for model in shadows)
+        if Evaluator.INJECTION in due and sampled(operation.trace_id, self._share):
+            await self._embedded(models, operation, prepared)
         self._memory.note(key, prepared, due)
+
+    async def _embedded(
+        self, models: Sequence[Deployed], operation: Operation, prepared: Prepared
+    ) -> None:
+        """Emit where the prompt lies, if that can be told; ends when it is durably taken."""
+        found = await prompt_embedding(models, operation, prepared)
+        if found is not None:
+            target = trace_partition(found.tenant, found.trace_id, self._config.kafka.partitions)
+            await self._outputs.emit(EMBEDDINGS.name, target, found)
 
     async def _emitted(
         self, model: Deployed, operation: Operation, prepared: Prepared, due: Sequence[Evaluator]

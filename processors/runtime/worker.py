@@ -10,7 +10,7 @@ import logging
 import os
 import signal
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import uvloop
 
@@ -25,8 +25,11 @@ from processors.runtime.pipeline import Pipeline
 from processors.runtime.watchdog import Watchdog
 from schemas.config import Config
 from schemas.metrics import STAGE_LAG
-from schemas.protocols import Clock, Stage, TableSink
+from schemas.protocols import Clock, Stage
 from schemas.topics import GROUP_PREFIX
+
+if TYPE_CHECKING:
+    from processors.clickhouse import ClickHouseSink
 
 logger = logging.getLogger(__name__)
 
@@ -94,6 +97,7 @@ class Worker:
     runner: Runner
     health: HealthServer
     watchdog: Watchdog
+    sink: "ClickHouseSink | None" = None
 
     @classmethod
     def build(
@@ -103,7 +107,9 @@ class Worker:
         outputs = KafkaOutputs(config, clock)
         sink = _table_sink(config, clock) if spec.writes_tables else None
         stage = build_stage(spec.name, config, outputs, clock, sink)
-        return cls.around(stage, outputs, config, clock, port, instance)
+        worker = cls.around(stage, outputs, config, clock, port, instance)
+        worker.sink = sink
+        return worker
 
     @classmethod
     def around(
@@ -157,6 +163,8 @@ class Worker:
                 await self.runner.stop()
                 await self.pipeline.stop()
                 await self.outputs.stop()
+                if self.sink is not None:
+                    await self.sink.close()
         except Exception as error:  # the process ends here in any case; the commit is what counts
             logger.warning("worker %s closed roughly: %r", self.stage.name, error)
         return EXIT_FAILED if self.pipeline.fatal is not None else EXIT_OK
@@ -204,7 +212,7 @@ def make_runner(
     return FaustRunner(stage, pipeline, assignments, config, instance)
 
 
-def _table_sink(config: Config, clock: Clock) -> TableSink:
+def _table_sink(config: Config, clock: Clock) -> "ClickHouseSink":
     from processors.clickhouse import ClickHouseSink
 
     return ClickHouseSink(config, clock)

@@ -47,6 +47,10 @@ class StorePolicies:
         )
         return record.model_copy(update={"content": content})
 
+    def keeps_content(self, tenant: str) -> bool:
+        """Whether anything made of the tenant's texts may be stored."""
+        return self._of(tenant).content != "drop"
+
     def told(self, operation: Operation) -> Operation:
         """The operation, saying so if texts of it are not stored."""
         policy = self._of(operation.tenant)

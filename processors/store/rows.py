@@ -15,7 +15,7 @@ from schemas.alert_records import WATCHDOG, AlertDelivery, AlertTransition
 from schemas.dead_letters import DeadLetterHeaders, decode_headers
 from schemas.identity import NS_PER_MS
 from schemas.protocols import Message
-from schemas.records import Content, Evaluation, Fragment, LedgerRow, Operation
+from schemas.records import Content, Embedding, Evaluation, Fragment, LedgerRow, Operation
 from sql.tables import table
 from sql.times import day_number, day_of_ns, ticks
 
@@ -168,6 +168,18 @@ def evaluation_row(evaluation: Evaluation) -> Row:
             "span_end": ticks(evaluation.span_end_ns),
         }
     )  # fmt: skip
+
+
+def embedding_row(embedding: Embedding) -> Row:
+    """One row of ``genai_embeddings``."""
+    return table("genai_embeddings").row(
+        {
+            **embedding.model_dump(exclude={"day", "vector", "span_end_ns"}),
+            "day": day_number(embedding.day),
+            "vector": list(embedding.vector),
+            "span_end": ticks(embedding.span_end_ns),
+        }
+    )
 
 
 def ledger_row(books: LedgerRow) -> Row:

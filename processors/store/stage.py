@@ -22,6 +22,7 @@ from processors.store.rows import (
     content_row,
     dead_letter_row,
     delivery_row,
+    embedding_row,
     evaluation_row,
     joined_content_row,
     ledger_row,
@@ -32,11 +33,20 @@ from schemas.config import Config
 from schemas.encoding import encode_batch
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, DeadLetter, Message, Outputs, PoisonError, StageBase, TableSink
-from schemas.records import Evaluation, Fragment, LedgerRow, Operation, Record, encode_record
+from schemas.records import (
+    Embedding,
+    Evaluation,
+    Fragment,
+    LedgerRow,
+    Operation,
+    Record,
+    encode_record,
+)
 from schemas.topics import (
     ALERT_DELIVERIES,
     ALERT_TRANSITIONS,
     DEAD_LETTERS,
+    EMBEDDINGS,
     EVALUATIONS,
     FRAGMENTS,
     LEDGER,
@@ -68,6 +78,11 @@ def _operation_row(operation: Operation, policies: StorePolicies) -> Row:
     return operation_row(policies.told(operation))
 
 
+def _embedding_row(embedding: Embedding, policies: StorePolicies) -> Row | None:
+    """None where the tenant's texts are not stored: what was made of them is not either."""
+    return embedding_row(embedding) if policies.keeps_content(embedding.tenant) else None
+
+
 _DESTINATIONS = {
     FRAGMENTS.name: _Destination(Fragment, {"genai_content": _content_row}),
     OPERATIONS.name: _Destination(
@@ -76,6 +91,7 @@ _DESTINATIONS = {
     EVALUATIONS.name: _Destination(
         Evaluation, {"genai_evaluations": lambda row, _: evaluation_row(row)}
     ),
+    EMBEDDINGS.name: _Destination(Embedding, {"genai_embeddings": _embedding_row}),
     LEDGER.name: _Destination(LedgerRow, {"genai_ledger": lambda row, _: ledger_row(row)}),
     ALERT_TRANSITIONS.name: _Destination(
         AlertTransition, {"genai_alert_events": lambda row, _: alert_row(row)}

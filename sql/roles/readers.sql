@@ -54,6 +54,7 @@ GRANT SELECT ON v_silences TO streamgauge_analyst;
 GRANT SELECT ON v_drift TO streamgauge_analyst;
 GRANT streamgauge_analyst TO streamgauge_reviewer;
 GRANT SELECT ON genai_content TO streamgauge_reviewer;
+GRANT SELECT ON genai_embeddings TO streamgauge_reviewer;
 GRANT SELECT ON genai_feedback TO streamgauge_reviewer;
 GRANT SELECT ON v_content TO streamgauge_reviewer;
 GRANT SELECT ON v_calls TO streamgauge_reviewer;

@@ -20,6 +20,7 @@ CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_silences FOR SELECT USING t
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_alert_deliveries FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_detectors FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_fitted FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
+CREATE ROW POLICY IF NOT EXISTS tenant_shop ON genai_embeddings FOR SELECT USING tenant = 'shop' AS RESTRICTIVE TO tenant_shop;
 -- A table with a policy shows others nothing unless one lets them: this one restricts nobody.
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON otel_spans FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_operations FOR SELECT USING 1 TO ALL;
@@ -40,3 +41,4 @@ CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_silences FOR SELECT USI
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_alert_deliveries FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_detectors FOR SELECT USING 1 TO ALL;
 CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_fitted FOR SELECT USING 1 TO ALL;
+CREATE ROW POLICY IF NOT EXISTS streamgauge_all ON genai_embeddings FOR SELECT USING 1 TO ALL;

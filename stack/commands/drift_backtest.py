@@ -26,7 +26,7 @@ def replay_command(  # noqa: PLR0917 - a command's options
         Path | None,
         typer.Option(help="PNG of the series, the baseline's band, the evidence and the alarms"),
     ] = None,
-    detector: Annotated[str, typer.Option(help="only rate or histogram")] = "",
+    detector: Annotated[str, typer.Option(help="only rate, histogram or embedding")] = "",
     metric: Metric = "",
     evaluator: Evaluator = "",
     service: Service = "",
@@ -87,8 +87,8 @@ def calibrate_command(
     """False alarms to expect in 30 days and the delay for each effect, on your own windows.
 
     Days of the past weeks are put together at random, changes of known size put into them, and the
-    detectors run with the thresholds they have. Effects are factors on a rate, or PSI. A few
-    seconds a stream: choose some.
+    detectors run with the thresholds they have. Effects are factors on a rate, PSI, or of
+    embeddings standard deviations. A few seconds a stream: choose some.
     """
     from sql.client import connect
     from stack.drift_backtest import calibrate_streams, chosen_streams
@@ -139,7 +139,10 @@ def _draw(made: list[Any], path: Path) -> None:
         ) from None
     (one,) = found
     title = f"{one.stream.metric} {one.stream.evaluator} {one.stream.label}: {one.bins[-1]}"
-    path.write_bytes(picture(one.found, title))
+    if one.detector == "embedding":
+        path.write_bytes(picture(one.found, title, per_hour=1, value=one.bins[-1]))
+    else:
+        path.write_bytes(picture(one.found, title))
 
 
 @contextmanager

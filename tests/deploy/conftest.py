@@ -22,9 +22,12 @@ from schemas.alert_records import AlertTransition
 from schemas.config import Config
 from schemas.dead_letters import encode_headers
 from schemas.evaluators import Evaluator, Label, State
+from schemas.identity import stream_id
 from schemas.protocols import DeadLetter, Message
 from schemas.records import Explanation, LedgerRow, Usage
 from sql.client import connect
+from sql.drift import utc
+from sql.tables import table
 from tests.sql.conftest import migrated
 from tests.sql.records import NOW_NS, START_NS, call, evaluation, fragment, operation, trace
 from tests.store.otlp import request, span_of
@@ -45,6 +48,31 @@ def reader(filled: Config) -> Iterator[Client]:
     client = connect(filled.clickhouse)
     yield client
     client.close()
+
+
+async def _fill_drift(sink: ClickHouseSink) -> None:
+    """A stream of each service whose error rate drifts."""
+    bucket_s = NOW_NS // 1_000_000_000 // 300 * 300
+    for service in ("shop", "search"):
+        labels = {"service_name": service, "environment": "prod"}
+        named = stream_id("default", "calls", "errors", ("", ""), "service", labels)
+        bucket = utc(bucket_s)
+        stream = {
+            "tenant": "default", "stream_id": named, "revision": bucket_s, "family": "calls",
+            "metric": "errors", "evaluator": "", "model_version": "", "dimensions": "service",
+            "labels": labels, "edges": "yes_no/1", "scope": 1, "first_seen": bucket,
+            "last_seen": bucket,
+        }  # fmt: skip
+        verdict = {
+            "tenant": "default", "stream_id": named, "detector": "rate", "detector_version": "1",
+            "bucket": bucket, "day": bucket.date(), "revision": 1, "state": "drift",
+            "severity": "page", "baseline": "seasonal", "baseline_version": 1, "n": 100,
+            "baseline_n": 1000, "evidence": 0.5, "p_value": None, "effect": 2.0, "effect_low": 1.5,
+            "effect_high": 2.5, "statistics": {}, "explanation": "", "since": bucket,
+            "fired_at": bucket, "explained": "4% instead of the usual 2%",
+        }  # fmt: skip
+        await sink.insert("genai_streams", [table("genai_streams").row(stream)])
+        await sink.insert("genai_drift", [table("genai_drift").row(verdict)])
 
 
 async def _fill(config: Config) -> None:
@@ -100,6 +128,7 @@ async def _fill(config: Config) -> None:
         stage="operations", reason="undecodable", error_class="DecodeError", origin=raw,
         tenant="default", value=b"not a request",
     )  # fmt: skip
+    await _fill_drift(sink)
     dead = Message(
         "genai.dead_letters.v1", 0, 0, NOW_NS // 1_000_000, None, letter.value,
         tuple(encode_headers(letter)),

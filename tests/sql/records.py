@@ -1,6 +1,7 @@
 """Records with sensible fields, for tests that care about a few of them."""
 
 import time
+from collections.abc import Sequence
 from typing import Any
 
 from schemas.evaluators import Evaluator, Label, State, Target
@@ -8,6 +9,7 @@ from schemas.identity import evaluation_revision, operation_revision, span_day
 from schemas.records import (
     Call,
     Content,
+    Embedding,
     Evaluation,
     Explanation,
     Fragment,
@@ -92,6 +94,26 @@ def fragment(trace_number: int, span_number: int, identifier: str, **fields: Any
         "content": said("What is the capital of France?", "Paris."),
     }
     return Fragment(**{**usual, **fields})
+
+
+def embedding(
+    trace_number: int, vector: Sequence[float] = (0.5, -0.25), **fields: Any
+) -> Embedding:
+    """Where the prompt of the operation lies."""
+    usual: dict[str, Any] = {
+        "tenant": TENANT,
+        "trace_id": trace(trace_number),
+        "span_id": span(1),
+        "encoder": "starter-1-p1",
+        "revision": 1,
+        "day": DAY,
+        "vector": tuple(vector),
+        "span_end_ns": START_NS + 1_500_000_000,
+        "service_name": "shop",
+        "environment": "prod",
+        "model": "gpt-4o-2024",
+    }
+    return Embedding(**{**usual, **fields})
 
 
 def evaluation(trace_number: int, span_number: int, **fields: Any) -> Evaluation:

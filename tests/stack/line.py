@@ -98,6 +98,8 @@ async def _stop(worker: Worker) -> None:
     await asyncio.wait_for(worker.runner.stop(), 15)
     await worker.pipeline.stop()
     await worker.outputs.stop()
+    if worker.sink is not None:
+        await worker.sink.close()
     await worker.health.stop()
 
 

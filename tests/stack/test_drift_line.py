@@ -15,6 +15,7 @@ async def test_errors_that_rise_in_real_traffic_page_within_three_windows(
     row = found["row"]
     assert (row["verdict"], row["severity"], row["service_name"]) == ("drift", "page", "shop")
     assert 0 < found["delay_minutes"] <= 15
+    assert abs(found["since_error_minutes"]) <= 5
     assert row["effect_low"] > 3
     samples = json.loads(row["explanation"])["samples"]
     assert samples

@@ -24,6 +24,7 @@ from schemas.topics import (
     ALERT_DELIVERIES,
     ALERT_TRANSITIONS,
     DEAD_LETTERS,
+    EMBEDDINGS,
     EVALUATIONS,
     FRAGMENTS,
     LEDGER,
@@ -31,7 +32,7 @@ from schemas.topics import (
     Topic,
 )
 from sql.tables import table
-from tests.sql.records import NOW_NS, call, evaluation, fragment, operation, said, trace
+from tests.sql.records import NOW_NS, call, embedding, evaluation, fragment, operation, said, trace
 
 NOW_MS = NOW_NS // 1_000_000
 
@@ -94,6 +95,7 @@ async def test_each_topic_fills_its_table(sink: ClickHouseSink, client: Client) 
             FRAGMENTS, fragment(1, 1, "f", content=content), fragment(1, 2, "g", content=Content())
         ),
         batch(EVALUATIONS, evaluation(1, 1)),
+        batch(EMBEDDINGS, embedding(1)),
         batch(LEDGER, books),
         batch(ALERT_TRANSITIONS, transition),
         batch(ALERT_DELIVERIES, delivery),
@@ -107,11 +109,13 @@ async def test_each_topic_fills_its_table(sink: ClickHouseSink, client: Client) 
         for name in (
             "genai_operations", "genai_content", "genai_evaluations", "genai_ledger",
             "genai_alert_events", "genai_alert_deliveries", "genai_dead_letters",
+            "genai_embeddings",
         )
     }  # fmt: skip
     assert counted == {
         "genai_operations": 2, "genai_content": 1, "genai_evaluations": 1, "genai_ledger": 1,
         "genai_alert_events": 1, "genai_alert_deliveries": 1, "genai_dead_letters": 1,
+        "genai_embeddings": 1,
     }  # fmt: skip
     row = one(client, "SELECT * FROM genai_content FINAL")
     assert row["part_path"] == ["system/0", "input/0/0", "output/0/0", "document/0"]
@@ -123,6 +127,16 @@ async def test_each_topic_fills_its_table(sink: ClickHouseSink, client: Client) 
     assert stored["cost_usd"] == Decimal("0.0005")
     assert stored["tags"] == ["beta", "vip"]
     assert (stored["input_text"], stored["output_text"]) == ("Where?", "Paris.")
+
+
+async def test_no_embedding_is_stored_where_texts_are_not(
+    sink: ClickHouseSink, client: Client
+) -> None:
+    config = Config(privacy={"tenant_policies": {"mute": {"content": "drop"}}})
+    store = StoreStage(config, MemoryOutputs(), SystemClock(), sink)
+    await store.process(batch(EMBEDDINGS, embedding(1, tenant="mute"), embedding(2, tenant="loud")))
+    asked = "SELECT tenant, vector FROM genai_embeddings FINAL WHERE tenant IN ('mute', 'loud')"
+    assert one(client, asked) == {"tenant": "loud", "vector": [0.5, -0.25]}
 
 
 async def test_bad_batch_is_poison(sink: ClickHouseSink) -> None:

@@ -38,13 +38,30 @@ class MadeStream:
         rows: Iterable[tuple[Any, ...]] = [
             (
                 TENANT, when, self.id, when.date(), 1, self.family, sum(hist), hist[-1],
-                float(hist[-1]), float(hist[-1]), hist, {},
+                float(hist[-1]), float(hist[-1]), hist, {}, [], [], [],
             )
             for when, hist in (
                 (datetime.fromtimestamp(start, UTC), row)
                 for start, row in zip(at, np.asarray(counts).tolist(), strict=True)
             )
         ]  # fmt: skip
+        self._store(client, rows, at)
+
+    def put_vectors(self, client: Client, buckets: npt.ArrayLike, vectors: Any) -> None:
+        """Windows of embeddings [T, N, D] at buckets [T]."""
+        at = np.asarray(buckets).tolist()
+        found = np.asarray(vectors, np.float64)
+        sums = [(found**power).sum(axis=1).tolist() for power in (1, 2, 4)]
+        rows = [
+            (
+                TENANT, when, self.id, when.date(), 1, self.family, found.shape[1], 0, 0.0, 0.0,
+                [], {}, *(part[place] for part in sums),
+            )
+            for place, when in enumerate(datetime.fromtimestamp(start, UTC) for start in at)
+        ]  # fmt: skip
+        self._store(client, rows, at)
+
+    def _store(self, client: Client, rows: Iterable[tuple[Any, ...]], at: list[int]) -> None:
         client.insert("genai_windows", list(rows), column_names=table("genai_windows").columns)
         self.first_s = first = min(at[0], self.first_s or at[0])
         last = max(at)

@@ -42,6 +42,7 @@ def put_windows(
                 "day": day_number(time.strftime("%Y-%m-%d", time.gmtime(start_s))),
                 "revision": revision, "family": family, "n": len(values), "flagged": flagged,
                 "total": sum(values), "squares": 0.0, "hist": [], "sketch": _sketch(values),
+                "vector_sums": [], "vector_squares": [], "vector_fourths": [],
             }
         )
         for start_s, values, flagged in stored

@@ -24,6 +24,7 @@ from sql.migrate import migrate
 from sql.tables import table
 from sql.windows import bucket_of
 from stack.clickhouse.process import ClickHouse
+from tests.sql.records import call, operation
 from tests.watch.drift_windows import TENANT, MadeStream, bucket_range
 from tests.watch.window_rows import made_operation, put
 
@@ -47,6 +48,7 @@ TABLES = (
     "fitted",
     "baselines",
     "model_deployments",
+    "silences",
 )
 
 
@@ -284,6 +286,38 @@ def test_a_drift_names_the_model_that_changed_and_calls_to_look_at(client: Clien
     assert "most of it in model large" in row["explained"]
     assert explanation["samples"] == [{"trace_id": made.trace_id, "span_id": made.span_id}]
     assert row["severity"] == "page"
+
+
+def test_a_drift_names_the_user_who_makes_it_but_not_to_the_outside(client: Client) -> None:
+    stream = shifted(client)
+    rows, number = [], 0
+    spans = (
+        (PAST[-12:].tolist() + LIVE[:CHANGE].tolist(), {"ann": 0, "bob": 0}),
+        (LIVE[-6:].tolist(), {"ann": 0, "mallory": 1}),
+    )
+    for buckets, users in spans:
+        for at in buckets:
+            for user, fails in users.items():
+                for _ in range(3):
+                    number += 1
+                    end_ns = (at + number % 200) * 1_000_000_000
+                    made = operation(
+                        number, 1, tenant=TENANT, day=utc(at).date().isoformat(),
+                        call=call(
+                            service_name="web", environment="prod", user_id=user, kind="chat",
+                            status="error" if fails else "ok", start_ns=end_ns, end_ns=end_ns,
+                        ),
+                    )  # fmt: skip
+                    rows.append(("genai_operations", operation_row(made)))
+    put(client, rows)
+    fit_due(client, WATCH, FIT_S)
+    judge_all(client, LIVE)
+    (row,) = now(client, stream)
+    users = [g for g in json.loads(row["explanation"])["groups"] if g["dimension"] == "user"]
+    assert [user["label"] for user in users] == ["mallory"]
+    assert users[0]["share"] > 0.8
+    assert users[0]["n"] == 18
+    assert "mallory" not in row["explained"]
 
 
 def test_a_release_since_then_makes_the_page_a_ticket(client: Client) -> None:

@@ -12,7 +12,8 @@ from processors.watch.drift import Comparison, compare, psi_interval, rate_ratio
 from processors.watch.windows.reporting import HOUR_S, compare_releases, make_reports
 from schemas.streams import BUCKET_S, EDGES, RELEASE
 from sql.reports import positions, statistics
-from tests.watch.drift_windows import MadeStream, bucket_range
+from sql.silences import Silence, store_silence
+from tests.watch.drift_windows import TENANT, MadeStream, bucket_range
 from tests.watch.test_detecting import client, database, drift, now, rate_counts
 
 __all__ = ["client", "database"]
@@ -128,6 +129,23 @@ def test_reports_compare_with_the_same_hours_and_say_what_moved(client: Client) 
     assert rows[few.id]["state"] in {"no_baseline", "insufficient_data"}
     shown = next(row for row in now(client, changed) if row["detector"] == "report_1h")
     assert (shown["verdict"], shown["state"]) == ("steady", "changed"), "only a detector says drift"
+
+
+@pytest.mark.parametrize("labels", ['service_name="web"', 'service_name="elsewhere"'])
+def test_what_was_silenced_is_no_reference(client: Client, labels: str) -> None:
+    rng = np.random.default_rng(7)
+    stream = MadeStream("errors")
+    counts = rate_counts(rng, len(PAST), 0.02)
+    counts[WEEK_AGO] = rate_counts(rng, 12, 0.40)  # an incident, silenced
+    stream.put(client, PAST, counts)
+    start_ns, end_ns = (int(PAST[WEEK_AGO][place]) * 10**9 for place in (0, -1))
+    silence = Silence(TENANT, "s1", (labels,), start_ns, end_ns + 1, "ann", "incident", start_ns)
+    store_silence(client, silence, time.time_ns())
+    make_reports(client, "genai_operations", PAST[-12:].tolist(), END_S)
+    (row,) = drift(client, "detector = 'report_1h'")
+    silenced = "web" in labels
+    assert row["state"] == ("steady" if silenced else "changed")
+    assert row["baseline"] == ("previous" if silenced else "seasonal")
 
 
 def test_a_release_is_compared_with_its_predecessor(client: Client) -> None:

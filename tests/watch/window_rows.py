@@ -11,14 +11,24 @@ from typing import Any
 
 from clickhouse_connect.driver.client import Client
 
-from processors.store.rows import evaluation_row, operation_row
+from processors.store.rows import embedding_row, evaluation_row, operation_row
 from schemas.evaluators import Evaluator, Label, State
 from schemas.identity import span_day
-from schemas.records import Evaluation, Operation, Usage
-from schemas.streams import BUCKET_S, CALLS, FAMILIES, OTHER, TOOLS, VERDICTS, Family, sketch_key
+from schemas.records import Embedding, Evaluation, Operation, Usage
+from schemas.streams import (
+    BUCKET_S,
+    CALLS,
+    FAMILIES,
+    OTHER,
+    PROMPTS,
+    TOOLS,
+    VERDICTS,
+    Family,
+    sketch_key,
+)
 from sql.tables import table
 from sql.windows import bucket_of
-from tests.sql.records import call, evaluation, operation
+from tests.sql.records import call, embedding, evaluation, operation
 
 SECOND_NS = 1_000_000_000
 START_S = bucket_of(time.time()) - 6 * BUCKET_S
@@ -39,6 +49,8 @@ class Window:
     squares: float = 0.0
     sketch: dict[int, int] = field(default_factory=lambda: defaultdict(int))
     hist: list[int] = field(default_factory=list)
+    moments: list[list[float]] = field(default_factory=list)
+    """Of vectors: sums of first, second and fourth powers by component."""
 
 
 def made_operation(rng: random.Random, number: int, revision: int = 1, **said: Any) -> Operation:
@@ -96,6 +108,24 @@ def made_verdicts(rng: random.Random, judged: Operation) -> Iterator[Evaluation]
     yield evaluation(number, 1, evaluator=Evaluator.PII, state=State.NOT_APPLICABLE, **common)
 
 
+def made_embeddings(rng: random.Random, asked: Operation) -> Iterator[Embedding]:
+    """Where a call's prompt lies for two encoders, and one that says nothing."""
+    common: dict[str, Any] = {
+        "tenant": asked.tenant,
+        "day": asked.day,
+        "revision": asked.revision,
+        "span_end_ns": asked.call.end_ns,
+        "service_name": asked.call.service_name,
+        "environment": asked.call.environment,
+        "model": asked.call.response_model or asked.call.request_model,
+    }
+    number = int(asked.trace_id, 16)
+    for encoder in ("e1", "e2"):
+        vector = [rng.uniform(-1, 1) for _ in range(3)]
+        yield embedding(number, vector, encoder=encoder, **common)
+    yield embedding(number, (float("nan"),) * 3, encoder="e3", **common)
+
+
 def shuffled(rng: random.Random, numbers: Sequence[int]) -> list[tuple[str, tuple[object, ...]]]:
     """(table, row) of operations in up to three revisions with their verdicts, repeated, mixed."""
     rows = []
@@ -103,6 +133,9 @@ def shuffled(rng: random.Random, numbers: Sequence[int]) -> list[tuple[str, tupl
         for revision in range(1, rng.randrange(2, 5)):
             told = made_operation(rng, number, revision)
             rows += [("genai_operations", operation_row(told))] * rng.choice((1, 1, 2))
+        if told.call.kind == "chat":
+            found = [("genai_embeddings", embedding_row(one)) for one in made_embeddings(rng, told)]
+            rows += found * rng.choice((1, 1, 2))
         rows += [
             ("genai_evaluations", evaluation_row(v))
             for v in made_verdicts(rng, told)
@@ -115,7 +148,7 @@ def shuffled(rng: random.Random, numbers: Sequence[int]) -> list[tuple[str, tupl
 def put(client: Client, rows: Sequence[tuple[str, tuple[object, ...]]], parts: int = 4) -> None:
     """Insert rows in some parts, none deduplicated by the server."""
     for part in range(parts):
-        for name in ("genai_operations", "genai_evaluations"):
+        for name in ("genai_operations", "genai_evaluations", "genai_embeddings"):
             mine = [row for target, row in rows[part::parts] if target == name]
             if mine:
                 client.insert(
@@ -158,6 +191,11 @@ def recount(client: Client) -> dict[Key, Window]:
         row |= {name: judged.get(name, "") for name in names}
         if row["target"] == "operation" and row["state"] == "ok" and not judged.get("duplicate_of"):
             _count(found, VERDICTS, row, {"score": (row["score"], row["label"] != "pass")})
+    for row in newest(client, "genai_embeddings"):
+        asked = by_span.get((row["tenant"], row["trace_id"], row["span_id"]), {})
+        row |= {"evaluator": "", "model_version": row["encoder"]}
+        if not asked.get("duplicate_of") and not math.isnan(row["vector"][0]):
+            _count(found, PROMPTS, row, {"embedding": (row["vector"], False)})
     return dict(found)
 
 
@@ -201,6 +239,14 @@ def _count(
 
 
 def _add(window: Window, edges: Any, value: Any, flagged: bool) -> None:
+    if isinstance(value, list):
+        window.n += 1
+        before = window.moments or [[0.0] * len(value)] * 3
+        window.moments = [
+            [total + x**power for total, x in zip(sums, value, strict=True)]
+            for sums, power in zip(before, (1, 2, 4), strict=True)
+        ]
+        return
     if isinstance(value, str):
         known = edges.categories
         sketched, number = known.index(value if value in known else OTHER), 0.0
@@ -220,15 +266,18 @@ def stored(client: Client) -> dict[Key, Window]:
     """Every window that ClickHouse shows and that counts something."""
     rows = client.query(
         "SELECT w.tenant, s.family, metric, evaluator, model_version, dimensions, labels, "
-        "toUnixTimestamp(bucket), n, flagged, total, squares, sketch, hist "
+        "toUnixTimestamp(bucket), n, flagged, total, squares, sketch, hist, "
+        "[vector_sums, vector_squares, vector_fourths] "
         "FROM (SELECT * FROM genai_windows FINAL WHERE n > 0) AS w "
         "LEFT JOIN (SELECT * FROM genai_streams FINAL) AS s USING (tenant, stream_id)"
     ).result_rows
     names = {chosen.name: chosen.labels for f in FAMILIES for chosen in f.dimension_sets}
     found = {}
-    for *said, labels, bucket, n, flagged, total, squares, sketch, hist in rows:
+    for *said, labels, bucket, n, flagged, total, squares, sketch, hist, moments in rows:
         values = tuple(labels[name] for name in names[said[-1]])
-        found[(*said, values, bucket)] = Window(n, flagged, total, squares, sketch, hist)
+        found[(*said, values, bucket)] = Window(
+            n, flagged, total, squares, sketch, hist, moments if moments[0] else []
+        )
     assert len(found) == len(rows)
     return found  # type: ignore[return-value]
 

@@ -12,12 +12,13 @@ nothing, whatever its counts are by now. A bucket without rows is no evidence an
 import json
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 import numpy as np
 
 from processors.watch.drift.baseline import Baseline, BaselineState
+from processors.watch.drift.dating import RECENT_BUCKETS, Recent, likeliest_start
 from processors.watch.drift.ratios import (
     FALLS,
     PACES,
@@ -67,8 +68,9 @@ class Evidence:
     """What a detector knows after a bucket.
 
     ``log_evidence``: log M; at ``log_threshold`` or above it ``fired``. ``since``: the bucket where
-    the change most likely began (Page's estimate: where the walk of log ratios last left 0), NEVER
-    while nothing points to one. ``observed`` and ``expected``: counts by bin from there on.
+    the change most likely began (Page's estimate: where the walk of log ratios last left 0; of a
+    rate that fires, the likeliest since then), NEVER while nothing points to one. ``observed`` and
+    ``expected``: counts by bin from there on.
     ``fired_at``: the bucket at which it fired, until evidence fell RECOVERY below; else NEVER.
     """
 
@@ -121,13 +123,15 @@ class Walk:
 
 @dataclass(frozen=True, slots=True)
 class State:
-    """State of one stream's detector. ``learned``: a histogram's decayed counts by pace."""
+    """State of one stream's detector. ``learned``: a histogram's decayed counts by pace;
+    ``recent``: the last buckets of a rate."""
 
     bucket: int = NEVER
     log_evidence: float = NOTHING
     fired_at: int = NEVER
     walks: tuple[Walk, ...] = ()
     learned: tuple[tuple[float, ...], ...] = ()
+    recent: tuple[Recent, ...] = ()
 
     def restarted(self) -> "State":
         """Without evidence: after an alarm was acknowledged. Buckets counted stay counted."""
@@ -152,6 +156,7 @@ class State:
                 for walk in self.walks
             ],
             "learned": self.learned,
+            "recent": self.recent,
         }
         return json.dumps(values, separators=(",", ":"))
 
@@ -180,6 +185,10 @@ class State:
                 log_evidence=float(values["log_evidence"]),
                 walks=walks,
                 learned=tuple(tuple(map(float, known)) for known in values["learned"]),
+                recent=tuple(
+                    (int(at), int(rows), int(flagged), float(usual))
+                    for at, rows, flagged, usual in values.get("recent", ())
+                ),
             )
         except (KeyError, TypeError) as error:
             raise ValueError(f"not a detector's state: {error}") from None
@@ -224,7 +233,11 @@ class RateDetector:
             ratios.append(flagged * math.log(factor) - rows * tilt)
         walks, log_m = _moved(state, ratios, bucket, counts, shares, self.log_threshold)
         fired_at = _fired_at(state, bucket, log_m, self.log_threshold)
-        state = State(bucket, log_m, fired_at, walks)
+        last = (bucket, int(sum(counts)), int(counts[1]), round(sum(counts) * share, 4))
+        recent = (*state.recent, last)[-RECENT_BUCKETS:]
+        if fired_at == bucket:
+            walks = _dated(walks, recent)
+        state = State(bucket, log_m, fired_at, walks, recent=recent)
         return state, _evidence(state, status, self.log_threshold)
 
 
@@ -290,6 +303,25 @@ def _moved(
         walks.append(walk.moved(log_m, min(walk.height + ratio, cap), bucket, seen, usual))
         log_ms.append(log_m)
     return tuple(walks), _log_mean(log_ms)
+
+
+def _dated(walks: tuple[Walk, ...], recent: Sequence[Recent]) -> tuple[Walk, ...]:
+    """Walks of a rate that begin no earlier than its change most likely did.
+
+    All of them: another may be the highest later on, when all are as high as they may get.
+    """
+    highest = max(walks, key=lambda one: one.height)
+    if highest.since == NEVER:
+        return walks
+    rows, flagged = sum(highest.observed), highest.observed[1]
+    start = likeliest_start(highest.since, rows, flagged, highest.expected[1], recent)
+    since, observed, expected = start or (highest.since, highest.observed, highest.expected)
+    return tuple(
+        replace(walk, since=since, observed=observed, expected=expected)
+        if NEVER != walk.since < since
+        else walk
+        for walk in walks
+    )
 
 
 def _status(

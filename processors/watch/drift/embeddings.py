@@ -5,8 +5,10 @@ Two statistics: a diagonal T-squared on the mean (the topic moved) and the same 
 neither follows its textbook law: each is scaled to the law that the baseline's own hours show.
 """
 
+import functools
 import json
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +23,8 @@ HOURS_MIN = 48
 SILENCE_HOURS = 24
 NEVER = -1
 OVERSHOOT = math.log(10.0)
+DAYS_MIN = 7
+"""Fewer days say little of how days differ."""
 VARIANCE_FLOOR = 1e-9
 """Of a dimension, relative to the largest: a constant one must not divide by zero."""
 MEAN_FLOOR = 1e-6
@@ -28,7 +32,16 @@ P_MIN = 1e-12
 """An hour that is as good as impossible still is one hour."""
 
 
-@dataclass(frozen=True, slots=True)
+ANCHOR = 3.0
+"""An hour that says so many times what all before it say is where the change began: what came
+before was chance, and would dilute the effect."""
+RECOVERY = math.log(10.0)
+"""How far below the threshold evidence must fall before the next alarm is another one."""
+VERSION = 1
+"""Of the states' meaning: a state of another version starts anew."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
 class Moments:
     """Of the embeddings of one or more hours: rows, and sums of x, x^2, x^4 float64[D]."""
 
@@ -53,6 +66,25 @@ class Moments:
         square = table**2
         return cls(len(table), table.sum(axis=0), square.sum(axis=0), (square**2).sum(axis=0))
 
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Moments) and self.values() == other.values()
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def values(self) -> tuple[int, list[float], list[float], list[float]]:
+        """As plain values."""
+        return self.rows, self.sum1.tolist(), self.sum2.tolist(), self.sum4.tolist()
+
+    @classmethod
+    def of_sums(
+        cls, rows: int, sum1: npt.ArrayLike, sum2: npt.ArrayLike, sum4: npt.ArrayLike
+    ) -> "Moments":
+        """From stored sums. Raises ``ValueError`` where these are no numbers of one length."""
+        sums = [np.asarray(values, np.float64) for values in (sum1, sum2, sum4)]
+        if len({values.shape for values in sums}) != 1 or sums[0].ndim != 1:
+            raise ValueError("moments must have one length")
+        return cls(int(rows), *sums)
+
     @property
     def usable(self) -> bool:
         """Whether there are rows enough and no sum is NaN or infinite."""
@@ -64,18 +96,25 @@ class Moments:
 class EmbeddingBaseline:
     """Moments of the baseline, and the laws of both statistics: scale x chi2[freedom].
 
-    ``ready``: there were HOURS_MIN usable hours or more.
+    ``ready``: there were HOURS_MIN usable hours or more. ``phi`` >= 1: how much more the days'
+    means of a statistic vary than hours on their own would make them (the design effect).
     """
 
     moments: Moments
     scale: tuple[float, float]
     freedom: tuple[float, float]
     hours: int
+    phi: float = 1.0
 
     @property
     def ready(self) -> bool:
         """Whether there is enough to compare with."""
         return self.hours >= HOURS_MIN
+
+
+def merged(parts: Sequence[Moments]) -> Moments | None:
+    """All moments together; None of none."""
+    return functools.reduce(lambda whole, one: whole.plus(one), parts) if parts else None
 
 
 def statistics(reference: Moments, current: Moments) -> tuple[float, float]:
@@ -104,19 +143,27 @@ def _diagonal(
     return float(((mean_c - mean_r) ** 2 / np.maximum(width, floor)).sum())
 
 
-def fit_embedding_baseline(hours: list[Moments]) -> EmbeddingBaseline:
-    """The baseline of hours; each one's statistics are against all others.
+def fit_embedding_baseline(hours: Sequence[Moments], days: Sequence[int]) -> EmbeddingBaseline:
+    """The baseline of hours; each one's statistics are against those of all other days.
 
+    ``days``: of each hour. Hours of a day are alike, and against each other look calmer than the
+    days to come will. Hours of one day alone are each compared with the others.
     Scale and degrees of freedom match mean and variance (Box 1954; Satterthwaite 1946).
     """
-    usable = [hour for hour in hours if hour.usable]
+    found = [(hour, day) for hour, day in zip(hours, days, strict=True) if hour.usable]
+    usable = [hour for hour, _ in found]
+    whole = merged(usable) or Moments(0, np.zeros(0), np.zeros(0), np.zeros(0))
     if len(usable) < 2:
-        empty = usable[0] if usable else Moments(0, np.zeros(0), np.zeros(0), np.zeros(0))
-        return EmbeddingBaseline(empty, (1.0, 1.0), (1.0, 1.0), len(usable))
-    whole = usable[0]
-    for hour in usable[1:]:
-        whole = whole.plus(hour)
-    seen = np.array([statistics(whole.plus(hour, -1), hour) for hour in usable])
+        return EmbeddingBaseline(whole, (1.0, 1.0), (1.0, 1.0), len(usable))
+    by_day: dict[int, Moments] = {}
+    for hour, day in found:
+        by_day[day] = by_day[day].plus(hour) if day in by_day else hour
+    seen = np.array(
+        [
+            statistics(whole.plus(by_day[day] if len(by_day) > 1 else hour, -1), hour)
+            for hour, day in found
+        ]
+    )
     # Constant embeddings have neither mean nor variance: any positive law then does.
     mean = np.maximum(seen.mean(axis=0), MEAN_FLOOR)
     variance = np.maximum(seen.var(axis=0, ddof=1), MEAN_FLOOR * mean**2)
@@ -126,7 +173,29 @@ def fit_embedding_baseline(hours: list[Moments]) -> EmbeddingBaseline:
         (float(scale[0]), float(scale[1])),
         (float(freedom[0]), float(freedom[1])),
         len(usable),
+        _day_effect(seen, [day for _, day in found]),
     )
+
+
+def _day_effect(seen: Floats, days: Sequence[int]) -> float:
+    """The larger design effect of both statistics [H, 2], as far as it is more than chance."""
+    numbers, places = np.unique(np.array(days), return_inverse=True)
+    if len(numbers) < DAYS_MIN:
+        return 1.0
+    members = np.bincount(places)
+    sums = np.stack([np.bincount(places, weights=column) for column in seen.T], axis=1)
+    between = (sums / members[:, None]).var(axis=0, ddof=1) * members.mean()
+    alone = np.maximum(seen.var(axis=0, ddof=1), MEAN_FLOOR)
+    less_chance = 1.0 - math.sqrt(2.0 / (len(numbers) - 1))
+    return max(1.0, float((between / alone).max()) * less_chance)
+
+
+def log_e_values(baseline: EmbeddingBaseline, current: Moments) -> list[float]:
+    """log e-values of both statistics, to the power 1 / phi: hours of a day say the same again.
+
+    A power below 1 of an e-value still is one (Jensen).
+    """
+    return [log_e_value(p) / baseline.phi for p in p_values(baseline, current)]
 
 
 def p_values(baseline: EmbeddingBaseline, current: Moments) -> tuple[float, float]:
@@ -154,23 +223,48 @@ def log_e_value(p: float) -> float:
 
 @dataclass(frozen=True, slots=True)
 class EmbeddingState:
-    """``hour``: the newest counted, in hours since 1970. ``log_sums``: log(1 + M) of each."""
+    """``hour``: the newest counted, in hours since 1970. ``log_sums``: log(1 + M) of each.
+
+    ``height``: a CUSUM of the evidence, which left 0 at ``since``, or later (:data:`ANCHOR`; NEVER
+    while nothing points to a change); ``seen``: moments from there on. ``fired_at``: the hour at
+    which it fired, until evidence fell RECOVERY below.
+    """
 
     hour: int = NEVER
     log_evidence: float = 0.0
     log_sums: tuple[float, float] = (0.0, 0.0)
+    fired_at: int = NEVER
+    height: float = 0.0
+    since: int = NEVER
+    seen: Moments | None = None
+
+    def restarted(self) -> "EmbeddingState":
+        """Without evidence: against another baseline. Hours counted stay counted."""
+        return EmbeddingState(self.hour)
 
     def dumps(self) -> str:
-        """As JSON."""
-        return json.dumps([self.hour, self.log_evidence, *self.log_sums])
+        """As JSON, floats exact."""
+        values = [
+            VERSION, self.hour, self.log_evidence, *self.log_sums, self.fired_at, self.height,
+            self.since, self.seen.values() if self.seen else None,
+        ]  # fmt: skip
+        return json.dumps(values, separators=(",", ":"))
 
     @classmethod
     def loads(cls, text: str) -> "EmbeddingState":
-        """From :meth:`dumps`. Raises ``ValueError``."""
+        """From :meth:`dumps`; one of another version starts anew. Raises ``ValueError``."""
+        values = json.loads(text)
+        if not isinstance(values, list) or not values:
+            raise ValueError("not a detector's state")
+        if values[0] != VERSION:
+            return cls()
         try:
-            hour, log_evidence, first, second = json.loads(text)
-            return cls(int(hour), float(log_evidence), (float(first), float(second)))
-        except TypeError as error:
+            _, hour, log_evidence, first, second, fired_at, height, since, seen = values
+            return cls(
+                int(hour), float(log_evidence), (float(first), float(second)), int(fired_at),
+                float(height), int(since), Moments.of_sums(*seen) if seen else None,
+            )  # fmt: skip
+        except (TypeError, ValueError) as error:
             raise ValueError(f"not a detector's state: {error}") from None
 
 
@@ -194,17 +288,29 @@ class EmbeddingDetector:
             return state, False
         if hour <= state.hour or hour > now:
             return state, False
-        silent = state.hour != NEVER and hour - state.hour > SILENCE_HOURS
-        before = (0.0, 0.0) if silent else state.log_sums
+        if state.hour != NEVER and hour - state.hour > SILENCE_HOURS:
+            state = state.restarted()
         cap = self.log_threshold + math.log(2.0) + OVERSHOOT
+        log_es = log_e_values(self.baseline, current)
         log_ms = [
-            min(cap, log_e_value(p) + log_sum)
-            for p, log_sum in zip(p_values(self.baseline, current), before, strict=True)
+            min(cap, log_e + log_sum) for log_e, log_sum in zip(log_es, state.log_sums, strict=True)
         ]
         evidence = float(np.logaddexp(log_ms[0], log_ms[1])) - math.log(2.0)
         sums = [float(np.logaddexp(0.0, log_m)) for log_m in log_ms]
-        return EmbeddingState(hour, evidence, (sums[0], sums[1])), True
+        step = float(np.logaddexp(log_es[0], log_es[1])) - math.log(2.0)
+        height = min(max(state.height + step, 0.0), cap)
+        since, seen = NEVER, None
+        if height > 0.0 and (state.seen is None or step > ANCHOR * state.height):
+            since, seen = hour, current
+        elif height > 0.0 and state.seen is not None:
+            since, seen = state.since, state.seen.plus(current)
+        fired_at = state.fired_at
+        if fired_at == NEVER or evidence < self.log_threshold - RECOVERY:
+            fired_at = hour if evidence >= self.log_threshold else NEVER
+        return EmbeddingState(
+            hour, evidence, (sums[0], sums[1]), fired_at, height, since, seen
+        ), True
 
     def fired(self, state: EmbeddingState) -> bool:
-        """Whether the evidence reached the threshold."""
-        return state.log_evidence >= self.log_threshold
+        """Whether the evidence reached the threshold and has not fallen well below since."""
+        return state.fired_at != NEVER

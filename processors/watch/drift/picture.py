@@ -16,17 +16,25 @@ SHOWN_BELOW = -2.0
 """Evidence below this is drawn there: far down it says no more."""
 
 
-def picture(replay: Replay, title: str, bin_number: int = -1, began_s: int | None = None) -> bytes:
-    """PNG: the share of a bin by hour with its baseline's band; below it the evidence, the
-    threshold and the alarms (solid where they were a drift). ``began_s``: since when an alert
-    fires, s since 1970. Empty replays give an empty frame."""
+def picture(
+    replay: Replay,
+    title: str,
+    per_hour: int = BUCKETS_PER_HOUR,
+    value: str = "share",
+    began_s: int | None = None,
+) -> bytes:
+    """PNG: the last bin's share by hour with its baseline's band; below it the evidence, the threshold
+    and the alarms (solid where they were a drift). Empty replays give an empty frame.
+
+    ``per_hour``: points of the arrays in an hour; ``value``: what they hold; ``began_s``: since
+    when an alert fires, s since 1970.
+    """
     figure = Figure(figsize=(11, 6), layout="constrained")
     FigureCanvasAgg(figure)
     above, below = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     times = (replay.buckets * BUCKET_S).astype("datetime64[s]")
-    smooth = _hourly(replay.shares[:, bin_number])
-    usual, width = replay.expected[:, bin_number], replay.band[:, bin_number]
-    width = width / np.sqrt(BUCKETS_PER_HOUR)
+    smooth = _hourly(replay.shares[:, -1], per_hour)
+    usual, width = replay.expected[:, -1], replay.band[:, -1] / np.sqrt(per_hour)
     some = slice(None, None, max(1, len(times) // POINTS_MAX))
     above.fill_between(
         times[some],
@@ -37,7 +45,7 @@ def picture(replay: Replay, title: str, bin_number: int = -1, began_s: int | Non
     )
     above.plot(times[some], usual[some], color="#4a6d94", linewidth=1.0, label="baseline")
     above.plot(times[some], smooth[some], color="black", linewidth=1.0, label="hourly mean")
-    above.set_ylabel("share")
+    above.set_ylabel(value)
     above.set_title(title, loc="left")
     evidence = np.maximum(replay.evidence, SHOWN_BELOW) / np.log(10.0)
     below.plot(times[some], evidence[some], color="#7a3b8f", linewidth=1.0, label="evidence")
@@ -64,9 +72,9 @@ def picture(replay: Replay, title: str, bin_number: int = -1, began_s: int | Non
     return out.getvalue()
 
 
-def _hourly(values: np.ndarray) -> np.ndarray:
-    """Mean of the last hour's buckets."""
+def _hourly(values: np.ndarray, per_hour: int) -> np.ndarray:
+    """Mean of the last hour's points."""
     total = np.cumsum(np.concatenate([[0.0], values]))
     ends = np.arange(1, len(values) + 1)
-    begins = np.maximum(0, ends - BUCKETS_PER_HOUR)
+    begins = np.maximum(0, ends - per_hour)
     return np.asarray((total[ends] - total[begins]) / (ends - begins))

@@ -7,7 +7,9 @@ import numpy as np
 
 from processors.watch.drift.detectors import Evidence
 from processors.watch.drift.effects import Interval, bin_contributions
-from processors.watch.drift.series import BUCKET_S, Ints
+from processors.watch.drift.embedding_verdicts import SPREAD, EmbeddingVerdict
+from processors.watch.drift.embeddings import EmbeddingState
+from processors.watch.drift.series import BUCKET_S, BUCKETS_PER_HOUR, Ints
 from processors.watch.drift.verdict import DriftState, Verdict
 
 BINS_NAMED = 3
@@ -35,6 +37,17 @@ def verdict_text(verdict: Verdict, evidence: Evidence, bins: Sequence[str]) -> s
         size = f"PSI {verdict.effect.value:.3g}" if verdict.effect else "shape changed"
         what = f"{size}{interval_text(verdict.effect, '')}; most moved: {named}"
     return f"{what}; {rows:,} values since {since}{_REASONS.get(verdict.state, '')}"
+
+
+def shift_text(verdict: EmbeddingVerdict, state: EmbeddingState) -> str:
+    """Of a detector of embeddings that fired; empty while it does not."""
+    if verdict.effect is None or state.seen is None:
+        return ""
+    what = "spread otherwise" if verdict.moved == SPREAD else "moved"
+    size = f"{verdict.effect.value:.2g} standard deviations{interval_text(verdict.effect, '')}"
+    since = _time(state.since * BUCKETS_PER_HOUR)
+    said = f"prompts {what} by {size}; {state.seen.rows:,} prompts since {since}"
+    return said + _REASONS.get(verdict.state, "")
 
 
 def moved_bins(

@@ -5,8 +5,8 @@ their order, and only then counted as sealed (``genai_progress``); every five mi
 that with rows inserted since are computed again, whole. Every statement may run any number of
 times, by any number of writers: windows replace by identity, the SELECT that began last wins.
 
-Detectors run in :meth:`WindowWriter._seal`, after the windows are stored and before the mark moves:
-called again with the same buckets after a crash, in the order of buckets, and never with late ones.
+Detectors run in :meth:`WindowWriter._judge`, after windows are stored and before the mark moves:
+called again with the same buckets after a crash, in their order, and never with late ones.
 The baselines that they compare with are computed at the end of a cycle, a few at a time.
 """
 
@@ -20,22 +20,22 @@ from clickhouse_connect.driver.client import Client
 
 from processors.watch.windows.admission import Candidate, Known, stream_rows
 from processors.watch.windows.detecting import judge
+from processors.watch.windows.embedding import judge_hours
 from processors.watch.windows.fitting import MOST_AT_ONCE, fit_due
 from processors.watch.windows.reporting import make_reports
 from processors.watch.windows.watermark import Place, Places, watermark
 from schemas.config import Config
 from schemas.identity import NS_PER_S
 from schemas.metrics import WINDOW_LATE_ROWS, WINDOWS_SEALED
-from schemas.streams import BUCKET_S, FAMILIES, OTHER, STREAM_PLACE_S, Family
+from schemas.streams import BUCKET_S, FAMILIES, OTHER, PROMPTS, STREAM_PLACE_S, Family
 from sql.client import connect
+from sql.late_rows import first_row_query, late_query
 from sql.tables import table
 from sql.windows import (
     END,
     SETTINGS,
     bucket_of,
     candidates_query,
-    first_row_query,
-    late_query,
     windows_insert,
 )
 
@@ -102,6 +102,7 @@ class WindowWriter:
         for buckets in self._chunks(self._from_first_row(client, source, mark.sealed_s, until_s)):
             mark = self._seal(client, source, buckets, mark, now_s)
         if mark.sealed_s < until_s and not self._ended.is_set():
+            self._judge(client, source, (), mark.sealed_s, until_s, now_s)
             mark = Mark(until_s, mark.read_s)
             self._note(client, source, mark)
         WINDOWS_SEALED.labels(source).set(mark.sealed_s)
@@ -112,12 +113,31 @@ class WindowWriter:
         self, client: Client, source: str, buckets: Sequence[int], mark: Mark, now_s: int
     ) -> Mark:
         self._write(client, source, buckets)
-        ((began_ns,),) = _rows(client, "SELECT toUnixTimestamp64Nano(now64(9))")
-        judge(client, source, buckets, now_s, began_ns)
-        make_reports(client, source, buckets, now_s)
-        mark = Mark(buckets[-1] + BUCKET_S, mark.read_s)
+        until_s = buckets[-1] + BUCKET_S
+        self._judge(client, source, buckets, mark.sealed_s, until_s, now_s)
+        mark = Mark(until_s, mark.read_s)
         self._note(client, source, mark)
         return mark
+
+    def _judge(
+        self,
+        client: Client,
+        source: str,
+        buckets: Sequence[int],
+        from_s: int,
+        until_s: int,
+        now_s: int,
+    ) -> None:
+        """Detectors and reports over [from, until), of which ``buckets`` had rows.
+
+        Of embeddings every hour that ends there, though its last windows may be empty.
+        """
+        ((began_ns,),) = _rows(client, "SELECT toUnixTimestamp64Nano(now64(9))")
+        if source == PROMPTS.source:
+            judge_hours(client, from_s, until_s, now_s, began_ns)
+        elif buckets:
+            judge(client, source, buckets, now_s, began_ns)
+            make_reports(client, source, buckets, now_s)
 
     def _fit(self, client: Client, now_s: int) -> None:
         """Compute some of the baselines that are due; the rest in the next cycles."""

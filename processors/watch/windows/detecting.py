@@ -1,11 +1,11 @@
 """Detectors over sealed windows: what they remember in, verdicts out. Blocking, batched.
 
-For the buckets of one statement: windows, baselines and memories of all their streams are read in a
-query each, every detector is stepped through its windows in order, then verdicts
-(``genai_drift``) and memories (``genai_detectors``) are inserted, in that order. A crash between
-any two of these leaves the old memories, and the same verdicts are computed again; once a memory is
-stored its windows count no more. So whoever computes a bucket, and however often, the state is the
-same. A window that is not there, or counts nothing, is no evidence.
+For the buckets of one statement, some tenants at a time: windows, baselines and memories of their
+streams are read in a query each, every detector is stepped through its windows in order, then
+verdicts (``genai_drift``) and memories (``genai_detectors``) are inserted, in that order. A crash
+between any two of these leaves the old memories, and the same verdicts are computed again; once a
+memory is stored its windows count no more. So whoever computes a bucket, and however often, the
+state is the same. A window that is not there, or counts nothing, is no evidence.
 
 A verdict is stored for the first window of an hour, while a detector fires, and once when it stops.
 """
@@ -38,9 +38,11 @@ from processors.watch.drift.series import BUCKETS_PER_HOUR, Floats
 from processors.watch.drift.words import moved_bins, verdict_text
 from processors.watch.windows.explaining import Drifting, explain
 from schemas.streams import BUCKET_S, METRICS, Metric
-from sql.drift import COUNTS, EVERY_HOUR, FITTED, MEMORIES, asked, families_of, utc
+from sql.drift import COUNTS, EVERY_HOUR, FITTED, MEMORIES, SEEN_TENANTS, asked, families_of, utc
 from sql.tables import table
 
+TENANTS_AT_ONCE = 10
+"""Bounds memory here and in ClickHouse: at most 20,000 streams as configured."""
 RATE, HISTOGRAM = "rate", "histogram"
 FLAGGED_BINS = ("not flagged", "flagged")
 INSERT_SETTINGS = {"async_insert": 0, "distributed_foreground_insert": 1}
@@ -127,6 +129,16 @@ def judge(client: Client, source: str, buckets: Sequence[int], now_s: int, began
     is to be called again with the same buckets.
     """
     given = {"first": buckets[0], "last": buckets[-1], "families": families_of(source)}
+    tenants = [str(tenant) for (tenant,) in asked(client, SEEN_TENANTS, given)]
+    for start in range(0, len(tenants), TENANTS_AT_ONCE):
+        some = {**given, "tenants": tenants[start : start + TENANTS_AT_ONCE]}
+        _judge(client, some, buckets, now_s, began_ns)
+
+
+def _judge(
+    client: Client, given: Mapping[str, object], buckets: Sequence[int], now_s: int, began_ns: int
+) -> None:
+    """Step the detectors of some tenants."""
     fitted = _fitted(client, given, buckets)
     if not fitted:
         return
@@ -150,13 +162,20 @@ def judge(client: Client, source: str, buckets: Sequence[int], now_s: int, began
                 )
     explain(client, drifting)
     insert_drift(client, rows)
-    remembered = [_remembered(key, memory) for key, memory in memories.items() if memory.changed]
-    _insert(client, "genai_detectors", remembered)
+    insert_memories(
+        client,
+        [_remembered(key, memory) for key, memory in memories.items() if memory.changed],
+    )
 
 
 def insert_drift(client: Client, rows: Iterable[dict[str, object]]) -> None:
     """Insert rows of ``genai_drift``, whose explanations are still values."""
     _insert(client, "genai_drift", [{**row, "explanation": _json(row)} for row in rows])
+
+
+def insert_memories(client: Client, rows: Iterable[dict[str, object]]) -> None:
+    """Insert rows of ``genai_detectors``."""
+    _insert(client, "genai_detectors", rows)
 
 
 def _json(row: Mapping[str, object]) -> str:

@@ -1,7 +1,8 @@
-"""Why a stream drifted: which labels changed most, what is new, and calls to look at.
+"""Why a stream drifted: which labels and users changed most, what is new, and calls to look at.
 
-Only figures, labels and ids are kept: texts stay where they are, and of
-users nothing is kept at all.
+Only figures, labels and ids are kept: texts stay where they are. Ids of users stand in the
+explanation alone, which people read where they read operations; never in the sentence, which goes
+out with alerts.
 """
 
 from collections import defaultdict
@@ -14,14 +15,19 @@ import numpy as np
 from clickhouse_connect.driver.client import Client
 
 from processors.watch.drift import Severity, group_contributions
-from processors.watch.drift.series import Ints
-from schemas.streams import FAMILIES, METRICS
+from processors.watch.drift.series import BUCKETS_PER_HOUR, Ints
+from schemas.streams import BUCKET_S, FAMILIES, METRICS, DimensionSet, Family
 from sql.drift import BEFORE_AND_AFTER, RELATED, asked
-from sql.windows import bin_condition, samples_query
+from sql.windows import bin_condition, samples_query, users_query
 
 MOST = 20
 """Verdicts that get groups and samples at once, pages first."""
 GROUPS_NAMED = 3
+USERS_READ = 1000
+USER_SHARE_MIN, USER_ROWS_MIN = 0.1, 5
+"""Of many users some seem to have changed by chance: less is not named."""
+USER_BUCKETS = BUCKETS_PER_HOUR
+"""Rows of an hour before the change and of the newest hour: windows know no users."""
 SAMPLES = 3
 NEW_BEFORE_S = 3600
 """A label first seen this long before a change began may be its cause."""
@@ -74,15 +80,7 @@ def explain(client: Client, drifting: Sequence[Drifting]) -> None:
     What was released on purpose is compared with its predecessor by ``release_change``: nobody is
     to be woken by it. Raises clickhouse-connect's errors.
     """
-    if not drifting:
-        return
-    wholes = _related(client, drifting)
-    for one in drifting:
-        if new := _new(one, wholes[one.row["stream_id"]]):
-            one.row["severity"] = str(Severity.TICKET)
-            said = [{"dimension": part.dimensions, "label": part.label} for part in new]
-            one.row["explanation"]["new"] = said
-            one.row["explained"] += f"; new since then: {new[0].dimensions} {new[0].label}"
+    wholes = name_new(client, drifting)
     newest = {(one.row["stream_id"], one.row["detector"]): one for one in drifting}
     pages_first = sorted(newest.values(), key=lambda one: one.row["severity"] != Severity.PAGE)
     chosen = pages_first[:MOST]
@@ -93,7 +91,27 @@ def explain(client: Client, drifting: Sequence[Drifting]) -> None:
             one.row["explanation"]["groups"] = groups
             most = groups[0]
             one.row["explained"] += f"; most of it in {most['dimension']} {most['label']}"
+        if users := _users(client, one, whole):
+            named: list[object] = one.row["explanation"].setdefault("groups", [])
+            named += users
         one.row["explanation"]["samples"] = _samples(client, one, whole)
+
+
+def name_new(client: Client, drifting: Sequence[Drifting]) -> dict[str, Whole]:
+    """Name what began about when the change did, which makes a page a ticket; the wholes by stream.
+
+    Raises clickhouse-connect's errors.
+    """
+    if not drifting:
+        return {}
+    wholes = _related(client, drifting)
+    for one in drifting:
+        if new := _new(one, wholes[one.row["stream_id"]]):
+            one.row["severity"] = str(Severity.TICKET)
+            said = [{"dimension": part.dimensions, "label": part.label} for part in new]
+            one.row["explanation"]["new"] = said
+            one.row["explained"] += f"; new since then: {new[0].dimensions} {new[0].label}"
+    return wholes
 
 
 def _related(client: Client, chosen: Sequence[Drifting]) -> dict[str, Whole]:
@@ -175,6 +193,62 @@ def _groups(
     return sorted(found, key=lambda group: (-float(str(group["share"])), str(group["label"])))
 
 
+def _users(client: Client, one: Drifting, whole: Whole) -> list[dict[str, object]]:
+    """Users who contribute most, as far as the stream's rows of two hours tell."""
+    last_s = round(one.row["bucket"].timestamp())
+    first_s = max(one.since_s, last_s - (USER_BUCKETS - 1) * BUCKET_S)
+    spans = [
+        range(one.since_s - USER_BUCKETS * BUCKET_S, one.since_s, BUCKET_S),
+        range(first_s, last_s + 1, BUCKET_S),
+    ]
+    family, chosen, given = _stream(one, whole)
+    metric = METRICS[one.family, one.metric]
+    if len(one.bins) == RATE_BINS:
+        flag = metric.flagged if metric.is_distribution else metric.value
+        bins = [f"({metric.value}) IS NOT NULL AND NOT {flag}", flag]
+    else:
+        bins = [bin_condition(metric, place) for place in range(len(one.bins))]
+    before, after = (
+        {
+            str(user): np.asarray(counts, np.int64)
+            for user, counts in asked(
+                client, users_query(family, chosen, list(span), bins, USERS_READ), given
+            )
+        }
+        for span in spans
+    )
+    made = group_contributions(before, after)
+    total = sum(group.total for group in made)
+    return [
+        {
+            "dimension": "user",
+            "label": group.group,
+            "share": group.total / total,
+            "mix": group.mix / total,
+            "within": group.within / total,
+            "n": group.rows,
+        }
+        for group in made
+        if group.group
+        and total > 0
+        and group.total / total >= USER_SHARE_MIN
+        and group.rows >= USER_ROWS_MIN
+    ][:GROUPS_NAMED]
+
+
+def _stream(one: Drifting, whole: Whole) -> tuple[Family, DimensionSet, dict[str, object]]:
+    """Family, label set and parameters by which a stream's rows are found."""
+    family = next(family for family in FAMILIES if family.name == one.family)
+    chosen = next(d for d in family.dimension_sets if d.name == whole.dimensions)
+    given: dict[str, object] = {
+        "tenant": one.row["tenant"],
+        "evaluator": whole.judge[0],
+        "model_version": whole.judge[1],
+        "labels": [whole.labels[label] for label in chosen.labels],
+    }
+    return family, chosen, given
+
+
 def counted(counts: Counts, bins: int) -> Ints:
     """Counts by the bins of a rate or of a histogram."""
     n, flagged, hist = counts
@@ -186,20 +260,13 @@ def counted(counts: Counts, bins: int) -> Ints:
 def _samples(client: Client, one: Drifting, whole: Whole) -> list[dict[str, str]]:
     """Spans of the last window: flagged ones, or those in the bin that grew most."""
     metric = METRICS[one.family, one.metric]
-    family = next(family for family in FAMILIES if family.name == one.family)
-    chosen = next(d for d in family.dimension_sets if d.name == whole.dimensions)
+    family, chosen, given = _stream(one, whole)
     if len(one.bins) == RATE_BINS:
         condition = metric.flagged if metric.is_distribution else metric.value
     else:
         bins = one.row["explanation"]["bins"]
         grown = max(bins, key=lambda entry: entry["now"] - entry["before"])
         condition = bin_condition(metric, one.bins.index(grown["bin"]))
-    given = {
-        "tenant": one.row["tenant"],
-        "evaluator": whole.judge[0],
-        "model_version": whole.judge[1],
-        "labels": [whole.labels[label] for label in chosen.labels],
-    }
     bucket = round(one.row["bucket"].timestamp())
     query = samples_query(family, chosen, bucket, condition, SAMPLES)
     return [

@@ -22,9 +22,11 @@ from processors.watch.drift import DriftState, Policy, ReleaseChange, release_ch
 from processors.watch.drift.words import interval_text, moved_bins
 from processors.watch.windows.detecting import bins_of, detectors_of, insert_drift
 from processors.watch.windows.explaining import HISTORY_S, Counts, counted
+from processors.watch.windows.silenced import silenced_buckets, stream_labels
 from schemas.streams import BUCKET_S, METRICS
-from sql.drift import BEFORE_AND_AFTER, NEWCOMERS, TENANTS, asked, families_of, utc
-from sql.reports import REPORTS, Report, report_insert
+from sql.drift import BEFORE_AND_AFTER, NAMED, NEWCOMERS, TENANTS, asked, families_of, utc
+from sql.reports import REPORTS, WEEK_S, WEEKS, Report, Silenced, report_insert
+from sql.silences import past_silences
 from sql.windows import SETTINGS
 
 logger = logging.getLogger(__name__)
@@ -33,7 +35,8 @@ HOUR_S = 3600
 LOOKS_H = (1, 6, 24, 72)
 POLICY = Policy(release_p=Policy().release_p / len(LOOKS_H))
 PREDECESSOR = "predecessor"
-STATEMENT_SETTINGS = {**SETTINGS, "max_execution_time": 100}
+STATEMENT_SETTINGS = {**SETTINGS, "max_execution_time": 100, "max_query_size": 16 << 20}
+"""A silence of a whole tenant names all of its streams."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,12 +73,33 @@ def make_reports(client: Client, source: str, buckets: Sequence[int], now_s: int
 
 def _make(client: Client, report: Report, end_s: int, families: Sequence[str], tenant: str) -> None:
     """One report of a tenant; one that takes too long must not hold windows and detectors."""
-    statement = report_insert(report, end_s, families)
+    oldest_s = end_s - report.length_s - WEEKS * WEEK_S
+    silenced = _silenced(client, tenant, families, oldest_s, end_s)
+    statement = report_insert(report, end_s, families, silenced)
     try:
         client.command(statement, parameters={"tenant": tenant}, settings=STATEMENT_SETTINGS)
     except DatabaseError as error:
         code = getattr(error, "code", None)  # the text may quote what the tables hold
         logger.warning("%s of %s is missing: code %s", report.name, utc(end_s), code)
+
+
+def _silenced(
+    client: Client, tenant: str, families: Sequence[str], from_s: int, to_s: int
+) -> list[Silenced]:
+    """Streams that silences covered in [from, to). Raises as queries do."""
+    silences = past_silences(client, tenant, from_s, to_s)
+    if not silences:
+        return []
+    streams: dict[tuple[int, int], list[str]] = defaultdict(list)
+    given = {"tenant": tenant, "families": families}
+    for stream, family, metric, evaluator, labels in asked(client, NAMED, given):
+        said = stream_labels(tenant, family, metric, evaluator, labels)
+        for span in set(silenced_buckets(silences, said)):
+            streams[span].append(stream)
+    return [
+        (members, max(0, first) * BUCKET_S, min(end * BUCKET_S, to_s))
+        for (first, end), members in streams.items()
+    ]
 
 
 def compare_releases(client: Client, end_s: int, families: Sequence[str]) -> None:

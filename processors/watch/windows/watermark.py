@@ -32,12 +32,13 @@ from schemas.topics import EVALUATIONS, FRAGMENTS, OPERATIONS
 UPSTREAM_SLACK_NS = 60 * NS_PER_S
 UPSTREAM_QUIET_NS = 3600 * NS_PER_S
 
+_VERDICTS = ((OPERATIONS.name, FRAGMENTS.name), (EVALUATIONS.name, OPERATIONS.name))
 _CHAIN = {
     "genai_operations": ((OPERATIONS.name, FRAGMENTS.name),),
-    "genai_evaluations": (
-        (OPERATIONS.name, FRAGMENTS.name),
-        (EVALUATIONS.name, OPERATIONS.name),
-    ),
+    "genai_evaluations": _VERDICTS,
+    # Of a sample, so its own topic is mostly empty and says little: what is embedded is emitted
+    # right after the call's verdicts.
+    "genai_embeddings": _VERDICTS,
 }
 """Topics that a table's windows wait for, each with its upstream."""
 

@@ -20,6 +20,7 @@ from processors.watch.drift import (
     fit_baseline,
     guaranteed_threshold,
 )
+from processors.watch.drift.dating import likeliest_start
 from processors.watch.drift.detectors import NEVER
 from processors.watch.drift.ratios import (
     FALLS,
@@ -267,3 +268,38 @@ def test_an_acknowledged_alarm_starts_anew_after_what_was_counted() -> None:
     assert (anew.bucket, anew.fired_at, anew.walks) == (state.bucket, NEVER, ())
     _, seen = detector.step(anew, state.bucket, (0, 100), NOW)
     assert seen.status is Counted.LATE
+
+
+def test_a_large_change_is_dated_to_within_a_bucket_though_chance_flagged_some_before() -> None:
+    """Ten rows a bucket at 2%, then 50%: Page's own estimate is up to hours early."""
+    detector = RateDetector(rate_baseline(2), MONTH)
+    away = []
+    for seed in range(200):
+        rng = np.random.default_rng(seed)
+        state, change = State(), 36
+        for bucket in range(change + 12):
+            flagged = int(rng.binomial(10, 0.02 if bucket < change else 0.5))
+            state, seen = detector.step(state, bucket, (10 - flagged, flagged), NOW)
+            if seen.fired:
+                away.append(seen.since - change)
+                assert sum(seen.observed) == 10 * (bucket - seen.since + 1)
+                assert sum(seen.expected) == pytest.approx(sum(seen.observed), abs=1e-3)
+                since = seen.since
+                for later in range(bucket + 1, bucket + 20):
+                    state, seen = detector.step(state, later, (5, 5), NOW)
+                    assert seen.since == since, "it stays"
+                break
+    assert len(away) == 200
+    assert np.mean(np.abs(away) <= 1) >= 0.9
+    assert abs(np.mean(away)) < 0.5
+
+
+def test_what_was_flagged_evenly_keeps_its_start() -> None:
+    recent = [(bucket, 10, 2, 0.2) for bucket in range(10)]
+    assert likeliest_start(0, 100, 20, 2.0, recent) is None
+    assert likeliest_start(5, 40, 8, 0.8, recent) is None
+    late = [(bucket, 10, 0 if bucket < 8 else 6, 0.2) for bucket in range(10)]
+    start = likeliest_start(0, 100, 12, 2.0, late)
+    assert start is not None
+    assert start[:2] == (8, (8, 12))
+    assert start[2] == pytest.approx((19.6, 0.4))

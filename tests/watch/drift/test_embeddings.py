@@ -1,5 +1,6 @@
 """Embeddings: hour by hour from moments, correlated dimensions included."""
 
+import json
 import math
 
 import numpy as np
@@ -12,6 +13,13 @@ from processors.watch.drift import (
     Moments,
     fit_embedding_baseline,
 )
+from processors.watch.drift.embedding_backtest import (
+    Hourly,
+    embedding_threshold,
+    replay_embeddings,
+    shifted,
+)
+from processors.watch.drift.embedding_verdicts import embedding_effect
 from processors.watch.drift.embeddings import ROWS_MIN, log_e_value, p_values, statistics
 
 DIMENSIONS = 16
@@ -30,7 +38,9 @@ def hour(
 @pytest.fixture(scope="module")
 def detector() -> EmbeddingDetector:
     rng = np.random.default_rng(1)
-    baseline = fit_embedding_baseline([hour(rng, int(rng.integers(60, 200))) for _ in range(400)])
+    baseline = fit_embedding_baseline(
+        [hour(rng, int(rng.integers(60, 200))) for _ in range(400)], range(400)
+    )
     assert baseline.ready
     return EmbeddingDetector(baseline, MONTH)
 
@@ -115,9 +125,96 @@ def test_bad_hours_change_nothing(detector: EmbeddingDetector) -> None:
 
 def test_constant_embeddings_raise_nothing() -> None:
     constant = Moments.of(np.full((100, 4), 0.5))
-    baseline = fit_embedding_baseline([constant] * 60)
+    baseline = fit_embedding_baseline([constant] * 60, range(60))
     constant_detector = EmbeddingDetector(baseline, MONTH)
     _, alarm = run(constant_detector, [constant] * 100)
     assert alarm is None
-    assert not fit_embedding_baseline([]).ready
-    assert not fit_embedding_baseline([constant]).ready
+    assert not fit_embedding_baseline([], []).ready
+    assert not fit_embedding_baseline([constant], [0]).ready
+
+
+def test_a_state_in_the_middle_of_a_change_survives_exactly(detector: EmbeddingDetector) -> None:
+    rng = np.random.default_rng(8)
+    state, _ = run(detector, [hour(rng, shift=0.3) for _ in range(3)])
+    assert state.seen is not None
+    kept = EmbeddingState.loads(state.dumps())
+    assert kept == state
+    moments = hour(rng, shift=0.3)
+    assert detector.step(kept, state.hour + 1, moments, NOW) == detector.step(
+        state, state.hour + 1, moments, NOW
+    )
+    other = json.dumps([99, *json.loads(state.dumps())[1:]])
+    assert EmbeddingState.loads(other) == EmbeddingState()
+    with pytest.raises(ValueError, match="state"):
+        EmbeddingState.loads("[1, 2]")
+
+
+def test_the_effect_is_the_shift_whatever_the_number_of_rows(detector: EmbeddingDetector) -> None:
+    rng = np.random.default_rng(9)
+    spread = np.sqrt(
+        detector.baseline.moments.sum2 / detector.baseline.moments.rows
+        - (detector.baseline.moments.sum1 / detector.baseline.moments.rows) ** 2
+    )
+    for wanted in (0.2, 0.5):
+        for rows in (100, 1000, 4000):
+            found = [
+                embedding_effect(detector.baseline, shifted(hour(rng, rows), wanted * spread))
+                for _ in range(40)
+            ]
+            effects = [interval for told in found if told is not None for interval in told[:1]]
+            assert np.median([one.value for one in effects]) == pytest.approx(wanted, rel=0.15)
+            assert np.mean([one.low <= wanted <= one.high for one in effects]) >= 0.85
+    (still, _) = embedding_effect(detector.baseline, hour(rng, 4000)) or (None, "")
+    assert still is not None
+    assert still.low == 0.0
+
+
+def test_a_shift_of_moments_is_that_of_vectors() -> None:
+    rng = np.random.default_rng(10)
+    vectors, by = 0.3 * rng.standard_normal((20_000, 4)) + 0.1, rng.standard_normal(4) / 5
+    moved, exact = shifted(Moments.of(vectors), by), Moments.of(vectors + by)
+    assert moved.sum1 == pytest.approx(exact.sum1)
+    assert moved.sum2 == pytest.approx(exact.sum2)
+    assert moved.sum4 == pytest.approx(exact.sum4, rel=0.02), "third moments are a normal's"
+
+
+def test_rotated_flipped_or_scaled_the_statistics_stay() -> None:
+    rng = np.random.default_rng(11)
+    x, y = rng.standard_normal((400, 5)), rng.standard_normal((200, 5)) + 0.2
+    first = statistics(Moments.of(x), Moments.of(y))
+    swapped = statistics(Moments.of(x[:, ::-1]), Moments.of(y[:, ::-1]))
+    scaled = statistics(Moments.of(-7 * x), Moments.of(-7 * y))
+    assert swapped == pytest.approx(first)
+    assert scaled == pytest.approx(first)
+    assert statistics(Moments.of(x), Moments.of(x)) == (0.0, 0.0)
+    nearer = statistics(Moments.of(x), Moments.of(y - 0.1))
+    assert nearer[0] < first[0]
+
+
+def test_the_threshold_holds_the_wanted_false_alarms_where_days_differ() -> None:
+    """Topics of the day: hours of a day move together, which no single hour's law shows."""
+    rng = np.random.default_rng(12)
+
+    def month(days: int) -> Hourly:
+        found = []
+        for day in range(days):
+            topic = 0.08 * rng.standard_normal(DIMENSIONS)
+            found += [
+                (24 * day + h, Moments.of(rng.standard_normal((80, DIMENSIONS)) + topic))
+                for h in range(24)
+            ]
+        return Hourly.of(found)
+
+    alarms = 0
+    for _ in range(6):
+        past = month(28)
+        baseline = past.fitted()
+        threshold = embedding_threshold(past, baseline)
+        assert threshold.log_threshold >= threshold.guaranteed == pytest.approx(MONTH)
+        detector = EmbeddingDetector(baseline, threshold.log_threshold)
+        alarms += len(replay_embeddings(month(30), detector).alarms)
+    assert alarms <= 6, "one a month"
+    few = embedding_threshold(month(4), fit_embedding_baseline([], []))
+    assert (few.false_alarms, few.log_threshold) == (None, pytest.approx(MONTH))
+    with pytest.raises(ValueError, match="positive"):
+        embedding_threshold(month(1), fit_embedding_baseline([], []), 0)
