@@ -23,8 +23,8 @@ def picture(
     value: str = "share",
     began_s: int | None = None,
 ) -> bytes:
-    """PNG: the last bin's share by hour with its baseline's band; below it the evidence, the threshold
-    and the alarms (solid where they were a drift). Empty replays give an empty frame.
+    """PNG: the last bin's share by hour with its baseline's band; below it the evidence, the
+    threshold and the alarms (solid where they were a drift). Empty replays give an empty frame.
 
     ``per_hour``: points of the arrays in an hour; ``value``: what they hold; ``began_s``: since
     when an alert fires, s since 1970.
