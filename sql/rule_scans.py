@@ -15,6 +15,12 @@ WHERE stage = 'watch' AND incarnation = {incarnation:String}
 """
 """By table, the time up to which its windows are sealed, s since 1970."""
 
+EVALUATED = """
+SELECT rule, toUnixTimestamp64Nano(last_evaluated_at) FROM genai_rule_states FINAL
+WHERE tenant = {tenant:String} AND fingerprint = '' AND last_evaluated_at > toDateTime(0, 'UTC')
+"""
+"""By rule, the newest time that it was evaluated for as far as states were written, ns."""
+
 VERDICTS_MAX = 200_000
 VERDICT_FIELDS = (
     "tenant", "trace_id", "span_id", "evaluator", "model_version", "target", "revision", "day",

@@ -21,7 +21,7 @@ from schemas.config import Config
 from schemas.records import Evaluation
 from schemas.rules import QueryRule, StreamRule
 from sql.client import connect
-from sql.rule_scans import SEALED, VERDICT_FIELDS, VERDICTS, VERDICTS_MAX
+from sql.rule_scans import EVALUATED, SEALED, VERDICT_FIELDS, VERDICTS, VERDICTS_MAX
 from sql.tables import table
 
 ROWS_MAX = 1000
@@ -68,6 +68,11 @@ class ViewReader:
             return [findings(rule, scans, open_sets) for rule, open_sets in rules]
 
         return await self._in_thread(found)
+
+    async def evaluated_ns(self) -> Mapping[str, int]:
+        """By rule, the newest time that it was seen evaluated for, ns. Raises ``QueryError``."""
+        rows = await self._in_thread(lambda: self._rows(EVALUATED, {"tenant": self._tenant}))
+        return {str(rule): int(at_ns) for rule, at_ns in rows}
 
     async def verdicts(
         self, condition: EvaluationCondition, from_s: int, to_s: int
