@@ -39,9 +39,9 @@ SEALED_POLL_S = 5.0
 """Between looks whether windows are sealed; the writer seals every half minute."""
 FAILED_S = 300.0
 """A rule that asks for it fires after failing for this long."""
-CATCH_UP_EVALUATIONS = 60
-"""Of one rule after an outage; what lies further back is never evaluated, so that what is now does
-not wait for it."""
+CATCH_UP_S, CATCH_UP_EVALUATIONS = 3600, 60
+"""How far a rule is made up for after an outage, and how often at least; what lies further back is
+never evaluated, so that what is now does not wait for it."""
 LOOK_BACK_EVALUATIONS = 2_880
 """Of one rule to know again what is pending: two days of minutes."""
 
@@ -78,7 +78,8 @@ class _Group:
 
     def earliest_ns(self, newest_ns: int) -> int:
         """The first time that is still evaluated for."""
-        return newest_ns - self.back_ns() - CATCH_UP_EVALUATIONS * self.step_ns
+        behind_s = max(CATCH_UP_S, CATCH_UP_EVALUATIONS * self.rule.interval_s)
+        return newest_ns - self.back_ns() - behind_s * NS_PER_S
 
 
 class TimedRules:
