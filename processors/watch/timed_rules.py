@@ -194,10 +194,11 @@ class TimedRules:
                 continue
             group.failing_since_s = None
             await self._tell_all(group, changes)
-            group.last_ns = at_ns
+            # Looking back, it is where the former owner was: the next must not begin still earlier.
+            group.last_ns = max(at_ns, group.last_ns)
             for alerts in group.members:
                 RULE_EVALUATIONS.labels(alerts.rule.alert, "done").inc()
-                RULE_LAST_EVALUATION.labels(alerts.rule.alert).set(at_ns / NS_PER_S)
+                RULE_LAST_EVALUATION.labels(alerts.rule.alert).set(group.last_ns / NS_PER_S)
             at_ns += group.step_ns
 
     async def _complete_ns(self, group: _Group) -> int:
@@ -229,11 +230,11 @@ class TimedRules:
         for alerts, rows in zip(watched, found, strict=True):
             RULE_MATCHES.labels(alerts.rule.alert).set(len(rows))
             changes += alerts.evaluate(at_ns, rows)
-            self._states.note(alerts, at_ns)
+            self._states.note(alerts, max(at_ns, group.last_ns))
         for alerts in group.members:
             if alerts not in watched:
                 changes += alerts.pause(at_ns)
-                self._states.note(alerts, at_ns, RuleState.PAUSED)
+                self._states.note(alerts, max(at_ns, group.last_ns), RuleState.PAUSED)
         return changes
 
     async def _found(self, watched: Sequence[TimedAlerts], at_ns: int) -> list[Sequence[Found]]:

@@ -191,6 +191,28 @@ async def test_what_came_and_went_while_nobody_owned_the_rule_is_told(
     ]
 
 
+LONG = CAME_AND_WENT + "        for: 2m\n"
+
+
+async def test_a_new_owner_that_looks_back_does_not_lose_the_place(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one rebalance after another would drive the place into the past."""
+    monkeypatch.setattr("processors.watch.states.EVERY_S", 0.1)
+    migrate(config)
+    rules_file(tmp_path, LONG.format(begin=0, end=1))
+    client = connect(config.clickhouse)
+    places = []
+    for _ in range(3):
+        async with watching(config, MemoryOutputs()) as stage:
+            stage.adopt(ALERT_SIGNALS.name, owned(config))
+            await asyncio.sleep(1.5)
+        found = client.query("SELECT max(last_evaluated_at) FROM genai_rule_states FINAL")
+        places.append(found.result_rows[0][0])
+    client.close()
+    assert places == sorted(places)
+
+
 async def test_without_an_answer_nothing_is_concluded(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
