@@ -194,8 +194,11 @@ class TimedRules:
                 continue
             group.failing_since_s = None
             await self._tell_all(group, changes)
+            first = not group.last_ns
             # Looking back, it is where the former owner was: the next must not begin still earlier.
             group.last_ns = max(at_ns, group.last_ns)
+            if first:  # an owner that dies within seconds leaves a place too
+                await self._states.write()
             for alerts in group.members:
                 RULE_EVALUATIONS.labels(alerts.rule.alert, "done").inc()
                 RULE_LAST_EVALUATION.labels(alerts.rule.alert).set(group.last_ns / NS_PER_S)
