@@ -44,7 +44,7 @@ kafka-test: $(STAMP) ## the tests that need Apache Kafka (Java 17 and Maven)
 
 RUNS ?= 20
 SEED ?= 1
-faults: $(STAMP) ## seeded faults on three Kafka brokers: make faults RUNS=20 SEED=1, or NAME=...
+faults: $(STAMP) ## seeded faults on three Kafka brokers: make faults RUNS=20 SEED=1, or NAME=alerts, ...
 	@$(BIN)/python -m tests.faults.run --runs $(RUNS) --seed $(SEED) $(if $(NAME),--name $(NAME))
 
 LOCK := uv pip compile -q pyproject.toml --universal --python-version 3.11 --generate-hashes \

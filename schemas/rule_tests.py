@@ -2,8 +2,10 @@
 
 A series is ``NAME{label="value", ...}``. NAME is a measure (``calls.errors``, ``hallucination``):
 then ``n``, ``flagged`` and ``mean`` give each window's numbers. Or NAME is an alert: then
-``values`` are what its query would return at each evaluation, ``_`` where it returns nothing.
-Numbers are written as promtool does: ``5x2`` is 5 5 5, ``1+2x3`` is 1 3 5 7, ``_x2`` nothing twice.
+``values`` are what its query would return at each evaluation, ``_`` where it returns nothing; of an
+alert on single verdicts ``verdicts`` are those of calls that ended then, each a label or a score.
+Numbers are written as promtool does: ``5x2`` is 5 5 5, ``1+2x3`` is 1 3 5 7, ``_x2`` nothing twice;
+labels so too: ``pagex2`` is page page page.
 """
 
 import re
@@ -16,6 +18,7 @@ from schemas.durations import Duration
 from schemas.strict_yaml import Strict
 
 _STEP = re.compile(r"(_|-?[\d.]+(?:e-?\d+)?)(?:([+-][\d.]+)?x(\d+))?")
+_VERDICT = re.compile(r"(_|pass|warn|page|[\d.]+)(?:x(\d+))?")
 _SERIES = re.compile(r"([\w.]+)\s*(?:\{(.*)\})?")
 _LABEL = re.compile(r'\s*(\w+)\s*=\s*"([^"]*)"\s*,?')
 
@@ -36,12 +39,31 @@ def expanded(text: str) -> list[float | None]:
     return found
 
 
+def verdicts_of(text: str) -> list[str]:
+    """Labels or scores, as they stand; empty where there is none. Raises ``ValueError``."""
+    found: list[str] = []
+    for step in text.split():
+        match = _VERDICT.fullmatch(step)
+        if match is None:
+            raise ValueError(f"{step!r} is no pass, warn, page, score or _, or one with xN")
+        word, times = match.groups()
+        # As promtool counts: of what is there one more than N, of nothing N.
+        found += [""] * max(int(times or 1), 1) if word == "_" else [word] * (int(times or 0) + 1)
+    return found
+
+
 def _checked(text: str) -> str:
     expanded(text)
     return text
 
 
+def _checked_verdicts(text: str) -> str:
+    verdicts_of(text)
+    return text
+
+
 Numbers = Annotated[str, AfterValidator(_checked)]
+Verdicts = Annotated[str, AfterValidator(_checked_verdicts)]
 
 
 class Series(Strict):
@@ -52,6 +74,7 @@ class Series(Strict):
     n: Numbers = ""
     flagged: Numbers = ""
     mean: Numbers = ""
+    verdicts: Verdicts = ""
 
     @property
     def name(self) -> str:
@@ -67,8 +90,8 @@ class Series(Strict):
     def _is_a_series(self) -> "Series":
         if _SERIES.fullmatch(self.series) is None:
             raise ValueError('series: NAME{label="value"}')
-        if bool(self.values) == bool(self.n):
-            raise ValueError("either values, of an alert, or n, of a measure")
+        if sum(map(bool, (self.values, self.n, self.verdicts))) != 1:
+            raise ValueError("exactly one of values or verdicts, of an alert, or n, of a measure")
         return self
 
 

@@ -15,6 +15,30 @@ WHERE stage = 'watch' AND incarnation = {incarnation:String}
 """
 """By table, the time up to which its windows are sealed, s since 1970."""
 
+EVALUATED = """
+SELECT rule, toUnixTimestamp64Nano(last_evaluated_at) FROM genai_rule_states FINAL
+WHERE tenant = {tenant:String} AND fingerprint = '' AND last_evaluated_at > toDateTime(0, 'UTC')
+"""
+"""By rule, the newest time that it was evaluated for as far as states were written, ns."""
+
+VERDICTS_MAX = 200_000
+VERDICT_FIELDS = (
+    "tenant", "trace_id", "span_id", "evaluator", "model_version", "target", "revision", "day",
+    "state", "score", "label", "input_hash", "span_end_ns", "service_name", "environment", "model",
+)  # fmt: skip
+VERDICTS = f"""
+SELECT tenant, trace_id, span_id, evaluator, model_version, target, revision, toString(day), state,
+  score, label, input_hash, toUnixTimestamp64Nano(span_end) AS span_end_ns, service_name,
+  environment, model
+FROM v_verdicts
+WHERE evaluator = {{evaluator:String}} AND target = 'operation' AND state = 'ok'
+  AND span_end > toDateTime({{from:UInt32}}, 'UTC') AND span_end <= toDateTime({{to:UInt32}}, 'UTC')
+  AND label IN {{labels:Array(String)}} AND score >= {{least:Float64}}
+ORDER BY span_end_ns, trace_id, span_id
+LIMIT {VERDICTS_MAX + 1}
+"""  # noqa: S608 - constants
+"""Those fields of the verdicts on calls that ended in a range (s since 1970)."""
+
 DRIFTING = """
 SELECT tenant, if(evaluator = '', concat(family, '.', metric), toString(evaluator)), dimensions,
   labels, verdict, severity, effect, n

@@ -16,6 +16,7 @@ from stack.commands import (
     models,
     operators,
     query,
+    rescore,
     rules,
     run,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "models",
     "operators",
     "query",
+    "rescore",
     "rules",
     "run",
 ]

@@ -173,8 +173,8 @@ def deploy_model(config: Config, folder: str, task: Evaluator, mode: str, sample
         record_roles(
             client,
             config,
-            _roles(settings, before, task),
-            _roles(settings, after, task),
+            roles_of(settings, before, task),
+            roles_of(settings, after, task),
             task,
             time.time_ns(),
         )
@@ -184,8 +184,8 @@ def deploy_model(config: Config, folder: str, task: Evaluator, mode: str, sample
     return manifest.model_version(task)
 
 
-def _roles(settings: EvaluateConfig, told: Deployments, task: Evaluator) -> dict[str, str]:
-    """Mode by model version of one task."""
+def roles_of(settings: EvaluateConfig, told: Deployments, task: Evaluator) -> dict[str, str]:
+    """Mode by model version of one task. Raises :class:`ManifestError`."""
     entries = {one.folder: one.mode for one in told.deployments if one.task is task}
     if "active" not in entries.values():
         entries.setdefault(settings.model, "active")
@@ -204,7 +204,6 @@ def record_roles(
     now_ns: int,
 ) -> None:
     """Close the periods of roles that ended and open those that began, for every tenant seen."""
-    stored = table(_DEPLOYMENTS)
     seen = client.query("SELECT DISTINCT tenant FROM genai_operations").result_rows
     tenants = sorted({config.tenant, *(str(tenant) for (tenant,) in seen)})
     opened = {
@@ -218,28 +217,59 @@ def record_roles(
     }
     rows = []
     for tenant in tenants:
-
-        def period(version: str, mode: str, from_ns: int, to_ns: int, owner: str = tenant) -> None:
-            rows.append(
-                stored.row(
-                    {
-                        "tenant": owner,
-                        "evaluator": task.value,
-                        "model_version": version,
-                        "from_time": from_ns,
-                        "day": day_of_ns(from_ns),
-                        "revision": now_ns // 1_000_000,
-                        "mode": mode,
-                        "to_time": to_ns,
-                    }
-                )
-            )
-
         for version, mode in before.items():
             if after.get(version) != mode:
-                period(version, mode, opened.get((tenant, version), 0), now_ns)
+                begun_ns = opened.get((tenant, version), 0)
+                rows.append(_period(tenant, task, version, mode, (begun_ns, now_ns), now_ns))
         for version, mode in after.items():
             if before.get(version) != mode:
-                period(version, mode, now_ns, _OPEN_NS)
+                rows.append(_period(tenant, task, version, mode, (now_ns, _OPEN_NS), now_ns))
+    _store_periods(client, rows)
+
+
+def record_past_shadow(
+    client: Client, task: Evaluator, version: str, tenant: str, period_ns: tuple[int, int]
+) -> None:
+    """Say that a version looked on in a period that is over, of one tenant or (empty) of all seen.
+
+    Tenants for whom it had a role are left as they are. Raises clickhouse-connect's errors.
+    """
+    found = client.query(
+        "SELECT DISTINCT tenant FROM genai_operations"
+        " WHERE ({tenant:String} = '' OR tenant = {tenant:String}) AND tenant NOT IN"
+        " (SELECT tenant FROM genai_model_deployments FINAL"
+        " WHERE evaluator = {task:String} AND model_version = {version:String})",
+        parameters={"tenant": tenant, "task": task.value, "version": version},
+    ).result_rows
+    now_ns = time.time_ns()
+    rows = [_period(str(name), task, version, "shadow", period_ns, now_ns) for (name,) in found]
+    _store_periods(client, rows)
+
+
+def _period(
+    tenant: str,
+    task: Evaluator,
+    version: str,
+    mode: str,
+    period_ns: tuple[int, int],
+    now_ns: int,
+) -> tuple[object, ...]:
+    """One row of ``genai_model_deployments``."""
+    from_ns, to_ns = period_ns
+    return table(_DEPLOYMENTS).row(
+        {
+            "tenant": tenant,
+            "evaluator": task.value,
+            "model_version": version,
+            "from_time": from_ns,
+            "day": day_of_ns(from_ns),
+            "revision": now_ns // 1_000_000,
+            "mode": mode,
+            "to_time": to_ns,
+        }
+    )
+
+
+def _store_periods(client: Client, rows: list[tuple[object, ...]]) -> None:
     if rows:
-        client.insert(_DEPLOYMENTS, rows, column_names=list(stored.columns))
+        client.insert(_DEPLOYMENTS, rows, column_names=list(table(_DEPLOYMENTS).columns))

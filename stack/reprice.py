@@ -25,10 +25,10 @@ USAGE = tuple(Usage.model_fields)
 TABLE = table("genai_costs")
 
 # The time that chose the price on arrival: an untrusted start is the sender's, not the call's.
-_TIME = "if(o.day = toDate('1970-01-01'), toDateTime64(o.inserted_at, 9, 'UTC'), o.start_time)"
+CALL_TIME = "if(o.day = toDate('1970-01-01'), toDateTime64(o.inserted_at, 9, 'UTC'), o.start_time)"
 _CALLS_SQL = f"""
 SELECT o.tenant, o.trace_id, o.span_id, o.day, o.cost_basis, o.provider, o.response_model,
-  o.request_model, o.service_tier, toUnixTimestamp64Nano({_TIME}),
+  o.request_model, o.service_tier, toUnixTimestamp64Nano({CALL_TIME}),
   {", ".join(f"o.{name}" for name in USAGE)},
   if(r.repriced, r.cost_usd, o.cost_usd)
 FROM genai_operations AS o FINAL
@@ -37,7 +37,7 @@ LEFT ANY JOIN (SELECT * FROM v_repriced WHERE day = {{day:Date}}) AS r
   AND o.cost_basis = r.cost_basis
 WHERE o.day = {{day:Date}} AND o.duplicate_of = '' AND NOT o.rolls_up
   AND ({" OR ".join(f"o.{name} IS NOT NULL" for name in USAGE)})
-  AND {_TIME} >= {{begin:DateTime64(9, 'UTC')}} AND {_TIME} < {{end:DateTime64(9, 'UTC')}}
+  AND {CALL_TIME} >= {{begin:DateTime64(9, 'UTC')}} AND {CALL_TIME} < {{end:DateTime64(9, 'UTC')}}
   AND ({{tenant:String}} = '' OR o.tenant = {{tenant:String}})
 SETTINGS join_use_nulls = 0, distributed_product_mode = 'global'
 """  # noqa: S608 - constants

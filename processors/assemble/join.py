@@ -7,9 +7,9 @@ the order of their arguments.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 from schemas.records import Content, Document, Evidence, Finding, Fragment, Message, Part
 
@@ -138,6 +138,44 @@ def evidence_of(span_id: str, kind: str, content: Content) -> tuple[Evidence, ..
             if part.text and part.type in ("text", "tool_result")
         ]
     return tuple(found)
+
+
+class Offer(NamedTuple):
+    """What a span that ended then offers."""
+
+    span_id: str
+    end_ns: int
+    evidence: tuple[Evidence, ...]
+
+
+def evidence_among(
+    offers: Iterable[Offer], span_id: str, end_ns: int, limit_bytes: int
+) -> tuple[tuple[Evidence, ...], bool]:
+    """Evidence for a model call from other spans that ended before it did, oldest span first.
+
+    Equal texts count once. Beyond ``limit_bytes`` of UTF-8 the oldest spans are left out; the
+    second value says whether anything was.
+    """
+    sources = [one for one in offers if one.span_id != span_id and one.end_ns <= end_ns]
+    sources.sort(key=lambda one: (one.end_ns, one.span_id), reverse=True)
+    seen: set[str] = set()
+    newest_first: list[tuple[Evidence, ...]] = []
+    size, cut = 0, False
+    for source in sources:
+        distinct = tuple(_unseen(source.evidence, seen))
+        size += sum(len(item.text.encode("utf-8", "surrogatepass")) for item in distinct)
+        if size > limit_bytes:
+            cut = True
+            break
+        newest_first.append(distinct)
+    return tuple(item for span in reversed(newest_first) for item in span), cut
+
+
+def _unseen(evidence: Iterable[Evidence], seen: set[str]) -> Iterator[Evidence]:
+    for item in evidence:
+        if item.text not in seen:
+            seen.add(item.text)
+            yield item
 
 
 def _message_chars(messages: Iterable[Message]) -> int:

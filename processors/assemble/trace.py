@@ -6,14 +6,20 @@ it a duplicate, and the spans above that it stands for. The set only grows as
 fragments come, so the newest knowledge always has the highest revision.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Literal
 
 from processors.assemble.collapse import SpanFacts, repeated_above, repeats, repeats_beside
 from processors.assemble.completion import completed
 from processors.assemble.entry import SpanEntry
 from processors.assemble.graces import Pending
-from processors.assemble.join import Joined, filled_sides, richest_sides
+from processors.assemble.join import (
+    Joined,
+    Offer,
+    evidence_among,
+    filled_sides,
+    richest_sides,
+)
 from schemas.identity import operation_revision
 from schemas.records import Call, Evidence, Fragment, Operation
 
@@ -83,23 +89,12 @@ class TraceState:
         """
         if not entry.is_llm():
             return (), False
-        end_ns = entry.end_ns()
-        sources = [
-            other
+        offers = [
+            Offer(other.span_id, other.end_ns(), other.evidence)
             for other in self.spans.values()
-            if other.evidence and other.span_id != entry.span_id and other.end_ns() <= end_ns
+            if other.evidence
         ]
-        sources.sort(key=lambda other: (other.end_ns(), other.span_id), reverse=True)
-        seen: set[str] = set()
-        newest_first: list[tuple[Evidence, ...]] = []
-        size = 0
-        for source in sources:
-            distinct = tuple(_unseen(source.evidence, seen))
-            size += sum(len(item.text.encode("utf-8", "surrogatepass")) for item in distinct)
-            if size > limit_bytes:
-                return tuple(e for span in reversed(newest_first) for e in span), True
-            newest_first.append(distinct)
-        return tuple(e for span in reversed(newest_first) for e in span), False
+        return evidence_among(offers, entry.span_id, entry.end_ns(), limit_bytes)
 
     def operation(
         self, entry: SpanEntry, evidence_limit_bytes: int, late: bool = False
@@ -272,13 +267,6 @@ def _flagged(call: Call, fragments: Iterable[Fragment]) -> Call:
     return (
         call if len(flags) == len(call.flags) else call.model_copy(update={"flags": tuple(flags)})
     )
-
-
-def _unseen(evidence: Iterable[Evidence], seen: set[str]) -> Iterator[Evidence]:
-    for item in evidence:
-        if item.text not in seen:
-            seen.add(item.text)
-            yield item
 
 
 def _any(

@@ -15,15 +15,15 @@ from processors.batches import all_taken, read_batch
 from processors.evaluate.context import Prepared, prepare
 from processors.evaluate.deployed import Deployed, DeployedModels
 from processors.evaluate.embedding import prompt_embedding, sampled
-from processors.evaluate.evaluators import Verdict
+from processors.evaluate.rows import Timing, evaluation_of
 from processors.runtime.life import note_life
 from schemas.config import Config
 from schemas.evaluators import Evaluator, Reason
-from schemas.identity import evaluation_revision, text_hash, trace_partition
+from schemas.identity import text_hash, trace_partition
 from schemas.metrics import EVALUATIONS as EVALUATIONS_METRIC
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, Message, Outputs, StageBase
-from schemas.records import Evaluation, Operation
+from schemas.records import Operation
 from schemas.topics import EMBEDDINGS, EVALUATIONS, OPERATIONS
 
 _MAX_RERUNS = 2
@@ -179,8 +179,14 @@ class EvaluateStage(StageBase):
             operation.tenant, operation.trace_id, self._config.kafka.partitions
         )
         rows = [
-            self._row(
-                operation, evaluator, model, prepared.knowledge[evaluator], verdict, latency_ns
+            evaluation_of(
+                operation,
+                evaluator,
+                model.versions[evaluator],
+                model.mode,
+                prepared.knowledge[evaluator],
+                verdict,
+                Timing(latency_ns, self._clock.time_ns()),
             )
             for evaluator in evaluators
             for verdict in verdicts[evaluator]
@@ -189,47 +195,3 @@ class EvaluateStage(StageBase):
         if model.mode == "active":
             for row in rows:
                 EVALUATIONS_METRIC.labels(str(row.evaluator), row.state.value).inc()
-
-    def _row(
-        self,
-        operation: Operation,
-        evaluator: Evaluator,
-        model: Deployed,
-        knowledge: int,
-        verdict: Verdict,
-        latency_ns: int,
-    ) -> Evaluation:
-        """The verdict with identity, versions, times and what rules group by."""
-        versions = model.versions[evaluator]
-        now_ns = self._clock.time_ns()
-        call = operation.call
-        return Evaluation(
-            tenant=operation.tenant,
-            trace_id=operation.trace_id,
-            span_id=operation.span_id,
-            evaluator=evaluator,
-            model_version=versions.model_version,
-            target=verdict.target,
-            revision=evaluation_revision(verdict.state, knowledge, now_ns),
-            day=operation.day,
-            state=verdict.state,
-            reason=verdict.reason,
-            score=verdict.score,
-            label=verdict.label,
-            threshold_version=versions.threshold_version,
-            explanation=verdict.explanation,
-            input_hash=verdict.input_hash,
-            evaluator_model=versions.model,
-            windows=verdict.windows,
-            truncated=verdict.truncated,
-            measured=verdict.measured,
-            cascade_stage="first_pass" if verdict.cleared else versions.cascade_stage,
-            latency_ns=latency_ns,
-            scored_at_ns=now_ns,
-            span_end_ns=call.end_ns,
-            service_name=call.service_name,
-            environment=call.environment,
-            kind=call.kind,
-            model=call.response_model or call.request_model,
-            mode=model.mode,
-        )

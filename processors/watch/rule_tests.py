@@ -1,26 +1,32 @@
 """Runs tests of rules: the rules' own code over made-up series, without a database. Pure.
 
 What a query selects is not tested here, only what becomes of what it returns; shorthands are tested
-whole, over the windows that the test gives.
+whole, over the windows that the test gives, and so are rules on single verdicts.
 """
 
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
+from processors.watch.replay import of_verdicts
 from processors.watch.scans import Measured, Place, Scan, Scans, findings
 from processors.watch.timed_alerts import NS_PER_S, Found, TimedAlerts, label_set
 from schemas.alert_records import AlertTransition
 from schemas.conditions import measure_of
-from schemas.rule_tests import AlertTest, RuleTest, expanded
+from schemas.evaluators import Label, State, Target
+from schemas.identity import EPOCH_DAY
+from schemas.records import Evaluation
+from schemas.rule_tests import AlertTest, RuleTest, expanded, verdicts_of
 from schemas.rule_tests import Series as Given
-from schemas.rules import AnyRule, StreamRule, TimedRule
+from schemas.rules import AnyRule, SignalRule, StreamRule, TimedRule
 from schemas.streams import BUCKET_S, sketch_key
 
 BEGIN_S = 1_767_225_600
 """2026-01-01: where every test begins."""
 TENANT = "default"
 _DAY_S = 86_400
+_SCORES = {"pass": 0.0, "warn": 0.5, "page": 1.0}
+"""A score for a label; what a rule does goes by the one or the other."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +47,62 @@ def failures(test: RuleTest, rules: Sequence[AnyRule]) -> list[str]:
     wrong: list[str] = []
     for asked in test.alert_rule_test:
         rule = named.get(asked.alertname)
-        if not isinstance(rule, TimedRule):
-            raise ValueError(f"{asked.alertname}: no timed rule of that name")
-        wrong += _compared(asked, _firing(rule, test, asked.eval_time))
+        if rule is None:
+            raise ValueError(f"{asked.alertname}: no rule of that name")
+        wrong += _compared(
+            asked,
+            _of_verdicts(rule, test, asked.eval_time)
+            if isinstance(rule, SignalRule)
+            else _firing(rule, test, asked.eval_time),
+        )
     return [f"{test.name}: {line}" if test.name else line for line in wrong]
+
+
+def _of_verdicts(rule: SignalRule, test: RuleTest, until_s: int) -> list[AlertTransition]:
+    """Alerts of single verdicts that are open at a moment."""
+    rows = [
+        _verdict(rule, given.labels, word, number, BEGIN_S + place * test.interval)
+        for number, given in enumerate(test.input_series)
+        if given.name == rule.alert
+        for place, word in enumerate(verdicts_of(given.verdicts))
+        if word and place * test.interval <= until_s
+    ]
+    rows.sort(key=lambda row: row.span_end_ns)
+    opened: dict[str, AlertTransition] = {}
+    for told in of_verdicts(rule, rows, BEGIN_S + until_s):
+        opened.pop(told.transition.fingerprint, None)
+        if told.transition.status == "firing":
+            opened[told.transition.fingerprint] = told.transition
+    return list(opened.values())
+
+
+def _verdict(
+    rule: SignalRule, labels: Mapping[str, str], word: str, number: int, end_s: int
+) -> Evaluation:
+    """A verdict of the rule's evaluator on a call of its own."""
+    labelled = word in _SCORES
+    if not labelled and rule.evaluation.min_score is None:
+        raise ValueError(f"{rule.alert} goes by labels: pass, warn or page, not {word}")
+    if unknown := labels.keys() - set(rule.group_by):
+        raise ValueError(f"{rule.alert} does not group by {', '.join(sorted(unknown))}")
+    trace_id = f"{number + 1:08x}{end_s:024x}"
+    return Evaluation(
+        tenant=TENANT,
+        trace_id=trace_id,
+        span_id=trace_id[-16:],
+        evaluator=rule.evaluation.evaluator,
+        model_version="tested",
+        target=Target.OPERATION,
+        revision=1,
+        day=EPOCH_DAY,
+        state=State.OK,
+        score=_SCORES[word] if labelled else float(word),
+        label=Label(word) if labelled else Label.PASS,
+        span_end_ns=end_s * NS_PER_S,
+        service_name=labels.get("service_name", ""),
+        environment=labels.get("environment", ""),
+        model=labels.get("model", ""),
+    )
 
 
 def _firing(rule: TimedRule, test: RuleTest, until_s: int) -> list[AlertTransition]:

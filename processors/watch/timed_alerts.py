@@ -251,10 +251,12 @@ class TimedAlerts:
         if firing is None:
             del self._conditions[mark]
             return []
+        if at_ns <= firing.starts_at_ns:
+            return []  # a time that lies before it, evaluated again by a new owner
         if condition.last_ns is None:
-            condition.last_ns = at_ns - self.rule.interval_s * NS_PER_S
-        kept_until_ns = condition.last_ns + self.rule.keep_firing_for_s * NS_PER_S
-        if at_ns <= max(kept_until_ns, firing.starts_at_ns):
+            before_ns = at_ns - self.rule.interval_s * NS_PER_S
+            condition.last_ns = max(before_ns, firing.starts_at_ns)
+        if at_ns <= condition.last_ns + self.rule.keep_firing_for_s * NS_PER_S:
             return []
         del self._conditions[mark]
         return [self._resolved(firing, at_ns)]

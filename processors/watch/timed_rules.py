@@ -2,8 +2,10 @@
 
 A rule belongs to the partition that (configured tenant, rule) hashes to, whatever tenants its rows
 name; its transitions go to that partition too, where the next owner recalls them. A new owner
-begins with the recent past, as far back as ``for`` and ``keep_firing_for`` look, so that what was
-pending is known again. A query rule is evaluated by itself; shorthand rules of one partition,
+begins where the former one was seen last, less what ``for`` and ``keep_firing_for`` look back: what
+came and went while nobody owned the rule is told, and what was pending is known again. That place
+(``genai_rule_states``) may be a few seconds old: evaluating a time again changes nothing. A query
+rule is evaluated by itself; shorthand rules of one partition,
 interval and table together, over scans that they share, once the windows up to the time are sealed:
 an empty newest window is unknown, never 0.
 
@@ -37,8 +39,11 @@ SEALED_POLL_S = 5.0
 """Between looks whether windows are sealed; the writer seals every half minute."""
 FAILED_S = 300.0
 """A rule that asks for it fires after failing for this long."""
-CATCH_UP_EVALUATIONS = 240
-"""Of one rule after an outage; what lies further back is never evaluated."""
+CATCH_UP_S, CATCH_UP_EVALUATIONS = 3600, 60
+"""How far a rule is made up for after an outage, and how often at least; what lies further back is
+never evaluated, so that what is now does not wait for it."""
+LOOK_BACK_EVALUATIONS = 2_880
+"""Of one rule to know again what is pending: two days of minutes."""
 
 Emit = Callable[[int, AlertTransition], Awaitable[None]]
 """Writes a transition to a partition; ends when the broker took it."""
@@ -66,10 +71,15 @@ class _Group:
         return self.rule.interval_s * NS_PER_S
 
     def back_ns(self) -> int:
-        """How far before the newest time a new owner begins."""
+        """How far before its place a new owner begins."""
         longest_s = max(one.rule.for_s + one.rule.keep_firing_for_s for one in self.members)
-        steps = min(math.ceil(longest_s / self.rule.interval_s), CATCH_UP_EVALUATIONS)
+        steps = min(math.ceil(longest_s / self.rule.interval_s), LOOK_BACK_EVALUATIONS)
         return steps * self.step_ns
+
+    def earliest_ns(self, newest_ns: int) -> int:
+        """The first time that is still evaluated for."""
+        behind_s = max(CATCH_UP_S, CATCH_UP_EVALUATIONS * self.rule.interval_s)
+        return newest_ns - self.back_ns() - behind_s * NS_PER_S
 
 
 class TimedRules:
@@ -172,7 +182,8 @@ class TimedRules:
             try:
                 complete_ns = await self._complete_ns(group)
                 newest_ns = complete_ns // group.step_ns * group.step_ns
-                at_ns = max(at_ns, newest_ns - group.back_ns())
+                at_ns = at_ns or await self._begin_ns(group, newest_ns)
+                at_ns = max(at_ns, group.earliest_ns(newest_ns))
                 if at_ns > complete_ns:
                     await self._clock.sleep(self._wait_s(group, at_ns))
                     continue
@@ -183,10 +194,14 @@ class TimedRules:
                 continue
             group.failing_since_s = None
             await self._tell_all(group, changes)
-            group.last_ns = at_ns
+            first = not group.last_ns
+            # Looking back, it is where the former owner was: the next must not begin still earlier.
+            group.last_ns = max(at_ns, group.last_ns)
+            if first:  # an owner that dies within seconds leaves a place too
+                await self._states.write()
             for alerts in group.members:
                 RULE_EVALUATIONS.labels(alerts.rule.alert, "done").inc()
-                RULE_LAST_EVALUATION.labels(alerts.rule.alert).set(at_ns / NS_PER_S)
+                RULE_LAST_EVALUATION.labels(alerts.rule.alert).set(group.last_ns / NS_PER_S)
             at_ns += group.step_ns
 
     async def _complete_ns(self, group: _Group) -> int:
@@ -196,6 +211,15 @@ class TimedRules:
             return now_ns
         sealed = await self._reader.sealed_s()
         return min(now_ns, sealed.get(group.rule.source, 0) * NS_PER_S)
+
+    async def _begin_ns(self, group: _Group, newest_ns: int) -> int:
+        """Where a new owner begins. Raises :class:`QueryError`."""
+        evaluated = await self._reader.evaluated_ns()
+        names = [one.rule.alert for one in group.members]
+        group.last_ns = min((evaluated[name] for name in names if name in evaluated), default=0)
+        # One with a wrong clock may have been in the future.
+        place_ns = min(group.last_ns or newest_ns, newest_ns)
+        return place_ns // group.step_ns * group.step_ns - group.back_ns()
 
     def _wait_s(self, group: _Group, at_ns: int) -> float:
         due_s = (at_ns - self._clock.time_ns()) / NS_PER_S + group.rule.delay_s
@@ -209,11 +233,11 @@ class TimedRules:
         for alerts, rows in zip(watched, found, strict=True):
             RULE_MATCHES.labels(alerts.rule.alert).set(len(rows))
             changes += alerts.evaluate(at_ns, rows)
-            self._states.note(alerts, at_ns)
+            self._states.note(alerts, max(at_ns, group.last_ns))
         for alerts in group.members:
             if alerts not in watched:
                 changes += alerts.pause(at_ns)
-                self._states.note(alerts, at_ns, RuleState.PAUSED)
+                self._states.note(alerts, max(at_ns, group.last_ns), RuleState.PAUSED)
         return changes
 
     async def _found(self, watched: Sequence[TimedAlerts], at_ns: int) -> list[Sequence[Found]]:
@@ -235,7 +259,8 @@ class TimedRules:
             RULE_EVALUATIONS.labels(rule.alert, "failed").inc()
             if rule.on_error == "alert" and now_s - group.failing_since_s >= FAILED_S:
                 changes += alerts.fail(at_ns or self._clock.time_ns(), self._tenant)
-            self._states.note(alerts, group.last_ns, RuleState.ERROR, str(error))
+            if group.last_ns:  # else it would forget where the former owner was
+                self._states.note(alerts, group.last_ns, RuleState.ERROR, str(error))
         return changes
 
     async def _watch_over(self, partition: int) -> None:

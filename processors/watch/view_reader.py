@@ -16,10 +16,12 @@ from urllib3.exceptions import HTTPError
 
 from processors.watch.scans import Scans, findings
 from processors.watch.timed_alerts import NS_PER_S, Found, LabelSet, Said, label_set
+from schemas.conditions import EvaluationCondition
 from schemas.config import Config
+from schemas.records import Evaluation
 from schemas.rules import QueryRule, StreamRule
 from sql.client import connect
-from sql.rule_scans import SEALED
+from sql.rule_scans import EVALUATED, SEALED, VERDICT_FIELDS, VERDICTS, VERDICTS_MAX
 from sql.tables import table
 
 ROWS_MAX = 1000
@@ -66,6 +68,26 @@ class ViewReader:
             return [findings(rule, scans, open_sets) for rule, open_sets in rules]
 
         return await self._in_thread(found)
+
+    async def evaluated_ns(self) -> Mapping[str, int]:
+        """By rule, the newest time that it was seen evaluated for, ns. Raises ``QueryError``."""
+        rows = await self._in_thread(lambda: self._rows(EVALUATED, {"tenant": self._tenant}))
+        return {str(rule): int(at_ns) for rule, at_ns in rows}
+
+    async def verdicts(
+        self, condition: EvaluationCondition, from_s: int, to_s: int
+    ) -> list[Evaluation]:
+        """Verdicts that may meet a fast-path condition, of calls that ended in a range, by their
+        end. Raises :class:`QueryError`."""
+        given = {"evaluator": condition.evaluator.value, "from": from_s, "to": to_s}
+        least = 0.0 if condition.min_score is None else condition.min_score
+        labels = ["pass", "warn", "page"] if condition.min_score is not None else ["warn", "page"]
+        rows = await self._in_thread(
+            lambda: self._rows(VERDICTS, {**given, "least": least, "labels": labels})
+        )
+        if len(rows) > VERDICTS_MAX:
+            raise QueryError(f"more than {VERDICTS_MAX:,} verdicts")
+        return [Evaluation(**dict(zip(VERDICT_FIELDS, row, strict=True))) for row in rows]
 
     async def sealed_s(self) -> Mapping[str, int]:
         """By table, until when its windows are sealed, s since 1970. Raises ``QueryError``."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stack.commands.common import app, console, errors, one_line_errors, people_config
+from stack.commands.common import app, console, errors, one_line_errors, people_config, print_whole
 
 if TYPE_CHECKING:
     from processors.watch.view_reader import ViewReader
@@ -87,18 +87,23 @@ def rules_replay(
         Path | None, typer.Argument(help="a rule file; default: watch.rules_file")
     ] = None,
 ) -> None:
-    """Tell what the timed rules would have fired over stored data, and how often they flapped.
+    """Tell what the rules would have fired over stored data, who would have been told, and how
+    often it flapped.
 
-    Nothing is sent. Single verdicts (`evaluation`) are not replayed.
+    Nothing is sent. Receivers are those of the configuration, with their matchers, the fallback and
+    inhibition; reminders and silences are left out. Rules about drift are replayed by
+    `streamgauge drift replay`.
     """
-    from processors.watch.replay import replayed
+    from processors.watch.replay import Told, replayed
     from processors.watch.view_reader import QueryError, ViewReader
-    from schemas.rules import TimedRule, load_rules
+    from schemas.rules import DriftRule, load_rules
+    from stack.rules_replay import told_story
     from stack.times import moment_ms
 
     config = people_config()
+    told: list[Told] = []
     with one_line_errors("rules"):
-        rules = [r for r in load_rules(file or config.watch.rules_file) if isinstance(r, TimedRule)]
+        rules = load_rules(file or config.watch.rules_file)
         now_ms = time.time_ns() // 1_000_000
         span = (
             moment_ms(start, now_ms, "--from") // 1000,
@@ -106,18 +111,23 @@ def rules_replay(
         )
         reader = ViewReader(config)
         for rule in rules:
+            if isinstance(rule, DriftRule):
+                continue
             try:
-                story = asyncio.run(replayed(reader, rule, *span))
+                told += asyncio.run(replayed(reader, rule, *span))
             except QueryError as error:
                 raise OSError(f"{rule.alert}: {error}") from None
-            for line in story.lines:
-                console.print(line, highlight=False, markup=False)
-            console.print(
-                f"{rule.alert}: {story.fired} fired, {story.flaps} within an hour of the last",
-                highlight=False,
-                markup=False,
-            )
         reader.close()
+    story = told_story(config, told)
+    counts = [
+        f"{rule.alert}: {story.fired[rule.alert]} fired, {story.flaps[rule.alert]} within an hour"
+        " of the last"
+        for rule in rules
+        if not isinstance(rule, DriftRule)
+    ]
+    sent = [f"{one.name}: {story.sent[one.name]} sent" for one in config.notify.receivers]
+    for line in (*story.lines, *counts, *sent):
+        print_whole(line)
 
 
 async def _holding(reader: "ViewReader", rule: "QueryRule | StreamRule") -> int:

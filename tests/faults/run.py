@@ -4,6 +4,7 @@
 ``docs/fault-tests.jsonl`` (seeds recorded for this version of the code are skipped, so that an
 interrupted command goes on where it was), rewrites ``docs/fault-tests.md``, waits until the windows
 of all runs are sealed and compares them with a recount. It exits with 1 if anything was wrong.
+With ``--name alerts`` the seeds are those of :mod:`tests.faults.alert_trial`.
 """
 
 import argparse
@@ -17,6 +18,7 @@ from pathlib import Path
 from sql.client import connect
 from stack.verify.windows import check_windows
 from tests.faults import table
+from tests.faults.alert_trial import AlertTrial
 from tests.faults.cluster import Cluster
 from tests.faults.scenarios import SCENARIOS
 from tests.faults.trial import Result, Trial, ready_again
@@ -25,6 +27,9 @@ SEALED_WITHIN_S = 780.0
 """Five minutes of a bucket, as many until late rows are looked for, and some time."""
 SETTINGS = {"STREAMGAUGE_WATCH__STREAMS_PER_TENANT": "1000000"}
 """Each seed is a service of its own: all of them keep streams of their own."""
+
+
+NAMES = (table.ALERTS, *SCENARIOS)
 
 
 class Windows:
@@ -89,12 +94,27 @@ def _seeds(cluster: Cluster, seeds: list[int], folder: Path, commit: str, until_
     return failed + bool(facts["differ"]) + bool(facts["open"])
 
 
+def _alerts(seeds: list[int], folder: Path, commit: str, until_s: float) -> int:
+    """Run those of alerts, each on a line of its own; returns how many failed."""
+    failed = 0
+    for seed in seeds:
+        if time.monotonic() > until_s:
+            break
+        result = AlertTrial(seed, folder / f"alerts-{seed}").run()
+        failed += bool(result.problems)
+        _tell(f"seed={seed}", result)
+        table.append({"commit": commit, "run": table.ALERTS, **result.facts})
+        table.write()
+    return failed
+
+
 def _tell(name: str, result: Result) -> None:
     facts = result.facts
     counts = " ".join(
         f"{key}={facts[key]}"
-        for key in ("spans_acked", "lost", "duplicates", "phantoms", "problems", "recovered_s",
-                    "seconds") if key in facts
+        for key in ("spans_acked", "transitions", "lost", "two_ids", "duplicates", "phantoms",
+                    "undelivered", "delivered_again", "under_another_key", "problems",
+                    "recovered_s", "seconds") if key in facts
     )  # fmt: skip
     print(f"{name} {counts} {facts.get('faults', '')}", flush=True)
     for problem in result.problems[:20]:
@@ -106,22 +126,27 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--runs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=1, help="first seed")
-    parser.add_argument("--name", default="", help=f"instead: one of {', '.join(SCENARIOS)}")
+    parser.add_argument("--name", default="", help=f"instead: one of {', '.join(NAMES)}")
     parser.add_argument("--minutes", type=float, default=1e6, help="begin no seed after these")
     parser.add_argument("--keep", type=Path, default=None, help="folder for logs and journals")
     options = parser.parse_args()
-    if options.name and options.name not in SCENARIOS:
-        parser.error(f"no run of that name: there are {', '.join(SCENARIOS)}")
+    if options.name and options.name not in NAMES:
+        parser.error(f"no run of that name: there are {', '.join(NAMES)}")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # nothing it started is left behind
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # the senders' own, by design away
     commit = table.version()
-    done = {row["seed"] for row in table.rows() if row["commit"] == commit and "seed" in row}
+    kind = table.ALERTS if options.name == table.ALERTS else "seed"
+    done = {row["seed"] for row in table.rows() if (row["commit"], row["run"]) == (commit, kind)}
     until_s = time.monotonic() + options.minutes * 60
     seeds = [s for s in range(options.seed, options.seed + options.runs) if s not in done]
     print(f"commit={commit} seeds={seeds or 'none new'} name={options.name}", flush=True)
     failed = 0
     with tempfile.TemporaryDirectory() as temporary:
         folder = options.keep or Path(temporary)
+        if kind == table.ALERTS:
+            failed = _alerts(seeds, folder, commit, until_s)
+            print(table.alerts_line(commit), flush=True)
+            sys.exit(1 if failed else 0)
         cluster = Cluster(folder / "cluster", SETTINGS)
         try:
             if options.name:

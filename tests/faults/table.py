@@ -14,6 +14,10 @@ RESULTS = ROOT / "docs" / "fault-tests.jsonl"
 PAGE = ROOT / "docs" / "fault-tests.md"
 CODE = ("ingest", "processors", "schemas", "sql", "stack/clickhouse", "stack/verify",
         "tests/faults", "tests/kafka")  # fmt: skip
+ALERTS = "alerts"
+"""Name of the seeded runs of alerts."""
+ALERT_COUNTS = ("transitions", "lost", "two_ids", "written_again", "deliveries", "undelivered",
+                "delivered_again", "under_another_key", "refused", "problems")  # fmt: skip
 COUNTS = ("spans_acked", "lost", "duplicates", "phantoms", "problems")
 
 Row = dict[str, Any]
@@ -57,6 +61,13 @@ def last_line(commit: str) -> str:
     return " ".join(f"{name}={found[name]}" for name in names)
 
 
+def alerts_line(commit: str) -> str:
+    """What a run of alerts ends with: all of its seeds recorded for this version."""
+    own = [row for row in rows() if (row["commit"], row["run"]) == (commit, ALERTS)]
+    sums = {name: sum(int(row[name]) for row in own) for name in ALERT_COUNTS}
+    return " ".join(f"{name}={count}" for name, count in {"runs": len(own), **sums}.items())
+
+
 def write() -> None:
     """The page."""
     recorded = rows()
@@ -66,7 +77,8 @@ def write() -> None:
         lines += _summary(seeds)
         lines += _by_fault(seeds)
     lines += _windows([row for row in recorded if row["run"] == "windows"])
-    lines += _named([row for row in recorded if row["run"] not in ("seed", "windows")])
+    lines += _alerts([row for row in recorded if row["run"] == ALERTS])
+    lines += _named([row for row in recorded if row["run"] not in ("seed", "windows", ALERTS)])
     if seeds:
         lines += _each(seeds)
     PAGE.write_text("\n".join(lines) + "\n")
@@ -147,6 +159,33 @@ def _windows(found: list[Row]) -> list[str]:
     compared, differ = (sum(int(row[name]) for row in found) for name in ("windows", "differ"))
     return [f"## Windows\n\n{compared:,} sealed windows of these runs were compared with a recount "
             f"of their rows: {differ} differ.\n"]  # fmt: skip
+
+
+_ALERTS_HEAD = """## Alerts
+
+`make faults NAME=alerts`: the embedded broker and ClickHouse engine, `watch` and `notify` twice
+each, six timed rules and a fast one, two receivers. In each seed an evaluator and a notifier are
+killed with SIGKILL at a named point (a rule's question asked, a transition produced, processed,
+acknowledged; a notification received, answered) and at any moment, one of each is frozen beyond its
+session and wakes as the owner that it no longer is, and receivers are busy, hang and close. A run
+is right if the transitions are exactly those of an undisturbed evaluator, each under one id and
+stored once, if each receiver took every one of them, ends after beginnings, and what came again
+came under the same key.
+"""
+
+
+def _alerts(found: list[Row]) -> list[str]:
+    """Sums by commit."""
+    if not found:
+        return []
+    columns = ("commit", "runs", *ALERT_COUNTS)
+    lines = [_ALERTS_HEAD, "| " + " | ".join(name.replace("_", " ") for name in columns) + " |",
+             "| " + " | ".join("---" for _ in columns) + " |"]  # fmt: skip
+    for commit in dict.fromkeys(row["commit"] for row in found):
+        own = [row for row in found if row["commit"] == commit]
+        sums = [f"{sum(int(row[name]) for row in own):,}" for name in ALERT_COUNTS]
+        lines.append("| " + " | ".join((commit, str(len(own)), *sums)) + " |")
+    return [*lines, ""]
 
 
 def _named(found: list[Row]) -> list[str]:

@@ -3,12 +3,16 @@
 from pathlib import Path
 
 import pytest
+import yaml
 from typer.testing import CliRunner
 
-from schemas.rule_tests import expanded
+from schemas.rule_tests import RuleTestFile, expanded
+from schemas.rules import AnyRule, load_rules
+from schemas.strict_yaml import load_strict
 from stack.cli import app
 
-ROOT = Path(__file__).parents[2]
+DEPLOY = Path(__file__).parents[2] / "deploy"
+SHIPPED_RULES, SHIPPED_TESTS = DEPLOY / "rules.yaml", DEPLOY / "rules.test.yaml"
 RULES = """
 groups:
   - name: a
@@ -78,7 +82,7 @@ def test_rules_that_do_as_said_pass(tmp_path: Path) -> None:
         ),
         ("service_name: quiet", "service_name: x", "story: Silent at 92400 s: does not fire"),
         ("fails: 0.5", "fails: 1", "summary: 'shop fails: 0.5' is not 'shop fails: 1'"),
-        ("alertname: Silent}", "alertname: Nobody}", "rules: Nobody: no timed rule of that name"),
+        ("alertname: Silent}", "alertname: Nobody}", "rules: Nobody: no rule of that name"),
         ("n: 1x11", "n: 1y11", "'1y11' is no number"),
         ("flagged: 1x11", "flaged: 1x11", "unknown key; did you mean flagged?"),
     ],
@@ -97,8 +101,70 @@ def test_a_paused_rule_does_not_fire(tmp_path: Path) -> None:
 
 
 def test_the_shipped_rules_pass_their_tests() -> None:
-    done = CliRunner().invoke(app, ["rules", "test", str(ROOT / "deploy" / "rules.test.yaml")])
-    assert (done.exit_code, done.output) == (0, "4 tests, 0 differences\n")
+    done = CliRunner().invoke(app, ["rules", "test", str(SHIPPED_TESTS)])
+    assert (done.exit_code, done.output) == (0, "9 tests, 0 differences\n")
+
+
+@pytest.mark.parametrize("rule", load_rules(SHIPPED_RULES), ids=lambda rule: rule.alert)
+def test_every_shipped_rule_is_tested_when_it_fires_and_when_it_does_not(rule: AnyRule) -> None:
+    tests = load_strict(SHIPPED_TESTS, RuleTestFile, "rules test").tests
+    asked = [one for test in tests for one in test.alert_rule_test if one.alertname == rule.alert]
+    fires = [one for one in asked if one.exp_alerts]
+    assert fires, f"deploy/rules.test.yaml never lets {rule.alert} fire"
+    assert len(fires) < len(asked), f"deploy/rules.test.yaml has no quiet moment of {rule.alert}"
+    assert any(alert.exp_annotations for one in fires for alert in one.exp_alerts)
+
+
+@pytest.mark.parametrize("rule", load_rules(SHIPPED_RULES), ids=lambda rule: rule.alert)
+def test_the_shipped_tests_fail_without_a_rule(rule: AnyRule, tmp_path: Path) -> None:
+    rules = yaml.safe_load(SHIPPED_RULES.read_text())
+    for group in rules["groups"]:
+        for one in group["rules"]:
+            if one["alert"] == rule.alert:
+                one["labels"]["severity"] = "none"
+    (tmp_path / "rules.yaml").write_text(yaml.safe_dump(rules))
+    (tmp_path / "tests.yaml").write_text(SHIPPED_TESTS.read_text())
+    done = CliRunner().invoke(app, ["rules", "test", str(tmp_path / "tests.yaml")])
+    assert done.exit_code == 1
+    assert f"{rule.alert} at " in done.output
+
+
+JUDGED = """
+rule_files: [rules.yaml]
+tests:
+  - interval: 1m
+    input_series: [{series: 'Toxic{service_name="shop",model="m"}', verdicts: page 0.4 0.7}]
+    alert_rule_test:
+      - eval_time: 1m
+        alertname: Toxic
+        exp_alerts: [{exp_labels: {service_name: shop, model: m}}]
+      - {eval_time: 9m, alertname: Toxic}
+"""
+
+
+def judged(folder: Path, condition: str, tests: str = JUDGED) -> tuple[int, str]:
+    (folder / "rules.yaml").write_text(
+        f"groups: [{{name: a, rules: [{{alert: Toxic, group_by: [service_name, model], "
+        f"evaluation: {{evaluator: toxicity, {condition}}}}}]}}]"
+    )
+    (folder / "tests.yaml").write_text(tests)
+    done = CliRunner().invoke(app, ["rules", "test", str(folder / "tests.yaml")])
+    return done.exit_code, done.output
+
+
+def test_single_verdicts_are_told_by_label_or_score(tmp_path: Path) -> None:
+    assert judged(tmp_path, "min_score: 0.6") == (0, "1 tests, 0 differences\n")
+    status, output = judged(tmp_path, "min_score: 0.3", JUDGED.replace("page", "pass"))
+    assert status == 0, output
+    status, output = judged(tmp_path, "min_score: 0.5", JUDGED.replace("page", "pass"))
+    assert (status, "Toxic at 60 s: does not fire" in output) == (1, True)
+    for tests, said in (
+        (JUDGED, "goes by labels: pass, warn or page, not 0.4"),
+        (JUDGED.replace("0.4 0.7", "bad"), "'bad' is no pass, warn, page, score or _"),
+        (JUDGED.replace('model="m"', 'tool="m"'), "Toxic does not group by tool"),
+    ):
+        status, output = judged(tmp_path, "label: page", tests)
+        assert (status, said in output) == (1, True), output
 
 
 def test_numbers_are_promtools() -> None:

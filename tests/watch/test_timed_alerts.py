@@ -105,6 +105,30 @@ def test_a_new_owner_tells_nothing_twice_and_misses_nothing() -> None:
         assert ids == [t.transition_id for t in alone], handover
 
 
+@given(
+    holds=st.text("x.", min_size=1, max_size=40),
+    for_minutes=st.integers(0, 3),
+    keep_minutes=st.integers(0, 3),
+    handover=st.integers(0, 40),
+    seen=st.integers(0, 5),
+)
+def test_a_new_owner_that_begins_too_early_ends_alerts_when_they_end(
+    holds: str, for_minutes: int, keep_minutes: int, handover: int, seen: int
+) -> None:
+    """The place of the former owner that the new one knows is up to some evaluations old."""
+    settings = {"for": f"{for_minutes}m", "keep_firing_for": f"{keep_minutes}m"}
+    alone = run(TimedAlerts(rule(**settings)), holds)
+    first = run(TimedAlerts(rule(**settings)), holds[:handover])
+    second = TimedAlerts(rule(**settings))
+    for transition in first:
+        second.recall(transition)
+    begin = max(0, min(handover, len(holds)) - 1 - seen - for_minutes - keep_minutes)
+    rest = run(second, holds[begin:], start=begin)
+    assert [(t.transition_id, t.ends_at_ns) for t in first + rest] == [
+        (t.transition_id, t.ends_at_ns) for t in alone
+    ]
+
+
 def said(meaning: Said) -> Found:
     return Found(TENANT, {"service_name": "shop"}, 0.2, said=meaning)
 

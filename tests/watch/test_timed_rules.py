@@ -154,6 +154,65 @@ async def test_only_the_owner_evaluates_and_a_new_owner_knows_what_fires(config:
         assert (resolved.status, resolved.fingerprint) == ("resolved", firing.fingerprint)
 
 
+CAME_AND_WENT = """
+groups:
+  - name: a
+    rules:
+      - alert: CallsFail
+        expr: SELECT 1 AS value WHERE toUInt32({{at:DateTime}}) BETWEEN {begin} AND {end}
+        interval: 1s
+        eval_delay: 0s
+"""
+
+
+async def test_what_came_and_went_while_nobody_owned_the_rule_is_told(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("processors.watch.states.EVERY_S", 0.1)
+    migrate(config)
+    begin_s = int(time.time()) + 5
+    rules_file(tmp_path, CAME_AND_WENT.format(begin=begin_s, end=begin_s + 1))
+    outputs = MemoryOutputs()
+    async with watching(config, outputs) as stage:
+        stage.adopt(ALERT_SIGNALS.name, owned(config))
+        client = connect(config.clickhouse)
+        async with asyncio.timeout(SOON_S):
+            while not client.query("SELECT 1 FROM v_rules").result_rows:
+                await asyncio.sleep(0.05)
+        client.close()
+    assert time.time() < begin_s
+    await asyncio.sleep(begin_s + 3 - time.time())
+    async with watching(config, outputs) as stage:
+        stage.adopt(ALERT_SIGNALS.name, owned(config))
+        both = await until(outputs, 2)
+    assert [(one.status, one.starts_at_ns, one.ends_at_ns) for one in both] == [
+        ("firing", begin_s * SECOND_NS, None),
+        ("resolved", begin_s * SECOND_NS, (begin_s + 2) * SECOND_NS),
+    ]
+
+
+LONG = CAME_AND_WENT + "        for: 2m\n"
+
+
+async def test_a_new_owner_that_looks_back_does_not_lose_the_place(
+    config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else one rebalance after another would drive the place into the past."""
+    monkeypatch.setattr("processors.watch.states.EVERY_S", 0.1)
+    migrate(config)
+    rules_file(tmp_path, LONG.format(begin=0, end=1))
+    client = connect(config.clickhouse)
+    places = []
+    for _ in range(3):
+        async with watching(config, MemoryOutputs()) as stage:
+            stage.adopt(ALERT_SIGNALS.name, owned(config))
+            await asyncio.sleep(1.5)
+        found = client.query("SELECT max(last_evaluated_at) FROM genai_rule_states FINAL")
+        places.append(found.result_rows[0][0])
+    client.close()
+    assert places == sorted(places)
+
+
 async def test_without_an_answer_nothing_is_concluded(
     config: Config, monkeypatch: pytest.MonkeyPatch
 ) -> None:
