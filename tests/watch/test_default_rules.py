@@ -63,6 +63,8 @@ class Call:
     verdicts: dict[tuple[Evaluator, Target], dict[str, Any]] = field(
         default_factory=lambda: {key: {} for key in JUDGED}
     )
+    tool_after_s: int | None = None
+    """When a tool of the trace was called, s after this call's end; None: never."""
 
     @property
     def lately(self) -> bool:
@@ -90,6 +92,17 @@ def flagged(evaluator: Evaluator, target: Target, label: Label = Label.PAGE) -> 
         one.verdicts[evaluator, target] = {"score": 0.99, "label": label}
 
     return change
+
+
+def attacked(*signs: tuple[Evaluator, Target], tool_after_s: int | None = None) -> Trouble:
+    """Three calls of the last quarter of an hour with an injection, and what came of it."""
+
+    def change(one: Call) -> None:
+        for evaluator, target in ((Evaluator.INJECTION, Target.OPERATION), *signs):
+            one.verdicts[evaluator, target] = {"score": 0.99, "label": Label.PAGE}
+        one.tool_after_s = tool_after_s
+
+    return each(change, 20)
 
 
 def failing(one: Call) -> None:
@@ -127,6 +140,25 @@ def silent(calls: list[Call]) -> list[Call]:
 TROUBLES: dict[str, tuple[Trouble, set[str]]] = {
     "healthy": (lambda calls: calls, set()),
     "burst": (each(flagged(Evaluator.INJECTION, Target.OPERATION), 3), {"InjectionBurst"}),
+    "tool after injection": (attacked(tool_after_s=3), {"InjectionFollowedByCompliance"}),
+    "markup after injection": (
+        attacked((Evaluator.UNSAFE_OUTPUT, Target.OPERATION)),
+        {"InjectionFollowedByCompliance"},
+    ),
+    "secret after injection": (
+        attacked((Evaluator.SECRETS, Target.OUTPUT)),
+        {"InjectionFollowedByCompliance", "SecretInAnswer"},
+    ),
+    "injection and no more": (attacked(), set()),
+    "tool before injection": (attacked(tool_after_s=-3), set()),
+    "refused injection": (
+        attacked((Evaluator.REFUSAL, Target.OPERATION), tool_after_s=3),
+        set(),
+    ),
+    "markup without injection": (
+        each(flagged(Evaluator.UNSAFE_OUTPUT, Target.OPERATION), 20),
+        set(),
+    ),
     "secret": (each(flagged(Evaluator.SECRETS, Target.OUTPUT), 40), {"SecretInAnswer"}),
     "pii": (
         each(flagged(Evaluator.PII, Target.OUTPUT, Label.WARN), 5),
@@ -158,6 +190,17 @@ TROUBLES: dict[str, tuple[Trouble, set[str]]] = {
 }
 
 
+def tool_call(tenant: str, one: Call, start_ns: int) -> Operation:
+    """A tool's call in the trace of a call."""
+    day = span_day(start_ns, AT_NS // 1_000_000)
+    end_ns = start_ns + SECOND_NS
+    said = call(
+        kind="execute_tool", tool_name="send_mail", content_state="not_captured", start_ns=start_ns,
+        end_ns=end_ns,
+    )  # fmt: skip
+    return operation(one.number, 2, tenant=tenant, day=day, call=said)
+
+
 def rows_of(tenant: str, trouble: Trouble) -> tuple[list[Operation], list[Evaluation]]:
     ages = enumerate(LATELY + HALF_AN_HOUR_AGO + DAY_BEFORE)
     operations: list[Operation] = []
@@ -168,6 +211,8 @@ def rows_of(tenant: str, trouble: Trouble) -> tuple[list[Operation], list[Evalua
         day = span_day(start_ns, AT_NS // 1_000_000)
         said = call(start_ns=start_ns, end_ns=end_ns, **one.call)
         operations.append(operation(one.number, 1, tenant=tenant, day=day, call=said))
+        if one.tool_after_s is not None:
+            operations.append(tool_call(tenant, one, end_ns + one.tool_after_s * SECOND_NS))
         for (evaluator, target), changes in one.verdicts.items():
             state = changes.get("state", State.OK)
             revision = evaluation_revision(state, 1, AT_NS)
@@ -295,6 +340,7 @@ def test_every_query_rule_has_its_trouble() -> None:
 def test_every_alert_says_what_to_do(rule: Any) -> None:
     said = rule.annotations
     assert {"summary", "description", "first_steps", "runbook_url"} <= said.keys()
+    assert not isinstance(rule, QueryRule) or said["safe_interval"]
     assert rule.labels["severity"] in {"page", "ticket"}
     assert all(f"{number}. " in said["first_steps"] for number in (1, 2, 3))
     page = (ROOT / said["runbook_url"]).read_text()
