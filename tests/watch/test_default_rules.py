@@ -39,7 +39,9 @@ RULES = load_rules(ROOT / "deploy" / "rules.yaml")
 QUERIES = [rule for rule in RULES if isinstance(rule, QueryRule)]
 SECOND_NS = 1_000_000_000
 MINUTE_NS = 60 * SECOND_NS
-AT_NS = time.time_ns() // SECOND_NS * SECOND_NS
+NOW_S = time.time_ns() // SECOND_NS
+AT_NS = (NOW_S - 60 if NOW_S % 86_400 < 60 else NOW_S) * SECOND_NS
+"""Now, or a minute ago while the UTC day is too young to have calls."""
 DAY_BEFORE = [75 * MINUTE_NS + number * 4 * MINUTE_NS for number in range(340)]
 HALF_AN_HOUR_AGO = [15 * MINUTE_NS + number * 40 * SECOND_NS for number in range(30)]
 LATELY = [(number + 1) * 14 * SECOND_NS for number in range(60)]
@@ -117,6 +119,14 @@ def dear(one: Call) -> None:
     one.call["cost_usd"] = "0.05"
 
 
+def very_dear(one: Call) -> None:
+    one.call["cost_usd"] = "120"
+
+
+def unpriced(one: Call) -> None:
+    one.call.update(cost_usd=None, price_version="")
+
+
 def without_content(one: Call) -> None:
     one.call["content_state"] = "not_captured"
 
@@ -182,6 +192,8 @@ TROUBLES: dict[str, tuple[Trouble, set[str]]] = {
     "slow": (each(slow), {"CallsSlow"}),
     "slow as ever": (each(slow, lately=False), set()),
     "dear": (each(dear), {"CostSpike"}),
+    "over budget": (each(very_dear, lately=False), {"CostBudget", "CostSpike"}),
+    "unpriced": (each(unpriced, lately=False), set()),
     "silent": (silent, {"ServiceSilent"}),
     "no verdicts": (each(unjudged), {"VerdictsMissing"}),
     "evaluator": (each(broken_evaluator, 4), {"EvaluatorsFail"}),
@@ -329,6 +341,27 @@ def test_each_trouble_raises_its_alerts_and_no_others(
 ) -> None:
     expected = LINE_TROUBLES[tenant] if tenant in LINE_TROUBLES else TROUBLES[tenant][1]
     assert held.get(tenant, set()) == expected
+
+
+def budget_at(planted: Config, at_ns: int, expr: Callable[[str], str] = str) -> dict[str, float]:
+    """Spending above the budget, USD by tenant."""
+    (rule,) = (rule for rule in QUERIES if rule.alert == "CostBudget")
+    reader = ViewReader(planted)
+    asked = rule.model_copy(update={"expr": expr(rule.expr)})
+    rows = asyncio.run(reader.ask(asked, at_ns))
+    reader.close()
+    assert all(len(row.trace_ids) == min(row.n or 0, 10) for row in rows)
+    return {row.tenant: row.value or 0.0 for row in rows}
+
+
+def test_a_budget_is_of_its_period_and_of_its_service(planted: Config) -> None:
+    tomorrow_ns = (AT_NS // (24 * 60 * MINUTE_NS) + 1) * 24 * 60 * MINUTE_NS
+    assert budget_at(planted, tomorrow_ns - SECOND_NS).keys() == {"over budget"}
+    assert budget_at(planted, tomorrow_ns) == {}
+    own = budget_at(planted, AT_NS, lambda text: text.replace("'a service', 100", "'shop', 1e9"))
+    assert own == {}
+    month = budget_at(planted, AT_NS, lambda text: text.replace("toDate(", "toStartOfMonth("))
+    assert month["over budget"] >= budget_at(planted, AT_NS)["over budget"]
 
 
 def test_every_query_rule_has_its_trouble() -> None:
