@@ -9,7 +9,6 @@ import re
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -19,165 +18,25 @@ from clickhouse_connect.driver.client import Client
 from processors.clickhouse import ClickHouseSink
 from processors.runtime.clock import SystemClock
 from processors.store.rows import dead_letter_row, evaluation_row, ledger_row, operation_row
+from processors.watch.timed_alerts import Said
 from processors.watch.view_reader import ViewReader
 from schemas.config import ClickHouseConfig, Config
 from schemas.dead_letters import encode_headers
-from schemas.evaluators import Evaluator, Label, State, Target
-from schemas.identity import evaluation_revision, span_day
 from schemas.protocols import DeadLetter, Message
 from schemas.records import Evaluation, LedgerRow, Operation
-from schemas.rules import QueryRule, load_rules
+from schemas.rules import DriftRule, QueryRule, load_rules
 from schemas.topics import DEAD_LETTERS
 from sql.client import connect
 from sql.migrate import migrate
 from stack.clickhouse.process import ClickHouse
-from tests.sql.records import call, evaluation, operation
+from tests.watch.stream_windows import put_windows
+from tests.watch.troubles import AT_NS, MINUTE_NS, SECOND_NS, TROUBLES, rows_of
 
 ROOT = Path(__file__).parents[2]
 RUNBOOKS = ROOT / "docs" / "runbooks"
 RULES = load_rules(ROOT / "deploy" / "rules.yaml")
 QUERIES = [rule for rule in RULES if isinstance(rule, QueryRule)]
-SECOND_NS = 1_000_000_000
-MINUTE_NS = 60 * SECOND_NS
-AT_NS = time.time_ns() // SECOND_NS * SECOND_NS
-DAY_BEFORE = [75 * MINUTE_NS + number * 4 * MINUTE_NS for number in range(340)]
-HALF_AN_HOUR_AGO = [15 * MINUTE_NS + number * 40 * SECOND_NS for number in range(30)]
-LATELY = [(number + 1) * 14 * SECOND_NS for number in range(60)]
-JUDGED = (
-    (Evaluator.INJECTION, Target.OPERATION),
-    (Evaluator.TOXICITY, Target.OPERATION),
-    (Evaluator.TOXICITY, Target.OUTPUT),
-    (Evaluator.HALLUCINATION, Target.OPERATION),
-    (Evaluator.PII, Target.OUTPUT),
-    (Evaluator.SECRETS, Target.OUTPUT),
-)
-
-
-@dataclass
-class Call:
-    """One call as a trouble may bend it."""
-
-    number: int
-    age_ns: int
-    call: dict[str, Any] = field(default_factory=dict)
-    verdicts: dict[tuple[Evaluator, Target], dict[str, Any]] = field(
-        default_factory=lambda: {key: {} for key in JUDGED}
-    )
-
-    @property
-    def lately(self) -> bool:
-        """Of the last hour."""
-        return self.age_ns < 60 * MINUTE_NS
-
-
-Trouble = Callable[[list[Call]], list[Call]]
-
-
-def each(change: Callable[[Call], None], every: int = 1, lately: bool = True) -> Trouble:
-    """Bend every n-th call of the last hour (or of all)."""
-
-    def bend(calls: list[Call]) -> list[Call]:
-        chosen = [call for call in calls if call.lately or not lately]
-        for chosen_call in chosen[::every]:
-            change(chosen_call)
-        return calls
-
-    return bend
-
-
-def flagged(evaluator: Evaluator, target: Target, label: Label = Label.PAGE) -> Any:
-    def change(one: Call) -> None:
-        one.verdicts[evaluator, target] = {"score": 0.99, "label": label}
-
-    return change
-
-
-def failing(one: Call) -> None:
-    one.call["status"] = "error"
-
-
-def slow(one: Call) -> None:
-    one.call["duration_ns"] = 12 * SECOND_NS
-
-
-def dear(one: Call) -> None:
-    one.call["cost_usd"] = "0.05"
-
-
-def without_content(one: Call) -> None:
-    one.call["content_state"] = "not_captured"
-
-
-def unjudged(one: Call) -> None:
-    one.verdicts.clear()
-
-
-def broken_evaluator(one: Call) -> None:
-    one.verdicts[Evaluator.TOXICITY, Target.OPERATION] = {"state": State.FAILED}
-
-
-def silent(calls: list[Call]) -> list[Call]:
-    """Nothing for half an hour, after an hour as busy as ever."""
-    kept = [one for one in calls if one.age_ns > 60 * MINUTE_NS]
-    for number, one in enumerate(kept[:40]):
-        one.age_ns = (31 + number) * MINUTE_NS
-    return kept
-
-
-TROUBLES: dict[str, tuple[Trouble, set[str]]] = {
-    "healthy": (lambda calls: calls, set()),
-    "burst": (each(flagged(Evaluator.INJECTION, Target.OPERATION), 3), {"InjectionBurst"}),
-    "secret": (each(flagged(Evaluator.SECRETS, Target.OUTPUT), 40), {"SecretInAnswer"}),
-    "pii": (
-        each(flagged(Evaluator.PII, Target.OUTPUT, Label.WARN), 5),
-        {"PersonalDataInAnswers"},
-    ),
-    "toxic": (each(flagged(Evaluator.TOXICITY, Target.OUTPUT), 30), {"ToxicAnswers"}),
-    "toxic at warn": (
-        each(flagged(Evaluator.TOXICITY, Target.OUTPUT, Label.WARN), 30),
-        set(),
-    ),
-    "unsupported": (
-        each(flagged(Evaluator.HALLUCINATION, Target.OPERATION), 4),
-        {"UnsupportedAnswers"},
-    ),
-    "unsupported as ever": (
-        each(flagged(Evaluator.HALLUCINATION, Target.OPERATION), 4, lately=False),
-        set(),
-    ),
-    "some errors": (each(failing, 12), {"CallsFail"}),
-    "many errors": (each(failing, 3), {"CallsFail", "ErrorBudgetBurns"}),
-    "slow": (each(slow), {"CallsSlow"}),
-    "slow as ever": (each(slow, lately=False), set()),
-    "dear": (each(dear), {"CostSpike"}),
-    "silent": (silent, {"ServiceSilent"}),
-    "no verdicts": (each(unjudged), {"VerdictsMissing"}),
-    "evaluator": (each(broken_evaluator, 4), {"EvaluatorsFail"}),
-    "no content": (each(without_content), {"ContentMissing"}),
-    "few calls": (lambda calls: [one for one in calls if failing(one) is None][:15], set()),
-}
-
-
-def rows_of(tenant: str, trouble: Trouble) -> tuple[list[Operation], list[Evaluation]]:
-    ages = enumerate(LATELY + HALF_AN_HOUR_AGO + DAY_BEFORE)
-    operations: list[Operation] = []
-    verdicts: list[Evaluation] = []
-    for one in trouble([Call(number, age_ns) for number, age_ns in ages]):
-        end_ns = AT_NS - one.age_ns
-        start_ns = end_ns - one.call.pop("duration_ns", 2 * SECOND_NS)
-        day = span_day(start_ns, AT_NS // 1_000_000)
-        said = call(start_ns=start_ns, end_ns=end_ns, **one.call)
-        operations.append(operation(one.number, 1, tenant=tenant, day=day, call=said))
-        for (evaluator, target), changes in one.verdicts.items():
-            state = changes.get("state", State.OK)
-            revision = evaluation_revision(state, 1, AT_NS)
-            usual = {"tenant": tenant, "day": day, "span_end_ns": end_ns, "revision": revision}
-            verdicts.append(
-                evaluation(
-                    one.number, 1, evaluator=evaluator, target=target, **{**usual, **changes}
-                )
-            )
-    return operations, verdicts
+DRIFTS = [rule for rule in RULES if isinstance(rule, DriftRule)]
 
 
 LEDGER_TENANTS = ("healthy", "books", "late", "gap", "differ", "letterless")
@@ -217,6 +76,34 @@ LINE_TROUBLES = {
     "late": {"DataLate"},
     "dead": {"DeadLetters"},
 }
+
+
+DRIFT_TROUBLES = {
+    ("drift", "page"): {"LargeDrift", "Drift"},
+    ("drift", "ticket"): {"Drift"},
+    ("steady", ""): set[str](),
+}
+"""By a detector's state and severity."""
+
+
+def drift_tenant(state: str, severity: str) -> str:
+    return f"{state} {severity}".strip()
+
+
+def plant_drift(client: Client) -> None:
+    """A stream of each tenant, and what its detector said ten minutes ago."""
+    for state, severity in DRIFT_TROUBLES:
+        tenant = drift_tenant(state, severity)
+        windows = [(AT_NS // SECOND_NS // 300 * 300 - 600, [0.0] * 10, 5)]
+        put_windows(client, "calls.errors", windows, tenant=tenant)
+        client.command(
+            "INSERT INTO genai_drift (tenant, stream_id, detector, detector_version, bucket, day, "
+            "revision, state, severity, n, baseline_n, effect) "
+            "SELECT tenant, stream_id, 'rate', '1', now() - 600, toDate(now() - 600), 1, "
+            "{state:String}, {severity:String}, 10, 1000, 4.5 "
+            "FROM genai_streams FINAL WHERE tenant = {tenant:String}",
+            parameters={"tenant": tenant, "state": state, "severity": severity},
+        )
 
 
 async def plant(config: Config) -> None:
@@ -264,8 +151,9 @@ def client(planted: Config) -> Iterator[Client]:
 
 
 @pytest.fixture(scope="module")
-def held(planted: Config) -> dict[str, set[str]]:
+def held(planted: Config, client: Client) -> dict[str, set[str]]:
     """Alerts whose condition holds, by tenant."""
+    plant_drift(client)
     reader = ViewReader(planted)
     found: dict[str, set[str]] = {}
     for rule in QUERIES:
@@ -274,6 +162,11 @@ def held(planted: Config) -> dict[str, set[str]]:
         at_ns = AT_NS if wait_ns is None else time.time_ns() + wait_ns
         for row in asyncio.run(reader.ask(rule, at_ns)):
             found.setdefault(row.tenant, set()).add(rule.alert)
+    scanned = asyncio.run(reader.scan([(drift, set()) for drift in DRIFTS], AT_NS))
+    for drift, rows in zip(DRIFTS, scanned, strict=True):
+        for row in rows:
+            if row.said is Said.HOLDS:
+                found.setdefault(row.tenant, set()).add(drift.alert)
     reader.close()
     return found
 
@@ -286,15 +179,43 @@ def test_each_trouble_raises_its_alerts_and_no_others(
     assert held.get(tenant, set()) == expected
 
 
-def test_every_query_rule_has_its_trouble() -> None:
+@pytest.mark.parametrize("judged", DRIFT_TROUBLES, ids=lambda judged: drift_tenant(*judged))
+def test_drift_reaches_who_is_on_call(judged: tuple[str, str], held: dict[str, set[str]]) -> None:
+    assert held.get(drift_tenant(*judged), set()) == DRIFT_TROUBLES[judged]
+
+
+def budget_at(planted: Config, at_ns: int, expr: Callable[[str], str] = str) -> dict[str, float]:
+    """Spending above the budget, USD by tenant."""
+    (rule,) = (rule for rule in QUERIES if rule.alert == "CostBudget")
+    reader = ViewReader(planted)
+    asked = rule.model_copy(update={"expr": expr(rule.expr)})
+    rows = asyncio.run(reader.ask(asked, at_ns))
+    reader.close()
+    assert all(len(row.trace_ids) == min(row.n or 0, 10) for row in rows)
+    return {row.tenant: row.value or 0.0 for row in rows}
+
+
+def test_a_budget_is_of_its_period_and_of_its_service(planted: Config) -> None:
+    tomorrow_ns = (AT_NS // (24 * 60 * MINUTE_NS) + 1) * 24 * 60 * MINUTE_NS
+    assert budget_at(planted, tomorrow_ns - SECOND_NS).keys() == {"over budget"}
+    assert budget_at(planted, tomorrow_ns) == {}
+    own = budget_at(planted, AT_NS, lambda text: text.replace("'a service', 100", "'shop', 1e9"))
+    assert own == {}
+    month = budget_at(planted, AT_NS, lambda text: text.replace("toDate(", "toStartOfMonth("))
+    assert month["over budget"] >= budget_at(planted, AT_NS)["over budget"]
+
+
+def test_every_timed_rule_has_its_trouble() -> None:
     raised = [alerts for _, alerts in TROUBLES.values()] + list(LINE_TROUBLES.values())
     assert {rule.alert for rule in QUERIES} == set().union(*raised)
+    assert {rule.alert for rule in DRIFTS} == set().union(*DRIFT_TROUBLES.values())
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: rule.alert)
 def test_every_alert_says_what_to_do(rule: Any) -> None:
     said = rule.annotations
     assert {"summary", "description", "first_steps", "runbook_url"} <= said.keys()
+    assert not isinstance(rule, QueryRule) or said["safe_interval"]
     assert rule.labels["severity"] in {"page", "ticket"}
     assert all(f"{number}. " in said["first_steps"] for number in (1, 2, 3))
     page = (ROOT / said["runbook_url"]).read_text()
