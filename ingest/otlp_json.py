@@ -225,7 +225,9 @@ class _Filler:
         if kind == FieldDescriptor.TYPE_DOUBLE:
             return float(item)
         if kind == FieldDescriptor.TYPE_ENUM and isinstance(item, str) and not item.isdecimal():
-            named = field.descriptor.enum_type.values_by_name.get(item)
+            # A name with half a character in it makes protobuf's look-up fail with SystemError.
+            names = field.descriptor.enum_type.values_by_name
+            named = names.get(item) if item.isascii() else None
             if named is None:
                 raise ValueError
             return named.number

@@ -181,17 +181,17 @@ class Fuzzer:
         try:
             async with asyncio.timeout(HANG_S):
                 if kind < 0.02:
-                    await self._no_http(rng, connection)
+                    await self._no_http(rng, connection, number)
                 elif kind < 0.2:
-                    await self._grpc(rng, seed, channel)
+                    await self._grpc(rng, seed, channel, number)
                 else:
-                    await self._http(rng, seed, connection, as_json=kind < 0.45)
+                    await self._http(rng, seed, connection, number, as_json=kind < 0.45)
         except TimeoutError:
             connection.close()
             self.tally.problems.append(f"seed {number}: no answer in {HANG_S:.0f} s")
 
     async def _http(
-        self, rng: random.Random, seed: Seed, connection: Connection, *, as_json: bool
+        self, rng: random.Random, seed: Seed, connection: Connection, number: int, *, as_json: bool
     ) -> None:
         body, encoding = packed(
             rng, damaged(rng, seed.json if as_json else seed.protobuf, self._seeds)
@@ -206,17 +206,21 @@ class Fuzzer:
         )
         status = await connection.exchange(head.encode() + body)
         self.expected["http"] += 1
-        self._note(f"http {status}", bad=status in (0, 500))
+        self._note(number, f"http {status}", bad=status in (0, 500))
 
-    async def _no_http(self, rng: random.Random, connection: Connection) -> None:
+    async def _no_http(self, rng: random.Random, connection: Connection, number: int) -> None:
         """Garbage where a request should begin; the connection ends, the gateway does not."""
         connection.close()
-        junk = rng.randbytes(rng.randrange(1, 300)) + b"\r\n\r\n"
+        junk = (
+            b"\x01" + rng.randbytes(rng.randrange(300)) + b"\r\n\r\n"
+        )  # no empty line: it may wait
         status = await connection.exchange(junk)
         connection.close()
-        self._note(f"no http {status}", bad=status == 500)
+        self._note(number, f"no http {status}", bad=status == 500)
 
-    async def _grpc(self, rng: random.Random, seed: Seed, channel: "grpc.aio.Channel") -> None:
+    async def _grpc(
+        self, rng: random.Random, seed: Seed, channel: "grpc.aio.Channel", number: int
+    ) -> None:
         body = damaged(rng, seed.protobuf, self._seeds)
         try:
             await channel.unary_unary(seed.signal.grpc_method)(body, timeout=HANG_S)
@@ -224,12 +228,12 @@ class Fuzzer:
         except grpc.aio.AioRpcError as error:
             code = error.code().name
         self.expected["grpc"] += 1
-        self._note(f"grpc {code}", bad=code in ("INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED"))
+        self._note(number, f"grpc {code}", bad=code in ("INTERNAL", "UNKNOWN", "DEADLINE_EXCEEDED"))
 
-    def _note(self, answer: str, *, bad: bool) -> None:
+    def _note(self, number: int, answer: str, *, bad: bool) -> None:
         self.tally.answers[answer] += 1
         if bad:
-            self.tally.problems.append(answer)
+            self.tally.problems.append(f"seed {number}: {answer}")
 
 
 async def counted(url: str) -> Counter[str]:

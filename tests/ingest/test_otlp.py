@@ -328,6 +328,7 @@ def test_json_variants_of_senders() -> None:
         ({"startTimeUnixNano": "9" * 5000}, "invalid_start_time_unix_nano"),
         ({"name": 5}, "invalid_name"),
         ({"kind": "NONE_SUCH"}, "invalid_kind"),
+        ({"kind": "SPAN\udcdcKIND"}, "invalid_kind"),
         ({"attributes": {"a": 1}}, "invalid_attributes"),
         ({"attributes": [3]}, "invalid_KeyValue"),
         ({"droppedAttributesCount": 1.5}, "invalid_dropped_attributes_count"),
