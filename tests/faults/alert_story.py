@@ -2,7 +2,8 @@
 
 Timed rules ask ClickHouse a question whose answer is a function of the time that it is asked for,
 so that what an undisturbed evaluator would have told is known exactly. Single verdicts come in
-bursts, each at one moment of the past, well apart: whenever they are read, each burst is one alert.
+bursts, each at one moment of the past and of a service of its own: in whatever order they are read,
+each burst is one alert (a verdict older than its labels' newest alert would join that one).
 """
 
 import random
@@ -33,7 +34,6 @@ RUN_S = 6
 RECOVERY_S = 5
 BURSTS = 12
 BURST_APART_S = 60
-BURST_SERVICES = 4
 CALLS = 3
 Key = tuple[str, str, str]
 
@@ -110,7 +110,7 @@ class Story:
             trace = (self.seed * BURSTS + number) * CALLS + call + 1
             yield evaluation(
                 trace, 1, tenant=TENANT, span_end_ns=end_ns, score=0.99, label=Label.PAGE,
-                service_name=f"service-{number % BURST_SERVICES}", input_hash=f"hash{trace}",
+                service_name=f"service-{number}", input_hash=f"hash{trace}",
             )  # fmt: skip
 
 
