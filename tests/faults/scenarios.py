@@ -57,6 +57,7 @@ def _observed(
         asyncio.run(sender.send(parcels))
     acting.join()
     ended = time.monotonic()
+    cluster.clickhouse.wait_ready()
     client = connect(cluster.direct_clickhouse)
     report = check_until_settled(client, lambda: read_journal(journal), service, settle_s)
     recovered_s = time.monotonic() - ended

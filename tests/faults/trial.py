@@ -64,6 +64,7 @@ class Trial:
         with self._supervised():
             sender = self._faults_under_traffic()
             self._ended_s = time.monotonic()
+            self._cluster.clickhouse.wait_ready()  # a fault may have ended with its new start
             client = connect(self._cluster.direct_clickhouse)
             report = self._settled(client)
             recovered_s = time.monotonic() - self._ended_s
