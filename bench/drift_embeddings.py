@@ -9,6 +9,7 @@ import argparse
 import math
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import orjson
@@ -72,10 +73,11 @@ def delay_hours(
     return math.inf
 
 
-def measure(kind: str, streams: int) -> dict[str, object]:
+def measure(kind: str, streams: int) -> dict[str, Any]:
     """Figures of one kind of traffic."""
     topics = KINDS[kind]
-    alarms, waits = 0, {name: [] for name in SHIFTS}  # type: ignore[var-annotated]
+    alarms = 0
+    waits: dict[str, list[float]] = {name: [] for name in SHIFTS}
     for number in range(streams):
         rng = np.random.default_rng([number, len(kind)])
         past = hourly(hours(rng, PAST_DAYS, topics))
@@ -100,16 +102,15 @@ def _delays(waits: Sequence[float]) -> list[float | None]:
     return [wait if math.isfinite(wait) else None for wait in quantiles]
 
 
-def table_of(figures: Sequence[dict[str, object]]) -> str:
+def table_of(figures: Sequence[dict[str, Any]]) -> str:
     """The table of docs/drift.md."""
     lines = [
         f"\n| prompts | false alarms in 30 days (upper 95%) | {' | '.join(SHIFTS)} |",
         "| --- " * (2 + len(SHIFTS)) + "|",
     ]
     for one in figures:
-        delays: dict[str, list[float | None]] = one["delays"]  # type: ignore[assignment]
         cells = [
-            " / ".join("never" if wait is None else f"{wait:.0f}" for wait in delays[name])
+            " / ".join("never" if wait is None else f"{wait:.0f}" for wait in one["delays"][name])
             for name in SHIFTS
         ]
         said = f"{one['false_alarms']:.2f} ({one['upper_95']:.2f})"

@@ -185,10 +185,10 @@ class BurnWindows(Strict):
 
 BURN_WINDOWS: dict[str, tuple[BurnWindows, ...]] = {
     "page": (
-        BurnWindows(long="1h", short="5m", factor=14.4),  # type: ignore[arg-type]
-        BurnWindows(long="6h", short="30m", factor=6),  # type: ignore[arg-type]
+        BurnWindows.model_validate({"long": "1h", "short": "5m", "factor": 14.4}),
+        BurnWindows.model_validate({"long": "6h", "short": "30m", "factor": 6}),
     ),
-    "ticket": (BurnWindows(long="3d", short="6h", factor=1),),  # type: ignore[arg-type]
+    "ticket": (BurnWindows.model_validate({"long": "3d", "short": "6h", "factor": 1}),),
 }
 """The SRE workbook's, chapter 5: 2% of 30 days' budget in an hour, 5% in six, 10% in three days."""
 

@@ -9,9 +9,8 @@ import json
 import os
 import secrets
 import sys
-import threading
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from unittest import mock
@@ -23,6 +22,7 @@ from stack.broker import Broker
 from stack.clickhouse.process import ClickHouse
 from stack.ports import free_port
 from tests.faults.link import Link, Network
+from tests.faults.supervision import supervised
 from tests.kafka.service import Service
 
 SESSION_S = 8
@@ -104,25 +104,9 @@ class AlertLine:
         for service in self.services.values():
             service.wait_ready()
 
-    @contextmanager
-    def supervised(self) -> Iterator[None]:
-        """Restart what stopped by itself, as any process manager does (fail-stop is by design)."""
-        stop = threading.Event()
-
-        def watch() -> None:
-            while not stop.wait(0.5):
-                for service in self.services.values():
-                    if not service.held and not service.alive():
-                        self.restarts.append(service.name)
-                        service.start()
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            watcher.join()
+    def supervised(self) -> AbstractContextManager[None]:
+        """Restart what stopped by itself."""
+        return supervised(list(self.services.values()), self.restarts)
 
     def stop(self) -> None:
         """End everything. Nothing is drained: the proof must not need it."""

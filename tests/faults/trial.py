@@ -3,8 +3,6 @@
 import asyncio
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -22,6 +20,7 @@ from tests.faults import catalogue
 from tests.faults.cluster import Cluster
 from tests.faults.seeds import TRAFFIC_S, Fault, Plan
 from tests.faults.seeds import plan as plan_faults
+from tests.faults.supervision import supervised
 
 TRACES_PER_S = 7.0
 SETTLE_S = 150.0
@@ -61,7 +60,7 @@ class Trial:
     def run(self) -> Result:
         """Traffic and faults, then the comparison."""
         started = time.monotonic()
-        with self._supervised():
+        with supervised([*self._cluster.services(), self._plan.spare], self._restarts):
             sender = self._faults_under_traffic()
             self._ended_s = time.monotonic()
             self._cluster.clickhouse.wait_ready()  # a fault may have ended with its new start
@@ -148,26 +147,6 @@ class Trial:
     def _flood(self) -> None:
         if self._plan.junk:
             self._junk = catalogue.poison_flood(self._cluster, self._plan.junk)
-
-    @contextmanager
-    def _supervised(self) -> Iterator[None]:
-        """Restart what stopped by itself, as any process manager does (fail-stop is by design)."""
-        stop = threading.Event()
-
-        def watch() -> None:
-            while not stop.wait(0.5):
-                for service in [*self._cluster.services(), self._plan.spare]:
-                    if not service.held and service.process is not None and not service.alive():
-                        self._restarts.append(service.name)
-                        service.start()
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        try:
-            yield
-        finally:
-            stop.set()
-            watcher.join()
 
     def _retire_spare(self) -> None:
         """Ends as a worker that is scaled away."""

@@ -49,6 +49,7 @@ TABLES = (
     "baselines",
     "model_deployments",
     "silences",
+    "embeddings",
 )
 
 

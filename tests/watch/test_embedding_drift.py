@@ -2,8 +2,6 @@
 
 import json
 import time
-import uuid
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,17 +11,17 @@ from clickhouse_connect.driver.client import Client
 from processors.store.rows import embedding_row, operation_row
 from processors.watch.windows.embedding import judge_hours
 from processors.watch.windows.fitting import fit_due
-from schemas.config import ClickHouseConfig, Config, WatchConfig
+from schemas.config import WatchConfig
 from schemas.streams import BUCKET_S, MODEL
 from sql.baselines import Selection, create
-from sql.client import connect
 from sql.drift import utc
-from sql.migrate import migrate
 from sql.silences import Silence, store_silence
 from sql.tables import table
-from stack.clickhouse.process import ClickHouse
 from tests.sql.records import call, embedding, operation
 from tests.watch.drift_windows import TENANT, MadeStream
+from tests.watch.test_detecting import client, database
+
+__all__ = ["client", "database"]
 
 D = 8
 HOUR_S = 3600
@@ -36,28 +34,6 @@ ROWS = 12
 """Of each of the six windows that an hour has here: 72 an hour."""
 ENCODER = "starter-1-aaaa-p1"
 WATCH = WatchConfig()
-TABLES = ("operations", "windows", "streams", "drift", "detectors", "fitted", "baselines",
-          "embeddings", "silences")  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def database(clickhouse: ClickHouse) -> Iterator[Client]:
-    """A database of the module's own."""
-    settings = ClickHouseConfig(
-        url=clickhouse.url, token=clickhouse.token, database=f"test_{uuid.uuid4().hex[:12]}"
-    )
-    migrate(Config(clickhouse=settings))
-    found = connect(settings)
-    yield found
-    found.close()
-
-
-@pytest.fixture
-def client(database: Client) -> Client:
-    """The database, empty."""
-    for name in TABLES:
-        database.command(f"TRUNCATE TABLE genai_{name}")
-    return database
 
 
 def prompts(encoder: str = ENCODER, **said: Any) -> MadeStream:

@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from processors.evaluate.claims import asserts, sentences
 from processors.evaluate.support_features import OPPOSITE_PAIRS
 from training.written.facts import Case
+from training.written.template import NUMBER_WORDS
 
 _NUMBER = re.compile(
     r"(?<![\w.,])\d{1,3}(?:,\d{3})+(?![\w])|(?<![\w.,])\d+(?:\.\d+)?(?![\w,]\d|\w)"
@@ -32,20 +33,7 @@ _VERB = re.compile(
 )
 _NOT = re.compile(r"\b(is|are|was|were|has|have|had|can|will|would|could|should|did|does|do) not\b")
 _WORD = re.compile(r"[a-z]{4,}")
-_NUMBER_WORDS = [
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-    "twenty",
-]
+_NUMBER_WORDS = [*NUMBER_WORDS, "twenty"]
 _INTROS = ("According to the text, ", "The passage says that ", "It is stated that ", "As described, ",
            "The source reports that ", "")  # fmt: skip
 _ADDED = (

@@ -10,7 +10,7 @@ from __future__ import annotations
 import random
 from dataclasses import dataclass
 
-from training.written.template import lines, phrases
+from training.written.template import NUMBER_WORDS, lines, phrases
 
 _PEOPLE = phrases("""Anna Keller; Tom Becker; Priya Nair; Luis Ortega; Mei Tan; Omar Haddad; Eva Novak; Jack
     Doyle; Sofia Rossi; Ben Carter; Yuki Mori; Grace Obi; Henry Walsh; Clara Lindt; Ivan Petrov; Ruth Adler;
@@ -33,19 +33,6 @@ _MONTHS = [
 ]
 _DAYS = ["Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday"]
 _COLOURS = phrases("black; white; red; blue; green; silver; grey; yellow; brown; orange")
-_WORDS = [
-    "two",
-    "three",
-    "four",
-    "five",
-    "six",
-    "seven",
-    "eight",
-    "nine",
-    "ten",
-    "eleven",
-    "twelve",
-]
 
 # Evidence | claim that follows | claim that does not (apart from wrong values). Alternatives by ~.
 WORLDS: dict[str, list[str]] = {
@@ -114,7 +101,7 @@ class Case:
 
 
 _NUMBERS = (7, 10, 12, 14, 15, 20, 24, 28, 30, 45, 60, 90, 100, 150, 250, 330)
-_TABLES = {"a": _PEOPLE, "p": _PLACES, "mo": _MONTHS, "d": _DAYS, "c": _COLOURS, "w": _WORDS}
+_TABLES = {"a": _PEOPLE, "p": _PLACES, "mo": _MONTHS, "d": _DAYS, "c": _COLOURS, "w": NUMBER_WORDS}
 
 
 def _value(name: str, rng: random.Random) -> str:

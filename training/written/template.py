@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 
 Fillers = Mapping[str, Sequence[str]]
 _TRIES = 4
+NUMBER_WORDS = ["two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven",
+                "twelve"]  # fmt: skip
 
 
 def lines(text: str) -> list[str]:
