@@ -6,7 +6,7 @@ for each hazard stands in ``tests/runtime/test_faust_hazards.py``.
 """
 
 import logging
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
 import faust
@@ -49,8 +49,8 @@ class OrderedConsumer(driver.Consumer):
     """Commits the offset after the last acknowledged one.
 
     The pipeline acknowledges strictly in order, so nothing before the last acknowledged message is
-    open. Faust's own rule steps over an unacknowledged message (its ``_new_offset``), and it
-    forgets acknowledgements at a revocation before it commits them.
+    open. Faust's own rule steps over an unacknowledged message (its ``_new_offset``), it forgets
+    acknowledgements at a revocation before it commits them, and it notes a refused commit as made.
     """
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
@@ -75,6 +75,15 @@ class OrderedConsumer(driver.Consumer):
         self._acked[tp].clear()
         self._acked_index[tp].clear()
         return self._acked_up_to.get(tp)
+
+    async def _commit_offsets(
+        self, offsets: Mapping[TP, int], start_new_transaction: bool = True
+    ) -> bool:
+        """What is refused while the group rebalances is committed again at the next interval."""
+        done = bool(await super()._commit_offsets(offsets, start_new_transaction))
+        if not done:
+            self._committed_offset.update(dict.fromkeys(offsets))
+        return done
 
     async def on_partitions_revoked(self, revoked: set[TP]) -> None:
         """Let the pipeline drain and commit, then forget."""

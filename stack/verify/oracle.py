@@ -19,6 +19,8 @@ from stack.verify.journal import Journal, SentSpan
 
 Key = tuple[str, str]
 POLL_S = 1.0
+PAUSE_RATIO = 9.0
+"""Pause after a comparison over the time it took."""
 WITHHELD = "withheld"
 EVALUATORS = tuple(str(evaluator) for evaluator in EVERY_CALL)
 
@@ -128,10 +130,12 @@ def check_until_settled(
     """Poll until nothing is missing or ``wait_s`` is over; return the last comparison.
 
     Late arrivals are normal while stages work through their lag; duplicates and phantoms are
-    counted at the end only.
+    counted at the end only. A comparison of many spans takes the processor time that the stages
+    need, so that the pause grows with it.
     """
     deadline = time.monotonic() + wait_s
     while True:
+        began = time.monotonic()
         try:
             report = check(client, read(), service)
         except ClickHouseError:
@@ -141,4 +145,4 @@ def check_until_settled(
             on_poll(report)
             if not report.lost or time.monotonic() > deadline:
                 return report
-        time.sleep(POLL_S)
+        time.sleep(max(POLL_S, PAUSE_RATIO * (time.monotonic() - began)))

@@ -159,7 +159,7 @@ def overload(cluster: Cluster, folder: Path) -> Result:
 
     result = _observed(
         cluster, folder, "overload", OVERLOAD_MINUTES * 60 + 5, act, rate=2 * sustained,
-        settle_s=OVERLOAD_MINUTES * 120,
+        settle_s=OVERLOAD_MINUTES * 240,
     )  # fmt: skip
     grown = {
         name: round(samples[-1][name] / samples[1][name], 3)

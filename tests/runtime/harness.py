@@ -41,6 +41,7 @@ def make_config(bootstrap: str, data_dir: Path, runner: str) -> Config:
             data_dir=data_dir,
             commit_interval_s=0.2,
             drain_s=1.0,  # type: ignore[arg-type]
+            stuck_s=20.0,
         ),
     )
 
@@ -106,6 +107,7 @@ class WorkerProcess:
     instance: str = ""
     environment: dict[str, str] = field(default_factory=dict)
     _started: "subprocess.Popen[bytes] | None" = None
+    _starts: int = 0
 
     @property
     def process(self) -> "subprocess.Popen[bytes]":
@@ -119,17 +121,24 @@ class WorkerProcess:
             "instance": self.instance, "bootstrap": self.config.kafka.bootstrap_servers,
             "runner": self.config.runtime.runner, "data_dir": str(self.config.runtime.data_dir),
         }  # fmt: skip
+        self._starts += 1
         with self.journal.with_suffix(".log").open("ab") as log:
             self._started = subprocess.Popen(
                 [sys.executable, "-m", "tests.runtime.journal_worker", json.dumps(arguments)],
                 cwd=ROOT, env=os.environ | self.environment, stdout=log, stderr=log,
             )  # fmt: skip
 
+    def revive(self) -> None:
+        """Start it again if it has ended, as a supervisor does: a fetcher may die silently at a
+        rebalance, and the watchdog then ends its worker."""
+        if self.process.poll() is not None:
+            self.start()
+
     def lines(self) -> list[str]:
         return self.journal.read_text().splitlines() if self.journal.exists() else []
 
     def ready(self) -> bool:
-        return "ready" in self.lines()
+        return self.lines().count("ready") == self._starts
 
     def processed(self) -> list[str]:
         return [line for line in self.lines() if line != "ready"]

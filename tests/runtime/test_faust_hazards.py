@@ -18,6 +18,7 @@ import faust
 import pytest
 from faust.events import Event
 from faust.transport.consumer import Consumer
+from faust.transport.drivers.aiokafka import Transport
 from faust.types import TP
 from faust.types.tuples import ConsumerMessage
 from intervaltree import IntervalTree
@@ -149,6 +150,49 @@ async def test_a_ours_commits_only_what_was_acknowledged_in_order() -> None:
         assert list(consumer._filter_tps_with_pending_acks()) == [PARTITION]
     consumer._committed_offset[PARTITION] = 13
     assert consumer._filter_committable_offsets([PARTITION]) == {}
+
+
+class RefusingThread:
+    """Faust's consumer thread while the group rebalances: the broker refuses the commit."""
+
+    def __init__(self) -> None:
+        self.refused = True
+
+    def assignment(self) -> set[TP]:
+        return {PARTITION}
+
+    async def commit(self, _offsets: Any) -> bool:
+        return not self.refused
+
+
+def make_acked(driver: Any, acked: int) -> tuple[Any, RefusingThread]:
+    """A consumer of ours, or Faust's own, with one message acknowledged."""
+    app = faust.App("refused", broker="kafka://127.0.0.1:1", web_enabled=False)
+    app.transport = driver(app.conf.broker_consumer, app)
+    app.topics._acking_topics.add(TOPIC)
+
+    async def nothing_to_flush() -> None: ...
+
+    app.producer = SimpleNamespace(flush=nothing_to_flush)
+    consumer = app.consumer
+    thread = consumer._thread = RefusingThread()
+    consumer.ack(ConsumerMessage(TOPIC, 0, acked, 0.0, 0, None, None, b"", None, 0, 0, PARTITION))
+    return consumer, thread
+
+
+async def test_j_faust_notes_a_refused_commit_as_made() -> None:
+    consumer, _ = make_acked(Transport, 7)
+    assert not await consumer.force_commit()
+    assert consumer._committed_offset[PARTITION] == 8
+
+
+async def test_j_ours_commits_again_what_was_refused() -> None:
+    consumer, thread = make_acked(OrderedTransport, 7)
+    assert not await consumer.force_commit()
+    thread.refused = False
+    assert await consumer.force_commit()
+    assert consumer._committed_offset[PARTITION] == 8
+    assert not await consumer.force_commit(), "nothing is left to commit"
 
 
 async def test_b_take_acks_an_unwritten_batch_when_stopped() -> None:
