@@ -1,7 +1,7 @@
 """``streamgauge verify`` as a person runs it: progress while sending, then while settling."""
 
 import asyncio
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from rich.console import Console
@@ -11,7 +11,7 @@ from schemas.config import Config
 from schemas.rules import load_rules
 from sql.client import connect
 from stack.verify.alerts import AlertReport, check_alerts
-from stack.verify.generator import plan
+from stack.verify.generator import Parcel, plan
 from stack.verify.journal import JournalWriter, read_journal
 from stack.verify.oracle import Report, check_until_settled
 from stack.verify.sender import Sender
@@ -20,7 +20,11 @@ from stack.verify.windows import WindowReport, check_windows
 
 @dataclass(frozen=True, slots=True)
 class VerifyRun:
-    """What to send and where. ``rate`` is traces a second; no traces means: only check."""
+    """What to send and where. ``rate`` is traces a second; no traces means: only check.
+
+    ``api_key_file`` holds the key of a gateway that asks for one, ``ca_file`` the authority of its
+    certificate if it is not a public one.
+    """
 
     endpoint: str
     grpc_target: str
@@ -30,22 +34,25 @@ class VerifyRun:
     service: str
     journal: Path
     wait_s: float
+    api_key_file: Path | None = None
+    ca_file: Path | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """All three comparisons."""
+    """All three comparisons, and the routes by which nothing got success: no proof of them."""
 
     delivery: Report
     alerts: AlertReport
     windows: WindowReport
+    unproved: list[str] = field(default_factory=list)
 
     @property
     def clean(self) -> bool:
         """Whether nothing is wrong."""
         alerts = self.alerts
         wrong = alerts.lost or alerts.duplicates or alerts.phantoms or self.windows.differ
-        return self.delivery.clean and not wrong
+        return self.delivery.clean and not wrong and not self.unproved
 
     def items(self) -> list[tuple[str, str]]:
         """What is wrong: kind and item."""
@@ -58,6 +65,7 @@ class Verdict:
             ("alert twice", alerts.duplicates),
             ("alert without reason", alerts.phantoms),
             ("window differs", self.windows.differ),
+            ("nothing acknowledged by", self.unproved),
         )
         return [(kind, item) for kind, items in kinds for item in items]
 
@@ -75,13 +83,15 @@ class Verdict:
 def run_verify(config: Config, run: VerifyRun, console: Console) -> Verdict:
     """Send the traces, wait until they are stored, compare, return what was found.
 
-    Raises clickhouse-connect's errors, and ``RuleError`` for rules that cannot be read.
+    Raises clickhouse-connect's errors, ``OSError`` for a file that cannot be read, and
+    ``RuleError`` for rules.
     """
+    unproved: list[str] = []
     rules = load_rules(config.watch.rules_file)
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
     with Progress(*columns, TimeElapsedColumn(), console=console) as progress:
         if run.traces:
-            _send(config, run, progress)
+            unproved = _send(config, run, progress)
         settle = progress.add_task("spans stored", total=None)
 
         def show(report: Report) -> None:
@@ -93,22 +103,36 @@ def run_verify(config: Config, run: VerifyRun, console: Console) -> Verdict:
             client, lambda: read_journal(run.journal), run.service, run.wait_s, show
         )
     return Verdict(
-        report, check_alerts(client, rules, run.service), check_windows(client, run.service)
+        report,
+        check_alerts(client, rules, run.service),
+        check_windows(client, run.service),
+        unproved,
     )
 
 
-def _send(config: Config, run: VerifyRun, progress: Progress) -> None:
+def _send(config: Config, run: VerifyRun, progress: Progress) -> list[str]:
+    """Send; the routes by which not one request of many got success."""
+    key = run.api_key_file.read_text().strip() if run.api_key_file else ""
     run.journal.unlink(missing_ok=True)
     parcels = plan(run.service, run.traces, run.rate, run.seed)
     sent = sum(len(parcel.spans) for parcel in parcels if not parcel.logged)
     task = progress.add_task("spans acknowledged", total=sent)
+    taken: set[str] = set()
+
+    def note(parcel: Parcel) -> None:
+        taken.add(parcel.route)
+        progress.advance(task, 0 if parcel.logged else len(parcel.spans))
+
     with JournalWriter(run.journal) as writer:
         sender = Sender(
             writer,
             run.endpoint,
             config.kafka,
             stop_after_s=run.traces / run.rate + run.wait_s,
-            on_ack=lambda parcel: progress.advance(task, 0 if parcel.logged else len(parcel.spans)),
+            on_ack=note,
             grpc_target=run.grpc_target,
+            api_key=key,
+            ca_file=run.ca_file,
         )
         asyncio.run(sender.send(parcels))
+    return sorted({parcel.route for parcel in parcels} - taken)

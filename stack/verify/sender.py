@@ -5,9 +5,11 @@ A request is retried until it gets success or the run ends, as a sender should.
 
 import asyncio
 import contextlib
+import ssl
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import aiohttp
 import grpc
@@ -37,7 +39,8 @@ _LONGEST_PAUSE_S = 2.0
 class Sender:
     """Sends parcels and journals them. ``stop_after_s`` ends retries; the rest is then journalled
     as sent, not as acked. Without ``kafka`` everything goes to the gateway, without
-    ``grpc_target`` (``host:port``) by HTTP.
+    ``grpc_target`` (``host:port``) by HTTP. With an ``https`` endpoint gRPC is TLS too, trusting
+    ``ca_file`` or else the public authorities.
     """
 
     journal: JournalWriter
@@ -46,6 +49,8 @@ class Sender:
     stop_after_s: float
     on_ack: Callable[[Parcel], None] = lambda _: None
     grpc_target: str = ""
+    api_key: str = field(default="", repr=False)
+    ca_file: Path | None = None
     requests: int = 0
     retries: int = 0
     _http: aiohttp.ClientSession | None = field(default=None, init=False)
@@ -58,7 +63,8 @@ class Sender:
         """Send everything at its time; returns when all have success or time is up."""
         started = time.monotonic()
         timeout = aiohttp.ClientTimeout(total=ANSWER_S)
-        async with aiohttp.ClientSession(timeout=timeout) as self._http:
+        connector = aiohttp.TCPConnector(ssl=ssl.create_default_context(cafile=self.ca_file))
+        async with aiohttp.ClientSession(timeout=timeout, connector=connector) as self._http:
             try:
                 async with asyncio.timeout(self.stop_after_s), asyncio.TaskGroup() as group:
                     for parcel in parcels:
@@ -109,7 +115,7 @@ class Sender:
             async with self._http.post(
                 f"{self.endpoint}{signal.path}",
                 data=parcel.body,
-                headers={"Content-Type": "application/x-protobuf"},
+                headers={"Content-Type": "application/x-protobuf", **self._key_header()},
             ) as response:
                 await response.read()
                 return response.status == 200
@@ -118,13 +124,22 @@ class Sender:
 
     async def _by_grpc(self, parcel: Parcel) -> bool:
         if self._channel is None:
-            self._channel = grpc.aio.insecure_channel(self.grpc_target)
-        signal = LOGS if parcel.logged else TRACES
+            self._channel = self._open_channel()
+        call = self._channel.unary_unary((LOGS if parcel.logged else TRACES).grpc_method)
         try:
-            await self._channel.unary_unary(signal.grpc_method)(parcel.body, timeout=ANSWER_S)
+            await call(parcel.body, timeout=ANSWER_S, metadata=tuple(self._key_header().items()))
         except grpc.aio.AioRpcError:
             return False
         return True
+
+    def _open_channel(self) -> grpc.aio.Channel:
+        if not self.endpoint.startswith("https:"):
+            return grpc.aio.insecure_channel(self.grpc_target)
+        roots = self.ca_file.read_bytes() if self.ca_file else None
+        return grpc.aio.secure_channel(self.grpc_target, grpc.ssl_channel_credentials(roots))
+
+    def _key_header(self) -> dict[str, str]:
+        return {"x-api-key": self.api_key} if self.api_key else {}
 
     async def _by_kafka(self, parcel: Parcel, kafka: KafkaConfig) -> bool:
         try:
