@@ -28,7 +28,10 @@ from schemas.topics import EMBEDDINGS, EVALUATIONS, OPERATIONS
 
 _MAX_RERUNS = 2
 _REMEMBERED = 20_000
-"""Operations remembered; one is about 1 kB."""
+"""Operations remembered; one is about 3 kB."""
+_AT_ONCE = 512
+"""Operations judged at once, so that what they are prepared to stays a small part of memory: enough
+for the model's batches to be full."""
 
 OperationKey = tuple[int, str, str, str]
 
@@ -100,6 +103,7 @@ class EvaluateStage(StageBase):
         self._memory = JudgedMemory()
         self._share = config.evaluate.embedding_share
         self._models = DeployedModels(config.evaluate, self._progressed)
+        self._room = asyncio.Semaphore(_AT_ONCE)
 
     async def start(self) -> None:
         """Load the models (seconds). ManifestError, DeviceError: the worker must not run."""
@@ -129,7 +133,7 @@ class EvaluateStage(StageBase):
 
     async def _evaluate(self, operation: Operation, partition: int) -> None:
         """Judge one operation and emit its rows, those of shadows last."""
-        async with self._models.use() as models:
+        async with self._room, self._models.use() as models:
             await self._judged_by(models, operation, partition)
 
     async def _judged_by(

@@ -30,8 +30,8 @@ CALLS_SQL = (
     "FROM v_calls WHERE service_name = {service:String}"
 )
 VERDICTS_SQL = (
-    "SELECT trace_id, span_id, evaluator FROM v_verdicts "
-    "WHERE service_name = {service:String} AND target = 'operation'"
+    "SELECT trace_id, span_id, evaluator FROM v_verdicts WHERE service_name = {service:String} "
+    "AND target = 'operation' AND evaluator = {evaluator:String}"
 )
 DEAD_SQL = "SELECT DISTINCT trace_id, span_id, '' FROM genai_dead_letters WHERE trace_id != ''"
 
@@ -64,8 +64,8 @@ class Report:
         )
 
 
-def _rows(client: Client, sql: str, service: str) -> list[tuple[str, str, str]]:
-    result = client.query(sql, parameters={"service": service})
+def _rows(client: Client, sql: str, service: str, **more: str) -> list[tuple[str, str, str]]:
+    result = client.query(sql, parameters={"service": service, **more})
     return [(str(a), str(b), str(c)) for a, b, c in result.result_rows]
 
 
@@ -92,7 +92,6 @@ def check(client: Client, journal: Journal, service: str) -> Report:
     dead = {(a, b) for a, b, _ in _rows(client, DEAD_SQL, service)}
     spans = Counter((a, b) for a, b, _ in _rows(client, SPANS_SQL, service))
     calls = _rows(client, CALLS_SQL, service)
-    verdicts = _rows(client, VERDICTS_SQL, service)
 
     living = [key for key in journal.acked if key not in dead]
     living_calls = [key for key in living if journal.sent[key].call]
@@ -108,7 +107,9 @@ def check(client: Client, journal: Journal, service: str) -> Report:
         elif span is not None and _content_due(span, journal) and span.content_hash != content_hash:
             report.lost.append(_place("v_calls", (trace_id, span_id), "content"))
     for evaluator in EVALUATORS:
-        seen = Counter((a, b) for a, b, name in verdicts if name == evaluator)
+        # One at a time: all at once can be more rows than a result may have.
+        verdicts = _rows(client, VERDICTS_SQL, service, evaluator=evaluator)
+        seen = Counter((a, b) for a, b, _ in verdicts)
         _count(report, "v_verdicts", living_calls, seen, sent, evaluator)
     return report
 
