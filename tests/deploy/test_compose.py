@@ -72,11 +72,13 @@ OURS = {name: service for name, service in SERVICES.items() if "build" in servic
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-def config_of(service: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The configuration that the service's environment gives. Unknown keys raise."""
-    monkeypatch.setenv("STREAMGAUGE_CONFIG", "/nonexistent.yaml")
+def config_of(
+    service: dict[str, Any], monkeypatch: pytest.MonkeyPatch, file: Path = DEPLOY / "streamgauge.yaml"
+) -> Config:
+    """The configuration that the service's environment and file give. Unknown keys raise."""
     for key, value in service["environment"].items():
         monkeypatch.setenv(key, str(value))
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", str(file))
     return Config()
 
 
@@ -131,7 +133,43 @@ def test_environment_is_a_valid_configuration(name: str, monkeypatch: pytest.Mon
     assert config.clickhouse.username == SERVICES["clickhouse"]["environment"]["CLICKHOUSE_USER"]
     assert config.clickhouse.password == SecretStr(SECRETS["CLICKHOUSE_PASSWORD"])
     has_key = bool(config.privacy.redaction_key.get_secret_value())
-    assert has_key == (name in ("traces", "operations"))
+    assert has_key == (name in ("traces", "operations", "gateway"))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_file_and_secrets_are_where_the_environment_says(name: str) -> None:
+    service = OURS[name]
+    mounts = dict(volume.split(":")[:2][::-1] for volume in service["volumes"])
+    assert mounts[service["environment"]["STREAMGAUGE_CONFIG"]] == "./deploy/streamgauge.yaml"
+    assert mounts["/run/secrets"] == "./deploy/secrets"
+    own = {"CONFIG_FILE": "./mine.yaml", "SECRETS_DIR": "./mine"}
+    volumes = substituted(PARSED, SECRETS | own)["services"][name]["volumes"]
+    assert {"./mine.yaml", "./mine"} <= {volume.split(":")[0] for volume in volumes}
+
+
+def test_what_the_file_shows_is_valid_and_its_secrets_are_mounted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every example taken at once, with the environment on top."""
+    text = (DEPLOY / "streamgauge.yaml").read_text()
+    assert yaml.safe_load(text) is None, "the file as it stands sets nothing"
+    file = tmp_path / "streamgauge.yaml"
+    file.write_text(re.sub(r"^#(?=[a-z]|  )", "", text, flags=re.MULTILINE))
+    config = config_of(OURS["gateway"], monkeypatch, file)
+    assert len(config.notify.receivers) == 4
+    assert config.notify.inhibit == Config.model_fields["notify"].default.inhibit
+    assert config.gateway.host == OURS["gateway"]["environment"]["STREAMGAUGE_GATEWAY__HOST"]
+    files = [config.gateway.ssl_certfile, config.gateway.ssl_keyfile]
+    for one in config.notify.receivers:
+        files += [value for key, value in one if key.endswith("_file") and value is not None]
+    assert len(files) == 6
+    assert all(file and file.is_relative_to("/run/secrets") for file in files)
+
+
+def test_secrets_are_in_no_repository() -> None:
+    ignored = (DEPLOY / "secrets" / ".gitignore").read_text().splitlines()
+    assert {"*", "!.gitignore"} <= set(ignored)
+    assert not allowed_by_dockerignore("deploy/secrets")
 
 
 def test_a_misspelt_key_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +197,7 @@ def test_ports_are_the_defaults_of_the_configuration(monkeypatch: pytest.MonkeyP
     assert (gateway.http_port, gateway.grpc_port) == (defaults.http_port, defaults.grpc_port)
     assert published("gateway") == {str(defaults.grpc_port), str(defaults.http_port)}
     assert gateway.api_keys_file is not None
-    assert str(gateway.api_keys_file) in OURS["gateway"]["volumes"][0]
+    assert str(gateway.api_keys_file) in OURS["gateway"]["volumes"][-1]
     monkeypatch.undo()
     monkeypatch.setenv("STREAMGAUGE_CONFIG", "/nonexistent.yaml")
     host = Config()
@@ -218,7 +256,7 @@ def test_workers_and_commands_of_evaluate_share_what_is_added_and_deployed(
 ) -> None:
     mounted = set()
     for name in ("evaluate", "evaluate-gpu"):
-        (volume,) = OURS[name]["volumes"]
+        volume = OURS[name]["volumes"][-1]
         source, _, target = volume.partition(":")
         assert source in COMPOSE["volumes"]
         mounted.add(volume)
