@@ -217,6 +217,7 @@ class _TableWriter:
         except _RowsRefusedError as error:
             if len(batch) == 1:
                 CLICKHOUSE_INSERTS.labels(self._table.name, "refused").inc()
+                log.error("ClickHouse refuses rows of %s (%s)", self._table.name, error.code)
                 detail = f"{self._table.name}: {error.code}"
                 _settle(batch, PoisonError("rows_refused", detail))
                 return
