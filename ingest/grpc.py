@@ -18,7 +18,7 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from ingest import telemetry
-from ingest.intake import Intake, Refusal, response_of
+from ingest.intake import Intake, Refusal, response_of, unavailable
 from ingest.signals import SIGNALS, Signal
 from ingest.tls import grpc_credentials
 from schemas.config import GatewayConfig
@@ -30,6 +30,10 @@ _STATUS_METADATA = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _FRAME_BYTES = 64 << 10
 """A message's share of the in-flight budget is at least this when calls at once are counted."""
+_CALLS_MIN = 16
+_HARD_LIMIT_RATIO = 8
+"""Beyond so many times the calls at once gRPC itself refuses, before a body is read: without a
+delay to send again after, so that senders may drop what they have. It protects memory only."""
 
 
 class Context(Protocol):
@@ -48,12 +52,14 @@ class OtlpGrpc:
     def __init__(self, intake: Intake, config: GatewayConfig) -> None:
         self._intake = intake
         self._config = config
+        self._calls = 0
+        self._calls_most = max(_CALLS_MIN, config.inflight_bytes // _FRAME_BYTES)
         self._server = grpc.aio.server(
             options=[
                 ("grpc.max_receive_message_length", config.max_body_bytes),
                 ("grpc.so_reuseport", 0),
             ],
-            maximum_concurrent_rpcs=max(16, config.inflight_bytes // _FRAME_BYTES),
+            maximum_concurrent_rpcs=_HARD_LIMIT_RATIO * self._calls_most,
         )
         self._server.add_generic_rpc_handlers((_Services(self._handler),))
         self.port = 0
@@ -85,7 +91,10 @@ class OtlpGrpc:
         async def answered(body: bytes, context: Context, span: telemetry.Span) -> bytes:
             started_s = time.monotonic()
             code = Code.OK
+            self._calls += 1
             try:
+                if self._calls > self._calls_most:
+                    raise unavailable("too many calls at once")
                 return await self._export(signal, body, context)
             except Refusal as refusal:
                 code = refusal.code
@@ -97,6 +106,7 @@ class OtlpGrpc:
                 log.exception("export failed")
                 await _refuse(context, Refusal(500, Code.INTERNAL, "internal error"))
             finally:
+                self._calls -= 1
                 span.set("rpc.grpc.status_code", code)
                 span.set(telemetry.OUTCOME, "accepted" if code == Code.OK else "refused")
                 GATEWAY_REQUESTS.labels("grpc", Code.Name(code)).inc()

@@ -7,7 +7,8 @@ them. Failures:
   the same deduplication token, while other tables go on; memory stays bounded, because callers
   wait and the pipeline admits no more than its in-flight budget;
 - rows are refused for what they hold: the batch is halved until the submitter whose rows are
-  refused stands alone; only it gets :class:`PoisonError`;
+  refused stands alone; only it gets :class:`PoisonError`. A fault of no known kind is blamed on
+  rows only once the table has taken others since: until then it may be the server;
 - anything else is handed to the submitters and stops the worker.
 
 Inserts are at-least-once: tables replace by identity, so what is written twice is seen once.
@@ -42,7 +43,7 @@ INSERT_THREADS = 4
 """Inserts that may run at once; a table never has two."""
 
 UNKNOWN_FAULT_ATTEMPTS = 5
-"""A fault of no known kind is retried this often, then taken to be the rows' fault."""
+"""A fault of no known kind is retried this often, then the rows are tried by themselves."""
 
 INSERT_SETTINGS: dict[str, object] = {
     # We batch ourselves; the server's own batching would acknowledge later and split blocks.
@@ -67,11 +68,13 @@ DATA_FAULTS = frozenset({
 """Server error codes that blame the rows: parse, type, range, conversion, null, constraint."""
 
 TRANSIENT_FAULTS = frozenset({
-    3, 16, 60, 81, 159, 160, 164, 173, 192, 193, 194, 202, 203, 209, 210, 225, 236, 241, 242, 243,
-    252, 285, 286, 289, 319, 373, 394, 425, 439, 473, 497, 516, 598, 745, 774, 999,
+    3, 16, 60, 74, 75, 76, 77, 81, 159, 160, 164, 173, 192, 193, 194, 201, 202, 203, 209, 210, 225,
+    236, 237, 241, 242, 243, 252, 279, 285, 286, 289, 319, 373, 394, 425, 439, 473, 497, 499, 516,
+    598, 745, 774, 999, 1000, 1001, 1002,
 })  # fmt: skip
-"""Server error codes that pass or that an operator mends: overload, memory, too many parts,
-read-only, quorum, timeouts, a missing table or column (not yet migrated), access."""
+"""Server error codes that pass or that an operator mends: overload, memory, too many parts, disks
+and object stores, read-only, quotas, quorum, timeouts, a missing table or column (not yet
+migrated), access, and what the server itself has no code for."""
 
 _TOO_MANY_PARTS = 252  # also says that one insert spans too many partitions: the rows' fault
 _SERIALISING = (DataError, struct.error, TypeError, ValueError, OverflowError, AttributeError)
@@ -79,11 +82,15 @@ _TRANSPORT = (OSError, HTTPError)
 
 
 class _RowsRefusedError(Exception):
-    """The rows of one insert cannot be taken; ``code`` is ClickHouse's, or the error's class."""
+    """The rows of one insert cannot be taken; ``code`` is ClickHouse's, or the error's class.
 
-    def __init__(self, code: str) -> None:
+    Not ``certain``: it may be the server that cannot.
+    """
+
+    def __init__(self, code: str, *, certain: bool = True) -> None:
         super().__init__(code)
         self.code = code
+        self.certain = certain
 
 
 @dataclass(slots=True)
@@ -93,6 +100,8 @@ class _Submission:
     rows: Sequence[Sequence[object]]
     size_bytes: int
     done: asyncio.Future[None]
+    doubted_at: int | None = None
+    """How many inserts the table had taken when these rows first failed for no known reason."""
 
 
 class ClickHouseSink:
@@ -137,6 +146,7 @@ class _TableWriter:
         self._full = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
         self._connection = _Connection(table, config)
+        self._taken = 0
 
     def submit(self, rows: Sequence[Sequence[object]]) -> asyncio.Future[None]:
         """Queue rows; the future ends with their insert."""
@@ -144,16 +154,18 @@ class _TableWriter:
         if not rows:
             done.set_result(None)
             return done
-        submission = _Submission(rows, _size_bytes(rows), done)
-        self._queue.append(submission)
-        self._rows += len(rows)
-        self._bytes += submission.size_bytes
-        self._arrived.set()
+        self._put(_Submission(rows, _size_bytes(rows), done))
         if self._rows >= self._config.insert_rows or self._bytes >= self._config.insert_bytes:
             self._full.set()
         if self._task is None:
             self._task = asyncio.create_task(self._run(), name=f"insert {self._table.name}")
         return done
+
+    def _put(self, submission: _Submission) -> None:
+        self._queue.append(submission)
+        self._rows += len(submission.rows)
+        self._bytes += submission.size_bytes
+        self._arrived.set()
 
     async def close(self) -> None:
         """Cancel the task and everything queued."""
@@ -215,18 +227,33 @@ class _TableWriter:
             with telemetry.insert_span(self._table.name, len(rows)):
                 await self._insert(rows)
         except _RowsRefusedError as error:
-            if len(batch) == 1:
-                CLICKHOUSE_INSERTS.labels(self._table.name, "refused").inc()
-                log.error("ClickHouse refuses rows of %s (%s)", self._table.name, error.code)
-                detail = f"{self._table.name}: {error.code}"
-                _settle(batch, PoisonError("rows_refused", detail))
-                return
-            half = len(batch) // 2
-            await self._write(batch[:half])
-            await self._write(batch[half:])
+            if not error.certain:
+                self._doubt(batch)
+            if len(batch) > 1:
+                half = len(batch) // 2
+                await self._write(batch[:half])
+                await self._write(batch[half:])
+            else:
+                self._refused(batch[0], error)
         else:
             failpoint("inserted")
+            self._taken += 1
             _settle(batch, None)
+
+    def _doubt(self, batch: Iterable[_Submission]) -> None:
+        for submission in batch:
+            if submission.doubted_at is None:
+                submission.doubted_at = self._taken
+
+    def _refused(self, submission: _Submission, error: _RowsRefusedError) -> None:
+        """Blame the rows, or put them behind others that may tell whose fault it is."""
+        doubted_at = submission.doubted_at
+        if not error.certain and doubted_at is not None and self._taken <= doubted_at:
+            self._put(submission)
+            return
+        CLICKHOUSE_INSERTS.labels(self._table.name, "refused").inc()
+        log.error("ClickHouse refuses rows of %s (%s)", self._table.name, error.code)
+        _settle([submission], PoisonError("rows_refused", f"{self._table.name}: {error.code}"))
 
     async def _insert(self, rows: list[Sequence[object]]) -> None:
         """One insert, retried for ever with one token. Raises :class:`_RowsRefusedError`."""
@@ -247,7 +274,7 @@ class _TableWriter:
                 kind, code = _fault(error)
                 unknown_faults += kind == "unknown"
                 if kind == "data" or unknown_faults >= UNKNOWN_FAULT_ATTEMPTS:
-                    raise _RowsRefusedError(code) from None
+                    raise _RowsRefusedError(code, certain=kind == "data") from None
                 CLICKHOUSE_INSERTS.labels(self._table.name, "retried").inc()
                 log.warning(
                     "insert of %d rows into %s failed (%s); retry %d",

@@ -48,7 +48,7 @@ def whole_letter(
         reason=poison.reason,
         error_class=type(poison).__name__,
         value=message.value or b"",
-        tenant=named or default_tenant,
+        tenant=poison.tenant or named or default_tenant,
         attempts=attempts,
     )
 

@@ -24,13 +24,14 @@ class PoisonError(Exception):
     """This message can never be processed. The runner dead-letters it and goes on.
 
     ``reason`` is a short slug for the dead letter's header and metric; the text never holds
-    content.
+    content. ``tenant`` is known where the message could be read and all of it is one tenant's.
     """
 
-    def __init__(self, reason: str, detail: str = "") -> None:
+    def __init__(self, reason: str, detail: str = "", *, tenant: str = "") -> None:
         super().__init__(f"{reason}: {detail}" if detail else reason)
         self.reason = reason
         self.detail = detail
+        self.tenant = tenant
 
 
 @dataclass(frozen=True, slots=True)

@@ -56,7 +56,11 @@ ALERT_TRANSITIONS = Topic(
     "genai.alert_transitions.v1", "alert_transition", 7 * DAY_MS, "rule", "transition and outbox"
 )
 ALERT_DELIVERIES = Topic(
-    "genai.alert_deliveries.v1", "alert_delivery", DAY_MS, "rule", "what became of transitions"
+    "genai.alert_deliveries.v1",
+    "alert_delivery",
+    7 * DAY_MS,
+    "rule",
+    "what became of transitions; notify's memory",
 )
 DEAD_LETTERS = Topic(
     "genai.dead_letters.v1", "", 7 * DAY_MS, "original key", "original bytes, raw tier"

@@ -70,7 +70,7 @@ def finished(args: argparse.Namespace, settings: Settings, made: Trained) -> dic
     scores = Scores(args.out, args.cache / "scores", args.threads)
     tests = {task: evaluate.run(scores, args.data, task) for task in package.TASKS}
     settings.measured = {
-        task: {k: v for k, v in sets["dev"].items() if k != "groups"}
+        task: {k: v for k, v in sets["dev"].items() if k not in ("groups", "length_alone")}
         for task, sets in tests.items()
     }
     package.write(args.out, made, settings)

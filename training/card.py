@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from training import sanity
+from training.evaluate import ANSWER_WORDS, LONGER
 from training.scoring import Scores
 
 Example = tuple[str, str, str, float, bool]
@@ -142,6 +143,20 @@ def learning(logs: Mapping[str, Sequence[tuple[int, float]]]) -> str:
     return "\n".join(lines)
 
 
+def lengths(sets: Mapping[str, Any]) -> list[str]:
+    """AUROC by the answer's length alone, and of the model within answers of like length."""
+    names = [f"answer: up to {top} words" for top in ANSWER_WORDS] + [f"answer: {LONGER}"]
+    lines = [
+        f"| set | length alone | the model | {' | '.join(n.split(': ')[1] for n in names)} |",
+        "| --- | --- | --- |" + " --- |" * len(names),
+    ]
+    for name, m in sets.items():
+        within = [m["groups"].get(group, {}).get("auroc") for group in names]
+        cells = [f"{found[0]:.3f}" if found else "-" for found in (m.get("auroc"), *within)]
+        lines.append(f"| {name} | {m['length_alone']:.3f} | {' | '.join(cells)} |")
+    return lines
+
+
 def _pools(results: Mapping[str, Any]) -> list[str]:
     lines = [
         "| task | harmless rows | warn at | flagged (limit) | page at | flagged (limit) |"
@@ -219,6 +234,7 @@ def write(folder: Path, results: Mapping[str, Any], found: Sequence[Example]) ->
         "SIZE": f"{size:.1f} MB",
         "TRAINED": results["trained"],
         "LEARNING": learning(results["learning"]),
+        "LENGTHS": "\n".join(lengths(results["tests"]["hallucination"])),
     }.items():
         text = text.replace("{{" + mark + "}}", value)
     (folder / "card.md").write_text(text, encoding="utf-8")

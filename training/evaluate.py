@@ -23,6 +23,8 @@ GROUPS = (
     "kind", "attack", "position", "variant", "category", "functionality", "type", "domain", "edit",
     "model", "round",
 )  # fmt: skip
+ANSWER_WORDS = (4, 9, 19)
+LONGER = "longer"
 IDENTITIES = {
     "women": ("women", "woman", "female"), "trans people": ("trans",),
     "gay people": ("gay", "homo"),
@@ -60,8 +62,21 @@ def _length(row: Mapping[str, Any]) -> str:
     return "over 256 words"
 
 
+def _answer_length(row: Mapping[str, Any]) -> str:
+    words = len(str(row["response"]).split())
+    return next((f"up to {top} words" for top in ANSWER_WORDS if words <= top), LONGER)
+
+
+def length_alone(rows: Sequence[Mapping[str, Any]], labels: Labels) -> float | None:
+    """AUROC of "the longer the answer, the worse": what a set gives to who reads nothing."""
+    words = np.asarray([len(str(row["response"]).split()) for row in rows], float)
+    return auroc(words, labels)
+
+
 def _names(row: Mapping[str, Any]) -> list[str]:
     found = [f"length: {_length(row)}", f"language: {row.get('lang', 'en')}"]
+    if "response" in row:
+        found.append(f"answer: {_answer_length(row)}")
     found += [f"{key}: {row[key]}" for key in GROUPS if row.get(key)]
     if "functionality" in row or row.get("source", "").startswith("xstest"):
         text = str(row["text"]).lower()
@@ -128,6 +143,8 @@ def run(scores: Scores, folder: Path, task: str) -> dict[str, Any]:
         name = "dev" if path.parent.name == "dev" else name
         found[name] = figures(values, labels, levels)
         found[name]["groups"] = grouped(rows, values, labels, levels)
+        if task == "hallucination":
+            found[name]["length_alone"] = length_alone(rows, labels)
         if name in ("deepset_test", "piguard_valid"):
             pooled.append((values, labels))
     if pooled:

@@ -28,7 +28,7 @@ from schemas.config import NotifyConfig
 from schemas.encoding import encode_batch
 from schemas.identity import fingerprint, text_hash
 from schemas.metrics import DEAD_LETTERS, NOTIFICATIONS
-from schemas.protocols import Clock, DeadLetter, Outputs, PoisonError
+from schemas.protocols import Clock, DeadLetter, Outputs, PoisonError, RetryableError
 from schemas.records import encode_record
 from schemas.topics import ALERT_DELIVERIES
 
@@ -61,7 +61,8 @@ class Deliveries:
         self._fallback: Route | None = None
         self._quiet: Quiet | None = None
         self._evidences: Evidences | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], set[int]] = {}
+        """Those under way, with the partitions of their alerts that are still this worker's."""
         self._tails: dict[Queue, asyncio.Task[None]] = {}
         """The newest notification of each queue, which the next one waits for."""
 
@@ -74,6 +75,24 @@ class Deliveries:
         self.groups.stop()
         for task in self._tasks:
             task.cancel()
+
+    def take_over(self, work: Work, outcome: Outcome) -> None:
+        """A firing transition that the worker before held back, or that was refused."""
+        if outcome != "refused":
+            self.held[work.alert] = work
+        self.memory.miss(work.route.name, work.transition)
+
+    def forget(self, partition: int) -> None:
+        """Another worker tells the partition's alerts: from here they would come again, and late,
+        after their end."""
+        self.groups.forget(partition)
+        for alert, work in list(self.held.items()):
+            if work.message.partition == partition:
+                del self.held[alert]
+        for task, partitions in list(self._tasks.items()):
+            partitions.discard(partition)
+            if not partitions:
+                task.cancel()
 
     def queue(self, work: Work) -> Awaitable[None]:
         """Put a delivery behind the same alert's earlier ones, or into its group's next
@@ -104,9 +123,9 @@ class Deliveries:
     ) -> Awaitable[None]:
         task = asyncio.create_task(self._deliver(works, group, past, self._tails.get(key)))
         self._tails[key] = task
-        self._tasks.add(task)
-        task.add_done_callback(lambda done: self._forget(key, done))
-        return asyncio.shield(task)
+        self._tasks[task] = {work.message.partition for work in works}
+        task.add_done_callback(lambda done: self._done(key, done))
+        return _ended(task)
 
     async def _deliver(
         self,
@@ -265,10 +284,20 @@ class Deliveries:
         )
         await self._outputs.emit(ALERT_DELIVERIES.name, work.message.partition, delivery)
 
-    def _forget(self, key: Queue, done: asyncio.Task[None]) -> None:
-        self._tasks.discard(done)
+    def _done(self, key: Queue, done: asyncio.Task[None]) -> None:
+        self._tasks.pop(done, None)
         if self._tails.get(key) is done:
             del self._tails[key]
+
+
+async def _ended(task: asyncio.Task[None]) -> None:
+    """Raises ``RetryableError`` where it was given up: another worker tells it."""
+    try:
+        await asyncio.shield(task)
+    except asyncio.CancelledError:
+        if task.cancelled():
+            raise RetryableError("the delivery was given up") from None
+        raise
 
 
 def failure(transition: AlertTransition, receiver: str, reason: str) -> AlertTransition:

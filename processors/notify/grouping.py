@@ -12,6 +12,7 @@ that waits is told at once. Of groups that are silent for an interval nothing is
 """
 
 import asyncio
+import itertools
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, field
 
@@ -29,6 +30,8 @@ SETTLE_S = 1.0
 messages of one moment come one by one, long after it."""
 LOOK_S = 1.0
 """Between looks at whether a batch is due; each is a sign of life."""
+TURN_S = 0.05
+"""Between looks at whether the batch before was told."""
 GROUPS_MAX = 10_000
 
 Key = tuple[str, Group]
@@ -136,7 +139,7 @@ class Groups:
         return key, batch
 
     async def _flush(self, key: Key, batch: _Batch) -> None:
-        while (left_s := batch.due_s - self._clock.monotonic()) > 0:
+        while (left_s := self._left_s(key, batch)) > 0:
             note_life(self._clock.monotonic())
             await self._clock.sleep(min(left_s, LOOK_S))
         batch.told = True
@@ -154,6 +157,14 @@ class Groups:
                 waiter.set_exception(error)
         batch.members.clear()
         batch.waiters.clear()
+
+    def _left_s(self, key: Key, batch: _Batch) -> float:
+        """Until it is due; never before those before it, which may hold beginnings of its ends."""
+        left_s = batch.due_s - self._clock.monotonic()
+        for earlier in itertools.takewhile(lambda one: one is not batch, self._groups[key]):
+            if earlier.waiters and not earlier.told:
+                left_s = max(left_s, TURN_S)
+        return left_s
 
     def _forget_silent(self) -> None:
         if len(self._groups) <= GROUPS_MAX:

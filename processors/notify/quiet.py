@@ -72,6 +72,8 @@ class Quiet:
         self._silences: list[tuple[Silence, tuple[Matcher, ...]]] = []
         self._open: dict[str, Labels] = {}
         self._looked = asyncio.Event()
+        self.informed = False
+        """Whether silences and open alerts were ever read."""
         self._client: Client | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="silences")
 
@@ -86,6 +88,7 @@ class Quiet:
         else:
             self._silences = [(one, one.parsed) for one in found]
             self._open = alerts
+            self.informed = True
         finally:
             self._looked.set()
 

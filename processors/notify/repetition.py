@@ -55,12 +55,16 @@ class Repetition:
 
     def current(self) -> list[AlertTransition]:
         """Open alerts, and those that ended lately."""
+        return [transition for _, transition in self.by_partition()]
+
+    def by_partition(self) -> list[tuple[int, AlertTransition]]:
+        """The same, each with its partition."""
         since_ns = self._clock.time_ns() - ENDED_REPEATED_NS
         for newest in self._newest.values():
             for mark, transition in list(newest.items()):
                 if transition.ends_at_ns is not None and transition.ends_at_ns < since_ns:
                     del newest[mark]
-        return [transition for newest in self._newest.values() for transition in newest.values()]
+        return [(partition, one) for partition, o in self._newest.items() for one in o.values()]
 
     async def run(self, sender: RepeatingSender, takes: Callable[[AlertTransition], bool]) -> None:
         """Repeat to one receiver what it takes, for ever."""

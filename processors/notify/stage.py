@@ -24,16 +24,17 @@ from processors.batches import all_taken, read_batch, readable_records
 from processors.notify.alertmanager import AlertmanagerSender
 from processors.notify.delivery import Deliveries
 from processors.notify.evidence import Evidences
+from processors.notify.past import Past
 from processors.notify.quiet import Quiet
 from processors.notify.repetition import Repetition
 from processors.notify.routes import Route, routes
 from processors.notify.tending import Tending
 from processors.notify.work import Work
-from schemas.alert_records import WATCHDOG, AlertTransition
+from schemas.alert_records import WATCHDOG, AlertDelivery, AlertTransition
 from schemas.config import Config
 from schemas.encoding import BatchError
 from schemas.protocols import Clock, History, Message, Outputs, RetryableError, StageBase
-from schemas.topics import ALERT_TRANSITIONS, ATTEMPTS_HEADER
+from schemas.topics import ALERT_DELIVERIES, ALERT_TRANSITIONS, ATTEMPTS_HEADER
 
 logger = logging.getLogger(__name__)
 
@@ -50,7 +51,7 @@ class NotifyStage(StageBase):
             name="notify",
             topics=(ALERT_TRANSITIONS.name,),
             history=History(
-                topics=(ALERT_TRANSITIONS.name,),
+                topics=(ALERT_TRANSITIONS.name, ALERT_DELIVERIES.name),
                 window_s=HISTORY_WINDOW_S,
                 max_bytes=HISTORY_MAX_BYTES,
             ),
@@ -61,6 +62,7 @@ class NotifyStage(StageBase):
         self._routes: tuple[Route, ...] = ()
         self._fallback: Route | None = None
         self._repetition = Repetition(clock)
+        self._past = Past()
         self._deliveries = Deliveries(config.notify, outputs, clock, self._repetition.current)
         self._evidences: Evidences | None = None
         self._tending: Tending | None = None
@@ -91,6 +93,20 @@ class NotifyStage(StageBase):
 
     def recall(self, message: Message) -> None:
         """What lies before the committed offset was dealt with for every receiver."""
+        if message.topic == ALERT_DELIVERIES.name:
+            self._recall_outcomes(message)
+        else:
+            self._recall_transitions(message)
+
+    def _recall_outcomes(self, message: Message) -> None:
+        try:
+            outcomes, _ = readable_records(AlertDelivery, message.value)
+        except BatchError:
+            return
+        for outcome in outcomes:
+            self._past.recall_outcome(outcome, message.partition)
+
+    def _recall_transitions(self, message: Message) -> None:
         try:
             transitions, _ = readable_records(AlertTransition, message.value)
         except BatchError:
@@ -104,8 +120,14 @@ class NotifyStage(StageBase):
             for route in self._routes_of(transition):
                 if grouping := route.receiver.grouping:
                     self._deliveries.groups.recall(Work(route, transition, message), grouping)
-            if self._tending is not None:
-                self._tending.recall(transition, message)
+            self._past.recall(transition, message)
+
+    def adopt(self, topic: str, partition: int) -> None:
+        """Hold what the worker before held, before anything new is told."""
+        for transition, message, untold in self._past.take(partition):
+            for route in self._routes:
+                if outcome := untold.get(route.name):
+                    self._deliveries.take_over(Work(route, transition, message), outcome)
 
     async def process(self, message: Message) -> None:
         """Deliver every transition to every receiver; ends when all of them took it."""
@@ -129,7 +151,8 @@ class NotifyStage(StageBase):
     def forget(self, topic: str, partition: int) -> None:
         """Another worker tells and repeats the partition's alerts."""
         self._repetition.forget(partition)
-        self._deliveries.groups.forget(partition)
+        self._past.take(partition)
+        self._deliveries.forget(partition)
 
     def relieve(self) -> None:
         """Groups must not hold back what waits behind them."""

@@ -12,6 +12,7 @@ from aiokafka.errors import KafkaError
 
 from processors.runtime.backoff import Backoff
 from processors.runtime.history import KafkaHistory
+from processors.runtime.life import note_life
 from processors.runtime.pipeline import Pipeline, TopicPartition
 from schemas.protocols import Clock
 
@@ -33,6 +34,8 @@ class Assignments:
     def assigned(self, partitions: Iterable[TopicPartition]) -> None:
         """Begin preparing; returns at once, since a rebalance must not wait for us."""
         self._cancel()
+        self._pipeline.preparing = True
+        note_life(self._clock.monotonic())
         self._preparing = asyncio.ensure_future(self._prepare(sorted(partitions)))
 
     async def revoked(self, partitions: Iterable[TopicPartition]) -> None:
@@ -42,6 +45,7 @@ class Assignments:
 
     def _cancel(self) -> None:
         self.prepared.clear()
+        self._pipeline.preparing = False
         if self._preparing is not None:
             self._preparing.cancel()
 
@@ -55,6 +59,7 @@ class Assignments:
         except Exception as error:  # a background task's end must reach the worker
             self._pipeline.fail(error)
         else:
+            self._pipeline.preparing = False
             self.prepared.set()
 
     async def _positions(self, partitions: list[TopicPartition]) -> dict[TopicPartition, int]:
@@ -64,4 +69,5 @@ class Assignments:
                 return await self._history.committed(self._group, partitions)
             except (KafkaError, OSError, TimeoutError) as error:
                 logger.warning("committed offsets: %s; trying again", type(error).__name__)
+                note_life(self._clock.monotonic())
                 await backoff.wait()

@@ -13,6 +13,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from processors.runtime.backoff import Backoff
+from processors.runtime.life import note_life
 from processors.runtime.producer import HOPELESS
 from processors.runtime.reading import (
     bounds,
@@ -46,11 +47,12 @@ class KafkaHistory:
                     start, stop = await _window(
                         consumer, TopicPartition(topic, partition), before, anchor_ms, history
                     )
-                    newest = await _newest(consumer, topic, partition, (start, stop), history)
+                    newest = await self._newest(consumer, topic, partition, start, stop, history)
                 break
             except HOPELESS:
                 raise
             except (KafkaError, OSError, TimeoutError) as error:
+                note_life(self._clock.monotonic())
                 logger.warning("history of %s[%d]: %s", topic, partition, type(error).__name__)
                 await backoff.wait()
         logger.info(
@@ -59,6 +61,26 @@ class KafkaHistory:
         )  # fmt: skip
         for message in newest:
             yield message
+
+    async def _newest(
+        self,
+        consumer: AIOKafkaConsumer,
+        topic: str,
+        partition: int,
+        start: int,
+        stop: int,
+        history: History,
+    ) -> deque[Message]:
+        """The window's messages, the oldest left out beyond ``max_bytes``."""
+        kept: deque[Message] = deque()
+        size_bytes = 0
+        async for message in records(consumer, topic, partition, start, stop):
+            note_life(self._clock.monotonic())
+            kept.append(message)
+            size_bytes += len(message.value or b"")
+            while size_bytes > history.max_bytes and kept:
+                size_bytes -= len(kept.popleft().value or b"")
+        return kept
 
     async def end_offsets(
         self, partitions: Iterable[tuple[str, int]]
@@ -133,21 +155,3 @@ async def _window(
     if found is None:
         return (stop, stop) if before is None else (stop - 1, stop)
     return max(begin, min(found, stop)), stop
-
-
-async def _newest(
-    consumer: AIOKafkaConsumer,
-    topic: str,
-    partition: int,
-    window: tuple[int, int],
-    history: History,
-) -> deque[Message]:
-    """The window's messages, the oldest left out beyond ``max_bytes``."""
-    kept: deque[Message] = deque()
-    size_bytes = 0
-    async for message in records(consumer, topic, partition, *window):
-        kept.append(message)
-        size_bytes += len(message.value or b"")
-        while size_bytes > history.max_bytes and kept:
-            size_bytes -= len(kept.popleft().value or b"")
-    return kept

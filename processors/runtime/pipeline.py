@@ -91,6 +91,8 @@ class Pipeline:
         self._inflight_messages = 0
         self._inflight_bytes = 0
         self._progress_s = clock.monotonic()
+        self.preparing = False
+        """Whether offers wait for assigned partitions to be prepared; set by who prepares them."""
         self.failed = asyncio.Event()
         """Set when the stage has failed for good; :attr:`fatal` says why."""
         self.fatal: BaseException | None = None
@@ -173,13 +175,14 @@ class Pipeline:
         await self._stage.stop()
 
     def stalled_s(self) -> float:
-        """Seconds without a sign of life while messages are in flight; 0 when idle.
+        """Seconds without a sign of life while messages are in flight, or partitions are being
+        prepared; 0 when idle.
 
         Offers, completions, acknowledgements, retries and what a stage itself reports of a
         message's work (``note_life``) are signs of life. A grace is shorter than any sensible
         limit: one message in flight that waits for it is not stuck.
         """
-        if not self._inflight_messages:
+        if not self._inflight_messages and not self.preparing:
             return 0.0
         return self._clock.monotonic() - max(self._progress_s, last_life_s())
 
@@ -190,6 +193,12 @@ class Pipeline:
             for key, assignment in self._assignments.items()
             if assignment.next_offset is not None
         }
+
+    def pass_over(self, topic: str, partition: int, expected: int, offset: int) -> None:
+        """Expect ``offset`` next where nothing lies between: retention took what was there."""
+        assignment = self._assignments.get((topic, partition))
+        if assignment is not None and assignment.next_offset == expected:
+            assignment.next_offset = offset
 
     @property
     def inflight_messages(self) -> int:

@@ -1,11 +1,12 @@
 """Ends a worker that has work and does nothing, so that its supervisor starts a fresh one.
 
 Consumers have died silently (fetchers that stop after a rebalance, lost recoveries). Two signs:
-messages in flight without a sign of life (an offer, completion, acknowledgement or retry, a batch
-that was scored) for ``stuck_s``; or the broker holding messages past our position, and the position
-not moving for ``stuck_s``.
+messages in flight, or partitions being prepared, without a sign of life (an offer, completion,
+acknowledgement or retry, a batch that was scored, a message of the history) for ``stuck_s``; or the
+broker holding messages past our position, and the position not moving for ``stuck_s``.
 """
 
+import asyncio
 import logging
 import time
 
@@ -15,6 +16,9 @@ from processors.runtime.history import KafkaHistory
 from processors.runtime.pipeline import Pipeline, TopicPartition
 
 logger = logging.getLogger(__name__)
+
+LOOK_S = 30.0
+"""Longest wait for an answer to whether there are messages past our position."""
 
 
 class StuckError(Exception):
@@ -34,8 +38,8 @@ class Watchdog:
         """Raises :class:`StuckError` if the worker should be replaced."""
         stalled_s = self._pipeline.stalled_s()
         if stalled_s > self._stuck_s:
-            raise StuckError(f"messages in flight, no progress for {stalled_s:.0f} s")
-        if self._pipeline.inflight_messages:
+            raise StuckError(f"work in hand, no progress for {stalled_s:.0f} s")
+        if self._pipeline.inflight_messages or self._pipeline.preparing:
             self._seen.clear()  # busy, and the pipeline's own clock watches it
             return
         await self._check_fetching()
@@ -58,4 +62,16 @@ class Watchdog:
             if ends.get(key, 0) <= offset:
                 self._seen[key] = (offset, now)
             elif now - since_s > self._stuck_s:
-                raise StuckError(f"{key[0]}[{key[1]}] stands at {offset} of {ends[key]}")
+                await self._judge(key, offset, ends[key])
+
+    async def _judge(self, key: TopicPartition, offset: int, end: int) -> None:
+        """Of a stage that was away for longer than its topic keeps, nothing may be left to read."""
+        try:
+            async with asyncio.timeout(LOOK_S):
+                if await self._history.holds_any(*key, offset, end):
+                    raise StuckError(f"{key[0]}[{key[1]}] stands at {offset} of {end}")
+        except TimeoutError:
+            logger.warning("%s[%d] past %d: no answer", *key, offset)
+        else:
+            logger.warning("%s[%d]: nothing is left of [%d, %d)", *key, offset, end)
+            self._pipeline.pass_over(*key, offset, end)

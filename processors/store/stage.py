@@ -159,6 +159,9 @@ class StoreStage(StageBase):
         )
         await all_taken(letters)
         refused, stored = await self._into_tables(destination, records)
+        tenants = {getattr(record, "tenant", self._tenant) for record in refused}
+        if refused and len(refused) == len(records) and len(tenants) == 1:
+            raise PoisonError("rows_refused", message.topic, tenant=tenants.pop())
         await all_taken(bury(self._outputs, self._refusal(message, record)) for record in refused)
         self._progress.stored(message, records)
         STAGE_RECORDS.labels(self.name, "stored").inc(stored - len(refused))
@@ -167,19 +170,13 @@ class StoreStage(StageBase):
     async def _into_tables(
         self, destination: _Destination, records: Sequence[Record]
     ) -> tuple[list[Record], int]:
-        """The records that a table refused, and how many had a row at all.
-
-        Raises :class:`PoisonError` where a table refuses every row.
-        """
+        """The records that a table refused, and how many had a row at all."""
         made = {
             table: [(record, row) for record in records if (row := row_of(record, self._policies))]
             for table, row_of in destination.tables.items()
         }
         filled = {table: rows for table, rows in made.items() if rows}
         answers = await all_taken(self._insert(table, rows) for table, rows in filled.items())
-        for (table, rows), refused in zip(filled.items(), answers, strict=True):
-            if refused and len(refused) == len(rows):
-                raise PoisonError("rows_refused", table)
         places = {id(record) for rows in filled.values() for record, _ in rows}
         distinct = {id(record): record for refused in answers for record in refused}
         return list(distinct.values()), len(places)

@@ -16,6 +16,9 @@ OUTAGES: tuple[Outage, ...] = ("busy", "hang", "close")
 HANG_S = 4.0
 """Longer than the receiver's ``timeout_s``."""
 TIMEOUT_S = 3.0
+GROUPING: dict[str, object] = {
+    "group_by": ["service_name"], "group_wait_s": 3, "group_interval_s": 2,
+}  # fmt: skip
 Key = tuple[str, str, str]
 """(fingerprint, status, start as RFC 3339) of a transition."""
 
@@ -25,6 +28,8 @@ class Inbox:
     """What one receiver took: for each transition the ``webhook-id`` of every time it came."""
 
     name: str
+    grouping: bool = False
+    """Is told what still fires with what is new: an alert comes again under other keys."""
     taken: dict[Key, list[str]] = field(default_factory=dict)
     order: list[Key] = field(default_factory=list)
     outage: Outage = ""
@@ -38,11 +43,15 @@ class Inbox:
     @property
     def repeats(self) -> int:
         """Deliveries beyond the first of each transition."""
+        if self.grouping:
+            return 0
         return sum(len(ids) - 1 for ids in self.taken.values())
 
     @property
     def other_keys(self) -> list[Key]:
         """Transitions that came under more than one key."""
+        if self.grouping:
+            return []
         return [key for key, ids in self.taken.items() if len(set(ids)) > 1]
 
     @property
@@ -68,8 +77,9 @@ class Inbox:
 class Receivers:
     """One server on a free port of loopback; each inbox has a path of its name."""
 
-    def __init__(self, *names: str) -> None:
+    def __init__(self, *names: str, grouping: str) -> None:
         self.inboxes = {name: Inbox(name) for name in names}
+        self.inboxes[grouping] = Inbox(grouping, grouping=True)
         inboxes = self.inboxes
 
         class Handler(BaseHTTPRequestHandler):
@@ -118,7 +128,9 @@ class Receivers:
         """Entries of ``notify.receivers``."""
         base = f"http://127.0.0.1:{self._server.server_port}"
         return [
-            {"name": name, "url": f"{base}/{name}", "timeout_s": TIMEOUT_S} for name in self.inboxes
+            {"name": name, "url": f"{base}/{name}", "timeout_s": TIMEOUT_S}
+            | (GROUPING if inbox.grouping else {})
+            for name, inbox in self.inboxes.items()
         ]
 
     def close(self) -> None:

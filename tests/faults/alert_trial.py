@@ -52,7 +52,7 @@ class AlertTrial:
     def __init__(self, seed: int, folder: Path) -> None:
         self._seed = seed
         self._rng = random.Random(seed)
-        self._receivers = Receivers("steady", "failing")
+        self._receivers = Receivers("steady", "failing", grouping="grouping")
         self._line = AlertLine(folder, folder / "rules.yaml", self._receivers.entries)
         self._done: list[str] = []
         self._broken: list[str] = []

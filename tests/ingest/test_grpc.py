@@ -22,6 +22,7 @@ from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from ingest.otlp import decode_logs, decode_traces, log_records, spans
 from ingest.signals import LOGS, TRACES
 from schemas.config import Quota
+from schemas.metrics import REGISTRY
 from stack.broker import Broker
 from stack.ports import free_port
 from tests.ingest.conftest import RunningGateway, StartGateway, Written, gateway_config
@@ -189,6 +190,29 @@ async def test_without_a_broker_calls_are_unavailable_with_a_delay(
     detail = RetryInfo()
     assert status.details[0].Unpack(detail)
     assert detail.retry_delay.seconds > 0
+
+
+async def test_calls_beyond_those_at_once_are_unavailable_with_a_delay_and_counted(
+    start_gateway: StartGateway, gateway_broker: Broker, tmp_path: Path, written: Written
+) -> None:
+    """gRPC's own refusal has no delay, and senders would drop what they have."""
+    config = gateway_config(
+        gateway_broker.bootstrap, tmp_path, linger_ms=1500, inflight_bytes=1 << 20
+    )
+    gateway = await start_gateway(config)
+    await gateway.wait_ready()
+    labels = {"protocol": "grpc", "status": "UNAVAILABLE"}
+    before = REGISTRY.get_sample_value("streamgauge_gateway_requests_total", labels) or 0
+    body = traces(1).SerializeToString()
+    calls = [call(gateway, TRACES.grpc_method, body) for _ in range(20)]
+    answers = await asyncio.gather(*calls, return_exceptions=True)
+    refused = [answer for answer in answers if isinstance(answer, grpc.aio.AioRpcError)]
+    assert len(refused) == 4
+    assert {one.code() for one in refused} == {grpc.StatusCode.UNAVAILABLE}
+    assert all(status_of(one).details[0].Is(RetryInfo.DESCRIPTOR) for one in refused)
+    after = REGISTRY.get_sample_value("streamgauge_gateway_requests_total", labels)
+    assert after == before + 4
+    await written.take(1)
 
 
 async def test_a_spent_quota_is_refused_over_both_protocols(

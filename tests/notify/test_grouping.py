@@ -108,6 +108,21 @@ async def test_the_end_is_never_in_the_notification_of_its_beginning() -> None:
     assert told(server) == [[("f1", "firing")], [("f1", "resolved")]]
 
 
+async def test_what_comes_late_into_a_backlog_does_not_put_ends_before_beginnings() -> None:
+    """After a restart both are long due; the first one still settles when the second has."""
+    clock = FastClock()
+    async with WebhookServer() as server, started(grouped(server), clock=clock) as stage:
+        begun = at(clock, of(1), since_s=200)
+        also = at(clock, of(2), since_s=199.5, partition=1)
+        ended = at(clock, of(1, status="resolved"), since_s=100)
+        telling = [asyncio.create_task(stage.process(one)) for one in (begun, ended)]
+        await clock.sleep(0.7)
+        await asyncio.gather(*telling, stage.process(also))
+    assert told(server) == [
+        [("f1", "firing"), ("f2", "firing")], [("f1", "resolved"), ("f2", "firing")]
+    ]  # fmt: skip
+
+
 async def test_the_end_of_what_was_refused_is_not_told() -> None:
     clock, outputs = FastClock(), MemoryOutputs()
     async with (

@@ -6,6 +6,7 @@ import logging
 import ssl
 import time
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -232,6 +233,23 @@ async def test_stopping_with_a_dead_receiver_is_no_failure() -> None:
             await dead.received(2)
         with pytest.raises(RetryableError):
             await waiting
+
+
+async def test_what_is_retried_is_given_up_when_the_partition_goes() -> None:
+    """From here the beginning would come after the end that the next owner tells."""
+    async with WebhookServer(*[503] * 3) as away, started(receiver(away)) as stage:
+        first, other = message(transition(1)), message(transition(2, fingerprint="f2"))
+        going = asyncio.create_task(stage.process(first))
+        staying = asyncio.create_task(stage.process(replace(other, partition=1)))
+        await away.received(2)
+        stage.forget(ALERT_TRANSITIONS.name, 0)
+        with pytest.raises(RetryableError):
+            await going
+        await staying
+        assert away.alerts[-1]["fingerprint"] == "f2"
+        taken = len(away.requests)
+        await asyncio.sleep(0.2)
+        assert len(away.requests) == taken
 
 
 async def test_no_receivers_is_said_once_and_acknowledged(

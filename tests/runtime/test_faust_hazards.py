@@ -8,6 +8,7 @@ import asyncio
 import contextlib
 import gc
 import inspect
+import time
 import weakref
 from collections import defaultdict
 from collections.abc import Callable
@@ -34,6 +35,7 @@ from processors.runtime.faust_runner import (
     app_settings,
 )
 from processors.runtime.history import KafkaHistory
+from processors.runtime.life import note_life
 from processors.runtime.memory import MemoryOutputs
 from processors.runtime.pipeline import Pipeline
 from processors.runtime.watchdog import StuckError, Watchdog
@@ -317,9 +319,13 @@ class Ends:
 
     def __init__(self, ends: dict[tuple[str, int], int]) -> None:
         self.ends = ends
+        self.kept = True
 
     async def end_offsets(self, _partitions: Any) -> dict[tuple[str, int], int]:
         return self.ends
+
+    async def holds_any(self, *_window: Any) -> bool:
+        return self.kept
 
 
 async def test_i_a_consumer_that_dies_silently_is_noticed() -> None:
@@ -332,6 +338,32 @@ async def test_i_a_consumer_that_dies_silently_is_noticed() -> None:
         await asyncio.sleep(0.03)
     ends.ends[(TOPIC, 0)] = 6
     await watchdog.check()
+    await asyncio.sleep(0.06)
+    with pytest.raises(StuckError):
+        await watchdog.check()
+
+
+async def test_i_what_retention_took_is_passed_over() -> None:
+    pipeline = Pipeline(ScriptedStage(), MemoryOutputs(), Config(), SystemClock())
+    await pipeline.assigned(TOPIC, 0, 5)
+    ends = Ends({(TOPIC, 0): 9})
+    ends.kept = False
+    watchdog = Watchdog(pipeline, ends, stuck_s=0.05)  # type: ignore[arg-type]
+    await watchdog.check()
+    await asyncio.sleep(0.06)
+    await watchdog.check()
+    assert pipeline.next_offsets() == {(TOPIC, 0): 9}
+
+
+async def test_i_a_long_recall_is_no_death_unless_it_shows_no_life() -> None:
+    pipeline = Pipeline(ScriptedStage(), MemoryOutputs(), Config(), SystemClock())
+    pipeline.preparing = True
+    await pipeline.assigned(TOPIC, 0, 5)
+    watchdog = Watchdog(pipeline, Ends({(TOPIC, 0): 9}), stuck_s=0.05)  # type: ignore[arg-type]
+    for _ in range(4):
+        await watchdog.check()
+        note_life(time.monotonic())
+        await asyncio.sleep(0.03)
     await asyncio.sleep(0.06)
     with pytest.raises(StuckError):
         await watchdog.check()

@@ -120,6 +120,39 @@ async def test_rows_the_server_refuses_are_poison(sink: ClickHouseSink, client: 
     assert offsets(client, "server") == [1]
 
 
+async def test_a_fault_of_no_known_kind_is_blamed_on_rows_once_others_are_taken(
+    sink: ClickHouseSink, client: Client
+) -> None:
+    client.command("ALTER TABLE genai_ledger ADD CONSTRAINT odd CHECK NOT throwIf(dead >= 1000)")
+    try:
+        bad = sink.insert("genai_ledger", [books("odd", 2, dead=1000)])
+        lone = asyncio.ensure_future(bad)
+        await asyncio.sleep(2)
+        assert not lone.done(), "nothing else was taken since: it may be the server"
+        good = [sink.insert("genai_ledger", [books("odd", n)]) for n in (1, 3)]
+        outcomes = await asyncio.gather(lone, *good, return_exceptions=True)
+    finally:
+        client.command("ALTER TABLE genai_ledger DROP CONSTRAINT odd")
+    assert isinstance(outcomes[0], PoisonError)
+    assert "395" in str(outcomes[0])
+    assert outcomes[1:] == [None, None]
+    assert offsets(client, "odd") == [1, 3]
+
+
+async def test_a_fault_of_no_known_kind_that_passes_costs_no_rows(
+    sink: ClickHouseSink, client: Client
+) -> None:
+    client.command("ALTER TABLE genai_ledger ADD CONSTRAINT all CHECK NOT throwIf(dead >= 0)")
+    waiting = [
+        asyncio.ensure_future(sink.insert("genai_ledger", [books("all", n)])) for n in range(3)
+    ]
+    await asyncio.sleep(4)
+    assert not any(one.done() for one in waiting)
+    client.command("ALTER TABLE genai_ledger DROP CONSTRAINT all")
+    await asyncio.wait_for(asyncio.gather(*waiting), WAIT_S)
+    assert offsets(client, "all") == [0, 1, 2]
+
+
 @pytest.mark.parametrize(
     ("error", "kind"),
     [
@@ -129,7 +162,8 @@ async def test_rows_the_server_refuses_are_poison(sink: ClickHouseSink, client: 
         (DatabaseError("x", code=252), "transient"),
         (DatabaseError("Too many partitions for single INSERT block", code=252), "data"),
         (DatabaseError("x", code=27), "data"),
-        (DatabaseError("x", code=1002), "unknown"),
+        (DatabaseError("x", code=1002), "transient"),
+        (DatabaseError("x", code=395), "unknown"),
         (ConnectionResetError(), "transient"),
     ],
 )

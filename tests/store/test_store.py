@@ -16,7 +16,7 @@ from processors.store import StoreStage
 from processors.store.rows import content_row, operation_row
 from schemas.alert_records import AlertDelivery, AlertTransition
 from schemas.config import Config
-from schemas.dead_letters import encode_headers
+from schemas.dead_letters import encode_headers, whole_letter
 from schemas.encoding import encode_batch
 from schemas.protocols import DeadLetter, Message, PoisonError, TableSink
 from schemas.records import Content, Document, LedgerRow, Operation, Record, encode_record
@@ -238,8 +238,13 @@ async def test_a_refused_row_costs_its_neighbours_nothing() -> None:
     (dead,) = outputs.letters
     assert (dead.reason, dead.span_id, dead.tenant) == ("rows_refused", bad.span_id, bad.tenant)
     assert dead.value == encode_batch([encode_record(bad)])
-    with pytest.raises(PoisonError):
-        await store.process(batch(OPERATIONS, bad, bad))
+    whole = batch(OPERATIONS, bad, bad)
+    with pytest.raises(PoisonError) as found:
+        await store.process(whole)
+    assert whole_letter(whole, "store", found.value, 1, "default").tenant == bad.tenant
+    other = bad.model_copy(update={"tenant": "other"})
+    await store.process(batch(OPERATIONS, bad, other))
+    assert [dead.tenant for dead in outputs.letters[1:]] == [bad.tenant, "other"]
 
 
 async def test_an_unreadable_record_costs_its_neighbours_nothing() -> None:
