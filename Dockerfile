@@ -7,7 +7,8 @@ ARG PYTHON_IMAGE=python:3.11.14-slim-bookworm
 FROM ${PYTHON_IMAGE} AS dependencies
 RUN python -m venv /venv
 ENV PATH=/venv/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1
-# Only what the product runs with: no embedded stack, no development tools. `make lock` writes it.
+# Only what the product runs with, and what receivers of alerts ask for (pictures, apprise): no
+# embedded stack, no development tools. `make lock` writes it.
 COPY deploy/image/requirements.lock /locks/
 RUN pip install --require-hashes -r /locks/requirements.lock
 
@@ -20,7 +21,9 @@ FROM ${PYTHON_IMAGE} AS base
 RUN useradd --system --uid 10001 --home-dir /app --shell /usr/sbin/nologin streamgauge \
   # An empty volume takes the owner of the folder that it is mounted on.
   && install -d -o 10001 -g 10001 /var/lib/streamgauge
-ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1
+# matplotlib (pictures of alerts) keeps its list of fonts; the root file system may be read-only.
+ENV PATH=/venv/bin:$PATH PYTHONPATH=/app PYTHONDONTWRITEBYTECODE=1 PYTHONUNBUFFERED=1 \
+  MPLCONFIGDIR=/tmp/matplotlib
 WORKDIR /app
 COPY pyproject.toml README.md LICENSE ./
 COPY schemas schemas

@@ -51,7 +51,7 @@ LOCK := uv pip compile -q pyproject.toml --universal --python-version 3.11 --gen
   --no-emit-index-url --custom-compile-command "make lock"
 lock: ## re-resolve requirements.lock and the image's two (needs uv)
 	$(LOCK) --extra embedded --extra dev -o requirements.lock
-	$(LOCK) -c requirements.lock --no-annotate -o deploy/image/requirements.lock
+	$(LOCK) -c requirements.lock --no-annotate --extra pictures --extra apprise -o deploy/image/requirements.lock
 	$(LOCK) -c requirements.lock --no-annotate --extra gpu -o deploy/image/requirements-gpu.lock
 
 audit: ## known weaknesses of the locked dependencies, from PyPI's advisories (needs uv)

@@ -252,6 +252,7 @@ class _TableWriter:
             self._put(submission)
             return
         CLICKHOUSE_INSERTS.labels(self._table.name, "refused").inc()
+        log.error("ClickHouse refuses rows of %s (%s)", self._table.name, error.code)
         _settle([submission], PoisonError("rows_refused", f"{self._table.name}: {error.code}"))
 
     async def _insert(self, rows: list[Sequence[object]]) -> None:

@@ -59,7 +59,9 @@ def _metrics() -> Iterator[str]:
         "Written by `python -m schemas.document` from `schemas/metrics.py`; edit there.\n\n"
         "The gateway and every stage serve Prometheus metrics at `/metrics` of their own port. "
         "Labels never hold content, ids or user names. A histogram has `_bucket`, `_sum` and "
-        "`_count` behind its name.\n"
+        "`_count` behind its name. Beside these every process on Linux tells of itself what "
+        "Prometheus clients do: `process_start_time_seconds`, `process_resident_memory_bytes`, "
+        "`process_cpu_seconds_total`, `process_open_fds` and the like.\n"
     )
     yield from _table_head("metric", "type", "labels", "what")
     for metric in declared_metrics().values():

@@ -4,9 +4,11 @@ Emitting a metric means importing its object from here; ``docs/metrics.md`` is g
 :data:`REGISTRY`. Labels never hold content, ids or user names.
 """
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector
 
 REGISTRY = CollectorRegistry()
+PROCESS = ProcessCollector(registry=REGISTRY)
+"""The client's own ``process_*``: start, memory, processor time, open files. On Linux only."""
 
 _SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 

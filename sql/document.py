@@ -24,7 +24,14 @@ Read the **views**: each row of theirs is there once, in its newest revision. A 
 row several times until ClickHouse merges it; read it with `FINAL`. Every table is a
 `ReplacingMergeTree(revision)`: of rows with the same identity the highest revision stays. Times
 are UTC. *Restricted* means that redacted texts of users are in it: grant it apart. Views and
-columns carry these meanings as comments: `DESCRIBE TABLE v_calls` shows them."""
+columns carry these meanings as comments: `DESCRIBE TABLE v_calls` shows them.
+
+**Retention.** Rows go after the days under *kept* below, counted from their `day` (of a row
+without a trusted one: from the day it was inserted) where no other column is named; views show
+what their tables have. To change it: `ALTER TABLE genai_content MODIFY TTL
+if(day = toDate('1970-01-01'), toDate(inserted_at), day) + INTERVAL 7 DAY`; `migrate` leaves yours.
+What Kafka keeps is in [topics](topics.md), how to erase what is stored of somebody in
+[privacy](privacy.md#what-is-kept-and-erasure)."""
 _COOKBOOK_INTRO = """# Cookbook
 
 Written by `python -m sql.document` from `sql/queries/`; edit there. Each query is a file, run by
@@ -59,8 +66,8 @@ def _tables_page() -> str:
         lines += ["", f"### {view.name}", "", *([rest, ""] if rest else [])]
         lines += ["| column | meaning |", "| --- | --- |"]
         lines += [_row(f"`{name}`", meaning) for name, meaning in view.meanings.items()]
-    lines += ["", "## Tables", "", "| table | row | writer | identity | revision |"]
-    lines += ["| --- | --- | --- | --- | --- |", *map(_table_row, declared)]
+    lines += ["", "## Tables", "", "| table | row | writer | identity | revision | kept |"]
+    lines += ["| --- | --- | --- | --- | --- | --- |", *map(_table_row, declared)]
     for table in declared:
         lines += ["", f"### {table.name}", "", "| column | type | meaning |", "| --- | --- | --- |"]
         lines += [_row(f"`{c.name}`", f"`{c.type}`", c.comment) for c in table.declared]
@@ -100,7 +107,14 @@ def _table_row(table: Table) -> str:
     )
     revision = next(c.comment for c in table.declared if c.name == "revision")
     identity = ", ".join(f"`{name}`" for name in table.identity)
-    return _row(_link(table.name), row, writer.rstrip("."), identity, revision)
+    return _row(_link(table.name), row, writer.rstrip("."), identity, revision, _kept(table))
+
+
+def _kept(table: Table) -> str:
+    if table.kept is None:
+        return "for good"
+    days, column = table.kept
+    return f"{days} days" + ("" if column == "day" else f" after `{column}`")
 
 
 def _view_meaning(view: View) -> str:

@@ -22,9 +22,10 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 
 _CREATE = re.compile(
     r"((?:--[^\n]*\n)+)CREATE TABLE IF NOT EXISTS (\w+)\n\(\n(.*?)\n\)\nENGINE = .*?\n"
-    r"ORDER BY ([^\n]+)",
+    r"ORDER BY ([^\n]+)(?:\nTTL ([^\n]+))?",
     re.DOTALL,
 )
+_TTL = re.compile(r"(.*?)(\w+)\)? \+ INTERVAL (\d+) DAY")
 _ALTER = re.compile(r"ALTER TABLE (\w+)\n((?:  ADD COLUMN IF NOT EXISTS [^\n]+(?:\n|\Z))+)")
 _DROP = re.compile(r"ALTER TABLE (\w+)\n((?:  DROP COLUMN IF EXISTS \w+[,;](?:\n|\Z))+)")
 _COMMENT = re.compile(r"ALTER TABLE (\w+)\n((?:  COMMENT COLUMN [^\n]+(?:\n|\Z))+)")
@@ -49,7 +50,7 @@ class Table:
     """One table: the columns a writer gives, in order, and those that make a row's identity.
 
     ``about`` is the migration's leading comment; ``declared`` has the columns of ClickHouse's own
-    as well.
+    as well. ``kept`` is how many days after the time in which column a row is dropped; None: never.
     """
 
     name: str
@@ -57,6 +58,7 @@ class Table:
     identity: tuple[str, ...]
     about: str
     declared: tuple[Column, ...]
+    kept: tuple[int, str] | None
 
     def row(self, values: Mapping[str, object]) -> tuple[object, ...]:
         """Values in column order. Raises ``KeyError`` naming a missing or unknown column."""
@@ -76,10 +78,11 @@ def tables(folder: Path = MIGRATIONS) -> dict[str, Table]:
     found: dict[str, Table] = {}
     for path in sorted(folder.glob("*.sql")):
         text = path.read_text()
-        for about, name, body, key in _CREATE.findall(text):
+        for about, name, body, key, ttl in _CREATE.findall(text):
             declared = tuple(map(_column, filter(_is_column, body.split("\n"))))
             identity = tuple(item for item in key.strip("();").split(", ") if item != "day")
-            found[name] = Table(name, _given(declared), identity, comment_text(about), declared)
+            meaning, kept = comment_text(about), _kept(ttl)
+            found[name] = Table(name, _given(declared), identity, meaning, declared, kept)
         for name, body in _DROP.findall(text):
             gone = set(re.findall(r"EXISTS (\w+)", body))
             declared = tuple(c for c in found[name].declared if c.name not in gone)
@@ -100,6 +103,16 @@ def tables(folder: Path = MIGRATIONS) -> dict[str, Table]:
 
 def _given(declared: Iterable[Column]) -> tuple[str, ...]:
     return tuple(column.name for column in declared if column.given)
+
+
+def _kept(ttl: str) -> tuple[int, str] | None:
+    """Days and the column that they count from: ``day`` also where an unknown one is replaced."""
+    if not ttl:
+        return None
+    match = _TTL.fullmatch(ttl)
+    if match is None:
+        raise ValueError(f"not a time and a number of days: {ttl}")
+    return int(match[3]), match[2]
 
 
 def _is_column(line: str) -> bool:

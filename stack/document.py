@@ -20,7 +20,8 @@ Written by `python -m stack.document` from `stack/commands/`; edit there.
 Every command reads the one [configuration](configuration.md). Beside a running embedded stack
 (`streamgauge up`, `streamgauge demo`) a command needs none: where `kafka.bootstrap_servers` and
 `clickhouse.url` are not set to something else, it takes the settings and secrets of the stack that
-runs on `runtime.data_dir` (`.streamgauge` of the working directory). Errors are a line on stderr;
+runs on `runtime.data_dir` (`.streamgauge` of the working directory), or else of the demo that runs
+below it. Errors are a line on stderr;
 exit statuses other than 0 and 1 are said where they mean something.
 """
 

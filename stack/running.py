@@ -21,6 +21,7 @@ from stack.embedded import SETTINGS_FILE, TOKEN_FILE
 from stack.errors import StackError
 
 _LOCK_FILE = "running.lock"
+_DEMO = "demo"
 _ITS_OWN = ("kafka", "runtime")
 """Sections of which nothing may differ from the stack's: partitions, incarnation, ports."""
 
@@ -40,15 +41,27 @@ def marked_running(data_dir: Path) -> Iterator[None]:
         os.close(handle)
 
 
+def demo_folder(data_dir: Path) -> Path:
+    """Where a demo runs: in a folder of its own, which it empties when it starts."""
+    return data_dir / _DEMO
+
+
 def running_config(config: Config) -> Config:
     """The configuration of the stack that runs on ``runtime.data_dir``, with what the user set.
 
-    The given one if none runs there, or if the user's Kafka or ClickHouse is another. Raises
-    ``ValidationError`` for settings of another release, ``OSError`` for unreadable files.
+    ``up`` before a demo, if both run. The given configuration if none does, or if the user's Kafka
+    or ClickHouse is another. Raises ``ValidationError`` for settings of another release,
+    ``OSError`` for unreadable files.
     """
-    data_dir = config.runtime.data_dir.absolute()
-    if not _runs(data_dir):
-        return config
+    folder = config.runtime.data_dir.absolute()
+    for data_dir in (folder, demo_folder(folder)):
+        if stack_runs(data_dir):
+            return _merged(config, data_dir)
+    return config
+
+
+def _merged(config: Config, data_dir: Path) -> Config:
+    """The stack's configuration on that folder, with what the user set."""
     told: dict[str, Any] = yaml.safe_load((data_dir / SETTINGS_FILE).read_text())
     for section, name in (("kafka", "bootstrap_servers"), ("clickhouse", "url")):
         mine = getattr(config, section)
@@ -69,7 +82,8 @@ def running_config(config: Config) -> Config:
     return config.model_copy(update=changes)
 
 
-def _runs(data_dir: Path) -> bool:
+def stack_runs(data_dir: Path) -> bool:
+    """Whether a stack holds the folder's lock now."""
     try:
         handle = os.open(data_dir / _LOCK_FILE, os.O_RDWR)
     except FileNotFoundError:

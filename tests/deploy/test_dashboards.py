@@ -27,6 +27,8 @@ RESTRICTED = {"genai_content", "genai_feedback"} | {
     view.name for view in views().values() if view.restricted
 }
 """Redacted texts, or views over them: who reads a dashboard need not be allowed to."""
+SCRAPED = {"job", "instance", "service"}
+"""Labels that Prometheus gives every series of ours."""
 
 
 def the_range() -> TimeRange:
@@ -96,13 +98,13 @@ def check_promql(expression: str) -> None:
     declared: dict[str, Any] = dict(REGISTRY._names_to_collectors)
     names = re.findall(r"streamgauge_\w+", expression)
     assert names
-    allowed = {"le"}
+    allowed = {"le", *SCRAPED}
     for name in names:
         metric = declared[name]
         assert not isinstance(metric, Counter) or name.endswith("_total")
         assert not isinstance(metric, Histogram) or name.endswith(("_bucket", "_sum", "_count"))
         allowed |= set(metric._labelnames)
-    grouped = ", ".join(re.findall(r"by \(([^)]*)\)", expression))
+    grouped = ", ".join(re.findall(r"(?:by|on) \(([^)]*)\)", expression))
     selected = re.findall(r"(\w+)=~?\"", expression)
     used = {label.strip() for label in grouped.split(",") if label.strip()} | set(selected)
     assert used <= allowed

@@ -1,14 +1,16 @@
 """The generated pages are committed as generated, and no metric is declared in vain."""
 
 import ast
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prometheus_client import generate_latest
 
 from schemas.config import PACKAGE_ROOT
 from schemas.document import DOCS, declared_metrics, pages
-from schemas.metrics import REGISTRY
+from schemas.metrics import PROCESS, REGISTRY
 
 USERS = ("ingest", "processors", "sql", "stack")
 
@@ -25,7 +27,15 @@ def test_pages_name_no_path_of_this_machine() -> None:
 
 def test_every_metric_of_the_registry_is_declared() -> None:
     declared = {family.name for item in declared_metrics().values() for family in item.describe()}
-    assert declared == {family.name for family in REGISTRY.collect()}
+    of_the_client = {family.name for family in PROCESS.collect()}
+    assert declared | of_the_client == {family.name for family in REGISTRY.collect()}
+
+
+def test_the_page_names_what_a_process_tells_of_itself() -> None:
+    served = generate_latest(REGISTRY).decode()
+    named = re.findall(r"`(process_\w+)`", pages()["metrics.md"])
+    assert "process_start_time_seconds" in named
+    assert [name for name in named if f"\n{name} " not in served] == []
 
 
 def _metrics_of(path: Path) -> Iterator[str]:

@@ -238,6 +238,10 @@ def test_every_table_and_column_is_commented_and_replaces_by_identity(client: Cl
         assert tuple(key) == tables()[name].identity
         assert partition_key == "day"
         assert comment
+        kept = tables()[name].kept
+        ttl = re.search(r" TTL (.*?) \+ toIntervalDay\((\d+)\)", engine)
+        assert (int(ttl[2]) if ttl else None) == (kept[0] if kept else None)
+        assert not ttl or kept[1] in ttl[1]
 
 
 def test_otel_views_have_the_exporters_columns(client: Client) -> None:

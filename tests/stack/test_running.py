@@ -1,6 +1,7 @@
 """Commands beside a running embedded stack, from a shell in which nothing is set."""
 
 import asyncio
+import io
 import json
 import os
 import subprocess
@@ -11,14 +12,16 @@ from pathlib import Path
 import aiohttp
 import pytest
 import yaml
+from rich.console import Console
 
 from processors.app import STAGES
 from schemas.config import PACKAGE_ROOT, Config, KafkaConfig, RuntimeConfig
 from stack.children import child_environment
+from stack.demo.run import run_demo
 from stack.embedded import child_settings, embedded_config
 from stack.errors import StackError
 from stack.ports import free_block, free_port
-from stack.running import marked_running, running_config
+from stack.running import demo_folder, marked_running, running_config
 from stack.up import Stack, start_stack
 from tests.stack.line import chat, export
 
@@ -116,3 +119,36 @@ def test_settings_of_a_stack_are_taken_only_while_it_runs(
         assert (merged.tenant, merged.evaluate.model) == ("acme", "large")
         assert merged.evaluate.threads == effective.evaluate.threads
     assert running_config(mine) is mine
+
+
+def test_a_running_demo_is_found_where_nothing_else_runs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    mine = Config()
+    config = Config()
+    config.runtime.data_dir = demo_folder(config.runtime.data_dir)
+    of_demo = embedded_config(config)
+    child_settings(of_demo)
+    assert running_config(mine) is mine
+    with marked_running(of_demo.runtime.data_dir):
+        assert running_config(mine).clickhouse.token == of_demo.clickhouse.token
+        assert running_config(mine).privacy == of_demo.privacy
+        of_up = embedded_config(mine)
+        child_settings(of_up)
+        with marked_running(of_up.runtime.data_dir):
+            assert running_config(mine).clickhouse.token == of_up.clickhouse.token
+        assert running_config(mine).clickhouse.token == of_demo.clickhouse.token
+    assert running_config(mine) is mine
+
+
+def test_a_second_demo_leaves_the_first_ones_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    folder = demo_folder(Config().runtime.data_dir)
+    with marked_running(folder):
+        (folder / "kept").touch()
+        console = Console(file=io.StringIO())
+        assert run_demo(Config(), once=True, count=1, rate=1.0, console=console) == 2
+        assert (folder / "kept").exists()

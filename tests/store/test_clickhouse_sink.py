@@ -84,7 +84,9 @@ def test_retry_under_the_same_token_stores_once(migrated: Config, client: Client
 
 
 @pytest.mark.parametrize("bad", [0, 3, 7])
-async def test_only_the_offender_is_poison(sink: ClickHouseSink, client: Client, bad: int) -> None:
+async def test_only_the_offender_is_poison(
+    sink: ClickHouseSink, client: Client, bad: int, caplog: pytest.LogCaptureFixture
+) -> None:
     topic = f"poison-{bad}"
     submitted = [
         sink.insert("genai_ledger", [books(topic, n), books(topic, 100 + n)]) for n in range(8)
@@ -96,7 +98,8 @@ async def test_only_the_offender_is_poison(sink: ClickHouseSink, client: Client,
     refused = outcomes.pop(bad)
     assert isinstance(refused, PoisonError)
     assert refused.reason == "rows_refused"
-    assert "not a number" not in str(refused)
+    assert "not a number" not in str(refused) + caplog.text
+    assert caplog.text.count("ClickHouse refuses rows of genai_ledger (") == 1
     assert outcomes == [None] * 8
     assert offsets(client, topic) == [*range(8), *range(100, 108)]
 
