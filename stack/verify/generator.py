@@ -145,15 +145,15 @@ def _chat(rng: random.Random, span: Span, unique: str, logs: list[LogRecord] | N
     )  # fmt: skip
 
 
-def _root(rng: random.Random, trace_id: bytes) -> Span:
-    root = _span(rng, trace_id, b"", -1.0)
+def _root(rng: random.Random, trace_id: bytes, at_s: float) -> Span:
+    root = _span(rng, trace_id, b"", at_s - 1.0)
     root.name = "POST /ask"
     root.kind = Span.SPAN_KIND_SERVER
     return root
 
 
-def _retrieval(rng: random.Random, root: Span) -> Span:
-    retrieval = _span(rng, root.trace_id, root.span_id, -0.8)
+def _retrieval(rng: random.Random, root: Span, at_s: float) -> Span:
+    retrieval = _span(rng, root.trace_id, root.span_id, at_s - 0.8)
     retrieval.name = "retrieval handbook"
     retrieval.attributes.extend(
         _attributes(
@@ -183,13 +183,14 @@ def _route(rng: random.Random) -> Route:
 
 
 def _trace(rng: random.Random, service: str, at_s: float, number: int, split: bool) -> list[Parcel]:
-    """The parcels of one trace: the calls, and (often late) what belongs to them."""
-    root = _root(rng, rng.randbytes(16))
-    retrieval = _retrieval(rng, root)
+    """The parcels of one trace, which ends when it leaves, ``at_s`` from now: the calls, and (often
+    late) what belongs to them."""
+    root = _root(rng, rng.randbytes(16), at_s)
+    retrieval = _retrieval(rng, root, at_s)
     logs: list[LogRecord] | None = [] if split and rng.random() < LOG_SHARE else None
     chats, sent = [], []
     for index in range(rng.choice((1, 1, 2))):
-        chat = _span(rng, root.trace_id, root.span_id, -0.5 + index / 5)
+        chat = _span(rng, root.trace_id, root.span_id, at_s - 0.5 + index / 5)
         sent.append(_chat(rng, chat, f"{number}-{index}", logs))
         chats.append(chat)
     rest = [
