@@ -15,6 +15,13 @@ WHERE stage = 'watch' AND incarnation = {incarnation:String}
 """
 """By table, the time up to which its windows are sealed, s since 1970."""
 
+PROGRESS = """
+SELECT stage, topic, partition, toUnixTimestamp64Nano(end_time), toUnixTimestamp64Nano(idle_until),
+  toUnixTimestamp64Nano(read_until)
+FROM genai_progress FINAL WHERE incarnation = {incarnation:String}
+"""
+"""Who tells, of what, and how far it is (ns since 1970): see the columns of ``genai_progress``."""
+
 EVALUATED = """
 SELECT rule, toUnixTimestamp64Nano(last_evaluated_at) FROM genai_rule_states FINAL
 WHERE tenant = {tenant:String} AND fingerprint = '' AND last_evaluated_at > toDateTime(0, 'UTC')

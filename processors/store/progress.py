@@ -8,8 +8,9 @@ what follows from them):
   most :data:`SAMPLE_S`. No end counts later than Kafka's time of the message that told it, and none
   whose start is not trusted: clocks that run ahead say nothing about what has arrived.
 - ``idle_until``: now, once nothing of the partition has been in hand for :data:`IDLE_S`; unset
-  while something is. It is told again and again, so that silence means that nobody owns the
-  partition, not that it is complete.
+  while something is, and while anything is in hand for that long: then ClickHouse does not keep up,
+  and what the partition has may wait for room. It is told again and again, so that silence means
+  that nobody owns the partition, not that it is complete.
 
 After a restart nothing is known of ``end_time`` until a message comes.
 """
@@ -27,7 +28,8 @@ from sql.tables import table
 from sql.times import ticks
 
 SAMPLE_RECORDS = 101
-SAMPLE_S = 60
+SAMPLE_S = 30
+"""Longer, and where calls are few their median is old: alert rules wait for it."""
 IDLE_S = 30.0
 """Longer than a rebalance takes to bring the first message of a backlog."""
 TELL_S = 5.0
@@ -57,6 +59,9 @@ class Progress:
         self._incarnation = incarnation
         self._clock = clock
         self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._begun: dict[tuple[str, int, int], float] = {}
+        """When each message in hand came, the oldest first."""
+        self._pressed_until = -IDLE_S
 
     def adopt(self, topic: str, partition: int) -> None:
         """The partition is this worker's."""
@@ -71,9 +76,13 @@ class Progress:
         """The message is in hand."""
         if message.topic in TRACKED:
             self._of(message.topic, message.partition).in_hand += 1
+            place = (message.topic, message.partition, message.offset)
+            self._begun.setdefault(place, self._clock.monotonic())
 
     def end(self, message: Message) -> None:
         """It is not any more, whatever became of it."""
+        self._note_pressure()
+        self._begun.pop((message.topic, message.partition, message.offset), None)
         state = self._partitions.get((message.topic, message.partition))
         if state is not None:
             state.in_hand = max(0, state.in_hand - 1)
@@ -95,15 +104,22 @@ class Progress:
     def rows(self) -> list[Row]:
         """Rows of ``genai_progress`` to be inserted: what changed, and every idle partition."""
         now_ns = self._clock.time_ns()
+        self._note_pressure()
         rows = []
         for (topic, partition), state in self._partitions.items():
-            quiet_s = self._clock.monotonic() - state.quiet_since
+            quiet_s = self._clock.monotonic() - max(state.quiet_since, self._pressed_until)
             idle = not state.in_hand and quiet_s >= IDLE_S
             telling = (state.end_ns(), state.offset)
             if idle or (state.offset >= 0 and telling != state.told):
                 state.told = telling
                 rows.append(self._row(topic, partition, state, now_ns, now_ns if idle else 0))
         return rows
+
+    def _note_pressure(self) -> None:
+        """What waits behind a message that takes long is seen once that is done."""
+        now_s = self._clock.monotonic()
+        if now_s - next(iter(self._begun.values()), now_s) >= IDLE_S:
+            self._pressed_until = now_s
 
     def _row(self, topic: str, partition: int, state: _Partition, now_ns: int, idle_ns: int) -> Row:
         return table("genai_progress").row(

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from processors.runtime.memory import START_NS, FakeClock
-from processors.store.progress import IDLE_S, SAMPLE_RECORDS, Progress
+from processors.store.progress import IDLE_S, SAMPLE_RECORDS, TELL_S, Progress
 from processors.watch.windows.admission import Candidate, Known, stream_rows
 from processors.watch.windows.watermark import Place, watermark
 from schemas.protocols import Message
@@ -143,6 +143,60 @@ async def test_store_tells_ends_while_busy_and_the_time_while_idle() -> None:
     progress.forget(OPERATIONS.name, 0)
     await clock.advance(IDLE_S)
     assert told(progress) == []
+
+
+async def test_while_clickhouse_does_not_keep_up_nothing_is_idle() -> None:
+    """What a quiet partition has may wait for room behind what is in hand."""
+    clock = FakeClock()
+    progress = Progress("1", clock)
+    progress.adopt(OPERATIONS.name, 0)
+    progress.adopt(EVALUATIONS.name, 0)
+    waiting = message(OPERATIONS.name, 0, START_NS)
+    progress.begin(waiting)
+    await clock.advance(IDLE_S)
+    assert told(progress) == []
+    await clock.advance(1000)
+    progress.end(waiting)
+    await clock.advance(IDLE_S - 1)
+    assert told(progress) == [], "it gets time to bring what it has"
+    await clock.advance(1)
+    ends_s = {topic: idle_s for topic, _, _, idle_s in told(progress)}
+    assert ends_s == {OPERATIONS.name: 1060, EVALUATIONS.name: 1060}
+
+
+RULE_DELAY_S = 30
+"""``eval_delay`` of query rules, unless they say another."""
+
+
+@pytest.mark.parametrize("gap_s", [1, 5, 10, 20, 25, 29, 31, 60, 300])
+async def test_a_rule_that_waits_for_a_healthy_line_is_late_by_less_than_100_s(
+    gap_s: int,
+) -> None:
+    """One call every ``gap_s`` in a partition, judged and stored 5 s after its end."""
+    clock = FakeClock()
+    progress = Progress("1", clock)
+    chain = (FRAGMENTS.name, OPERATIONS.name, EVALUATIONS.name)
+    for topic in chain:
+        progress.adopt(topic, 0)
+    places: dict[tuple[str, int], Place] = {}
+    behind_s = []
+    for now_s in range(1, 1200):
+        await clock.advance(1)
+        if now_s % gap_s == 5 % gap_s:
+            ends = {"day": DAY, "call": call(end_ns=clock.time_ns() - 5 * S_NS)}
+            store(progress, message(chain[0], now_s, clock.time_ns()), fragment(1, 1, "a", **ends))
+            store(progress, message(chain[1], now_s, clock.time_ns()), operation(1, 1, **ends))
+            judged = evaluation(1, 1, day=DAY, span_end_ns=clock.time_ns() - 5 * S_NS)
+            store(progress, message(chain[2], now_s, clock.time_ns()), judged)
+        if now_s % TELL_S == 0:
+            columns = list(table("genai_progress").columns)
+            for row in (dict(zip(columns, row, strict=True)) for row in progress.rows()):
+                places[row["topic"], 0] = Place(row["end_time"], row["idle_until"])
+        found = watermark("genai_evaluations", places, 1, clock.time_ns(), RULE_DELAY_S * S_NS)
+        if now_s > 600 and found is not None:
+            behind_s.append((clock.time_ns() - found) // S_NS)
+    assert len(behind_s) == 599
+    assert RULE_DELAY_S <= max(behind_s) < 100
 
 
 async def test_clocks_that_run_ahead_say_nothing() -> None:

@@ -1,4 +1,5 @@
-"""Until when the rows of a table are complete: the watermark that seals windows. Pure.
+"""Until when the rows of a table are complete: the watermark that seals windows, and that query
+rules wait for. Pure.
 
 ``store`` says of each partition of a topic, every few seconds (:mod:`processors.store.progress`):
 ``end_time``, the median span end of the newest messages it inserted, and ``idle_until``, set only
@@ -23,8 +24,9 @@ windows. A stage that is down before the first topic of the chain cannot be seen
 are sealed without its spans, which are late rows when they come.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.identity import NS_PER_S
 from schemas.topics import EVALUATIONS, FRAGMENTS, OPERATIONS
@@ -53,6 +55,15 @@ class Place:
 
 Places = Mapping[tuple[str, int], Place]
 """By topic and partition."""
+
+
+def places_of(rows: Iterable[Sequence[Any]]) -> Places:
+    """What ``store`` says, of the rows of :data:`sql.rule_scans.PROGRESS`."""
+    return {
+        (str(topic), int(partition)): Place(end_ns, idle_ns)
+        for stage, topic, partition, end_ns, idle_ns, _ in rows
+        if stage == "store"
+    }
 
 
 def watermark(
