@@ -110,16 +110,16 @@ class TimedRules:
         self._states = RuleStates(config.tenant, reader, clock)
         self._writer: asyncio.Task[None] | None = None
 
-    def recall(self, partition: int, transition: AlertTransition) -> bool:
+    def recall(self, partition: int, transition: AlertTransition, written_ns: int) -> bool:
         """Take a transition of the history; False if it is of no timed rule."""
         if transition.rule == WATCHDOG:
             return True
         if transition.rule == NOT_EVALUATED:
-            self._watch(partition).recall(transition)
+            self._watch(partition).recall(transition, written_ns)
             return True
         alerts = self._of(partition).get(transition.rule)
         if alerts is not None:
-            alerts.recall(transition)
+            alerts.recall(transition, written_ns)
         return alerts is not None
 
     def adopt(self, partition: int) -> None:
@@ -276,7 +276,7 @@ class TimedRules:
         return changes
 
     async def _watch_over(self, partition: int) -> None:
-        """Tell of rules that fell behind, and that alerts are decided at all."""
+        """Tell of rules that fell behind, of what fires for days, and that alerts are decided."""
         beats = partition == self._partition(WATCHDOG)
         step_ns = EVERY_S * NS_PER_S
         at_ns = self._clock.time_ns() // step_ns * step_ns
@@ -290,6 +290,10 @@ class TimedRules:
             ]
             for transition in self._watch(partition).look(at_ns, evaluated):
                 await self._tell(partition, transition)
+            owned: list[TimedAlerts | NotEvaluated] = list(self._of(partition).values())
+            for alerts in (*owned, self._watch(partition)):
+                for transition in alerts.stale(self._clock.time_ns()):
+                    await self._tell(partition, transition)
             at_ns = max(at_ns, self._clock.time_ns() // step_ns * step_ns) + step_ns
             await self._clock.sleep((at_ns - self._clock.time_ns()) / NS_PER_S)
 
