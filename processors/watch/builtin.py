@@ -17,7 +17,7 @@ LATE_S = 300
 """With three intervals: a rule that was not evaluated for longer is told."""
 _STEPS = (
     "1. Why: SELECT rule, state, error, last_evaluated_at FROM v_rules WHERE rule = '{rule}'. "
-    "2. An error of its query: streamgauge rules check. No error: windows are not sealed "
+    "2. An error of its query: streamgauge rules check. No error: what it reads is not stored "
     "(streamgauge status: a stage lags), or ClickHouse does not answer. "
     "3. Until it is evaluated again nothing is known of what it watches: look there by hand."
 )

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from processors.runtime.memory import START_NS, FakeClock
-from processors.store.progress import IDLE_S, SAMPLE_RECORDS, TELL_S, Progress
+from processors.store.progress import IDLE_S, SAMPLE_RECORDS, SERVICES_MAX, TELL_S, Progress
 from processors.watch.windows.admission import Candidate, Known, stream_rows
 from processors.watch.windows.watermark import Place, watermark
 from schemas.protocols import Message
@@ -224,7 +224,51 @@ async def test_what_windows_do_not_count_moves_nothing() -> None:
     store(progress, message(OPERATIONS.name, 0, START_NS), untrusted, duplicate)
     foreign = evaluation(1, 1, source="external", evaluator="mine", span_end_ns=START_NS - S_NS)
     store(progress, message(EVALUATIONS.name, 0, START_NS), foreign)
+    rescored = evaluation(1, 1, day=DAY, mode="shadow", span_end_ns=START_NS - S_NS)
+    store(progress, message(EVALUATIONS.name, 1, START_NS), rescored)
     assert {end_s for _, _, end_s, _ in told(progress)} == {0}
+
+
+async def test_a_service_that_sends_what_is_long_past_does_not_hold_the_others() -> None:
+    clock = FakeClock()
+    await clock.advance(7200)
+    progress = Progress("1", clock)
+
+    def of(service: str, *ago_s: int) -> list[Record]:
+        now_ns = clock.time_ns()
+        ends = [call(service_name=service, end_ns=now_ns - s * S_NS) for s in ago_s]
+        return [operation(1, 1, day=DAY, call=one) for one in ends]
+
+    live = [*of("shop", 2), *of("bot", 3)]
+    imported, ahead = of("archive", *range(3600, 4600)), of("ahead", *[-7000] * 500)
+    store(progress, message(OPERATIONS.name, 0, clock.time_ns()), *live, *imported)
+    assert [end_s for _, _, end_s, _ in told(progress)] == [7197]
+    backlog = [one for name in ("shop", "bot", "desk") for one in of(name, 5000, 5001)]
+    later = message(OPERATIONS.name, 1, clock.time_ns() + 60 * S_NS)
+    store(progress, later, *backlog, *ahead)
+    assert [end_s for _, _, end_s, _ in told(progress)] == [2199], "ours is in all of them"
+
+
+async def test_a_message_that_says_nothing_leaves_what_is_known() -> None:
+    clock = FakeClock()
+    progress = Progress("1", clock)
+    store(progress, message(OPERATIONS.name, 0, START_NS), ended(-5))
+    before = told(progress)
+    duplicate = ended(-5).model_copy(update={"duplicate_of": "ab"})
+    store(progress, message(OPERATIONS.name, 1, START_NS + 600 * S_NS), duplicate)
+    assert [end_s for _, _, end_s, _ in told(progress)] == [before[0][2]]
+
+
+async def test_the_services_of_a_partition_are_bounded() -> None:
+    clock = FakeClock()
+    progress = Progress("1", clock)
+    many = [
+        operation(1, 1, day=DAY, call=call(service_name=f"s{n}", end_ns=START_NS - n * S_NS))
+        for n in range(3 * SERVICES_MAX)
+    ]
+    store(progress, message(OPERATIONS.name, 0, START_NS), *many)
+    ((_, _, end_s, _),) = told(progress)
+    assert -3 * SERVICES_MAX < end_s <= -2 * SERVICES_MAX, "the newest count"
 
 
 async def test_old_messages_leave_the_sample() -> None:

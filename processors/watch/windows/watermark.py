@@ -2,13 +2,14 @@
 rules wait for. Pure.
 
 ``store`` says of each partition of a topic, every few seconds (:mod:`processors.store.progress`):
-``end_time``, the median span end of the newest messages it inserted, and ``idle_until``, set only
+``end_time``, when the spans of the newest messages it inserted ended, and ``idle_until``, set only
 while nothing of the partition has waited for half a minute. From that:
 
 1. A partition that is not idle is complete up to its ``end_time``: messages are inserted in order,
    so a backlog of ours or of an earlier stage shows there, and what is a little out of order comes
-   within the allowed lateness. (A median, and never later than the message it came in: one
-   application whose clock is in the future moves nothing.)
+   within the allowed lateness. (The median of the services' medians, and never later than the
+   message it came in: one application whose clock is in the future, or that sends what is long
+   past, moves nothing where there are others.)
 2. An idle partition is complete up to ``idle_until``: a quiet partition does not hold the others.
    But one is not idle while its *upstream*, the same partition of the topic before, got spans that
    end more than a minute later: then the stage between them is behind or down, and what it owes
