@@ -34,8 +34,16 @@ SAFE_INTERVAL = "safe_interval"
 """Name of the annotation that says what an alert's value is held against."""
 
 
+REWRITTEN_S = 86_400
+"""How often the firing transition of an alert that goes on is written again."""
+
+
 class AlertTransition(Record):
-    """One change of an alert's status; also the outbox row that ``notify`` delivers."""
+    """One change of an alert's status; also the outbox row that ``notify`` delivers.
+
+    While an alert goes on, its firing transition is written again once a day, unchanged: the topic
+    keeps seven days, and who starts anew must know of older alerts too. Readers know it by its id.
+    """
 
     tenant: str
     transition_id: str

@@ -98,7 +98,7 @@ class TimedRule(_Rule):
 
     @property
     def source(self) -> str:
-        """Table whose windows must be sealed up to a time; empty: none is waited for."""
+        """Table that must be complete up to a time; empty: none is waited for."""
         return ""
 
     @property
@@ -131,7 +131,9 @@ class QueryRule(TimedRule):
         default=30, alias="eval_delay", description="how long late data is waited for"
     )
     watermark: Literal["", "genai_operations", "genai_evaluations"] = Field(
-        default="", description="evaluated once the windows of this table are sealed up to the time"
+        default="",
+        description="evaluated once rows of this table that end by eval_delay after the time are "
+        "stored",
     )
 
     @property

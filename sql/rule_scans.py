@@ -6,6 +6,7 @@ active in the period. Parameters: ``{at:UInt32}`` (s since 1970), ``{families:Ar
 """
 
 from schemas.streams import STREAM_PLACE_S
+from sql.dictionary import views
 
 _DAY_S = 86_400
 EXPECTED_DAYS = 7
@@ -14,6 +15,13 @@ SELECT toString(topic), toUnixTimestamp(end_time) FROM genai_progress FINAL
 WHERE stage = 'watch' AND incarnation = {incarnation:String}
 """
 """By table, the time up to which its windows are sealed, s since 1970."""
+
+PROGRESS = """
+SELECT stage, topic, partition, toUnixTimestamp64Nano(end_time), toUnixTimestamp64Nano(idle_until),
+  toUnixTimestamp64Nano(read_until)
+FROM genai_progress FINAL WHERE incarnation = {incarnation:String}
+"""
+"""Who tells, of what, and how far it is (ns since 1970): see the columns of ``genai_progress``."""
 
 EVALUATED = """
 SELECT rule, toUnixTimestamp64Nano(last_evaluated_at) FROM genai_rule_states FINAL
@@ -39,13 +47,32 @@ LIMIT {VERDICTS_MAX + 1}
 """  # noqa: S608 - constants
 """Those fields of the verdicts on calls that ended in a range (s since 1970)."""
 
-DRIFTING = """
+_AS_OF_AT = {
+    "now64(9)": "toDateTime64({at:UInt32}, 9, 'UTC')",
+    "now()": "toDateTime({at:UInt32}, 'UTC')",
+    "today()": "toDate(toDateTime({at:UInt32}, 'UTC'))",
+    "ORDER BY bucket DESC": "AND revision <= toUInt64({at:UInt32}) * 1000000000\n"
+    "  ORDER BY bucket DESC",
+}
+"""What makes ``v_drift`` say what it said at a moment: a verdict's revision is when it was made."""
+
+
+def _drift_as_of_at() -> str:
+    _, _, text = views()["v_drift"].statement.partition("VIEW v_drift AS\n")
+    for now, then in _AS_OF_AT.items():
+        if now not in text:
+            raise ValueError(f"v_drift does not say {now}")
+        text = text.replace(now, then)
+    return text
+
+
+DRIFTING = f"""
 SELECT tenant, if(evaluator = '', concat(family, '.', metric), toString(evaluator)), dimensions,
   labels, verdict, severity, effect, n
-FROM v_drift WHERE detector != ''
-"""
+FROM ({_drift_as_of_at()}) WHERE detector != ''
+"""  # noqa: S608 - a view of ours
 """(tenant, measure, dimensions, labels, verdict, severity, effect, n) of every detector's newest
-verdict on each stream."""
+verdict on each stream at ``{at}``: who evaluates the past again must not judge it by today's."""
 
 _STREAMS = """
     SELECT tenant, stream_id, family, metric, evaluator, dimensions, labels, first_seen

@@ -4,17 +4,21 @@ For every partition of a topic whose spans windows count, ``genai_progress`` get
 after a change, the offset stored and two times (:mod:`processors.watch.windows.watermark` says
 what follows from them):
 
-- ``end_time``: the median end of the newest spans inserted, at most :data:`SAMPLE_RECORDS` of at
-  most :data:`SAMPLE_S`. No end counts later than Kafka's time of the message that told it, and none
-  whose start is not trusted: clocks that run ahead say nothing about what has arrived.
+- ``end_time``: when the newest spans inserted ended. Each service has a vote, the median of its
+  own, at most :data:`SAMPLE_RECORDS` of at most :data:`SAMPLE_S`, and the median of the votes
+  counts: our backlog is in all of them, but spans of last week that somebody sends or replays, and
+  clocks that run ahead, are in few. No end counts later than Kafka's time of the message that told
+  it, and none whose start is not trusted. Nor do a shadow's verdicts count: ``rescore`` makes those
+  of spans long past.
 - ``idle_until``: now, once nothing of the partition has been in hand for :data:`IDLE_S`; unset
-  while something is. It is told again and again, so that silence means that nobody owns the
-  partition, not that it is complete.
+  while something is, and while anything is in hand for that long: then ClickHouse does not keep up,
+  and what the partition has may wait for room. It is told again and again, so that silence means
+  that nobody owns the partition, not that it is complete.
 
 After a restart nothing is known of ``end_time`` until a message comes.
 """
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from statistics import median_low
@@ -27,12 +31,18 @@ from sql.tables import table
 from sql.times import ticks
 
 SAMPLE_RECORDS = 101
-SAMPLE_S = 60
+SAMPLE_S = 30
+"""Longer, and where calls are few their median is old: alert rules wait for it."""
 IDLE_S = 30.0
 """Longer than a rebalance takes to bring the first message of a backlog."""
 TELL_S = 5.0
 
+SERVICES_MAX = 32
+"""Of a partition, the newest; what bounds the memory."""
+
 Row = tuple[object, ...]
+Ends = deque[tuple[int, int]]
+"""(message's time in ms, end in ns) of the newest records of a service."""
 TRACKED = (FRAGMENTS.name, OPERATIONS.name, EVALUATIONS.name)
 
 
@@ -41,13 +51,30 @@ class _Partition:
     in_hand: int
     quiet_since: float
     offset: int = -1
-    ends: deque[tuple[int, int]] = field(default_factory=lambda: deque(maxlen=SAMPLE_RECORDS))
-    """(message's time in ms, end in ns) of the newest records."""
+    services: OrderedDict[tuple[str, str], Ends] = field(default_factory=OrderedDict)
+    """By tenant and service, the one with the newest record last."""
     told: tuple[int, int] | None = None
+
+    def take(self, service: tuple[str, str], message_ms: int, end_ns: int) -> None:
+        """Count a record's span."""
+        ends = self.services.setdefault(service, deque(maxlen=SAMPLE_RECORDS))
+        ends.append((message_ms, end_ns))
+        self.services.move_to_end(service)
+        if len(self.services) > SERVICES_MAX:
+            self.services.popitem(last=False)
+
+    def forget_before(self, since_ms: int) -> None:
+        """Count no older message any more."""
+        for service, ends in list(self.services.items()):
+            while ends and ends[0][0] < since_ms:
+                ends.popleft()
+            if not ends:
+                del self.services[service]
 
     def end_ns(self) -> int:
         """0 if not known."""
-        return median_low(end for _, end in self.ends) if self.ends else 0
+        votes = [median_low(end for _, end in ends) for ends in self.services.values()]
+        return median_low(votes) if votes else 0
 
 
 class Progress:
@@ -57,6 +84,9 @@ class Progress:
         self._incarnation = incarnation
         self._clock = clock
         self._partitions: dict[tuple[str, int], _Partition] = {}
+        self._begun: dict[tuple[str, int, int], float] = {}
+        """When each message in hand came, the oldest first."""
+        self._pressed_until = -IDLE_S
 
     def adopt(self, topic: str, partition: int) -> None:
         """The partition is this worker's."""
@@ -71,9 +101,13 @@ class Progress:
         """The message is in hand."""
         if message.topic in TRACKED:
             self._of(message.topic, message.partition).in_hand += 1
+            place = (message.topic, message.partition, message.offset)
+            self._begun.setdefault(place, self._clock.monotonic())
 
     def end(self, message: Message) -> None:
         """It is not any more, whatever became of it."""
+        self._note_pressure()
+        self._begun.pop((message.topic, message.partition, message.offset), None)
         state = self._partitions.get((message.topic, message.partition))
         if state is not None:
             state.in_hand = max(0, state.in_hand - 1)
@@ -87,23 +121,32 @@ class Progress:
         state.offset = max(state.offset, message.offset + 1)
         latest_ns = message.timestamp_ms * NS_PER_MS
         for record in records:
-            if (end_ns := span_end_ns(record)) is not None:
-                state.ends.append((message.timestamp_ms, min(end_ns, latest_ns)))
-        while state.ends and state.ends[0][0] < message.timestamp_ms - SAMPLE_S * 1000:
-            state.ends.popleft()
+            if (ended := ended_span(record)) is not None:
+                service, end_ns = ended
+                state.take(service, message.timestamp_ms, min(end_ns, latest_ns))
+        if state.services:
+            newest_ms = max(ends[-1][0] for ends in state.services.values())
+            state.forget_before(newest_ms - SAMPLE_S * 1000)
 
     def rows(self) -> list[Row]:
         """Rows of ``genai_progress`` to be inserted: what changed, and every idle partition."""
         now_ns = self._clock.time_ns()
+        self._note_pressure()
         rows = []
         for (topic, partition), state in self._partitions.items():
-            quiet_s = self._clock.monotonic() - state.quiet_since
+            quiet_s = self._clock.monotonic() - max(state.quiet_since, self._pressed_until)
             idle = not state.in_hand and quiet_s >= IDLE_S
             telling = (state.end_ns(), state.offset)
             if idle or (state.offset >= 0 and telling != state.told):
                 state.told = telling
                 rows.append(self._row(topic, partition, state, now_ns, now_ns if idle else 0))
         return rows
+
+    def _note_pressure(self) -> None:
+        """What waits behind a message that takes long is seen once that is done."""
+        now_s = self._clock.monotonic()
+        if now_s - next(iter(self._begun.values()), now_s) >= IDLE_S:
+            self._pressed_until = now_s
 
     def _row(self, topic: str, partition: int, state: _Partition, now_ns: int, idle_ns: int) -> Row:
         return table("genai_progress").row(
@@ -126,14 +169,18 @@ class Progress:
         )
 
 
-def span_end_ns(record: Record) -> int | None:
-    """End of the span that a record tells of, None if it tells of none that windows may count."""
+def ended_span(record: Record) -> tuple[tuple[str, str], int] | None:
+    """Tenant and service, and the end of the span that a record tells of; None if it tells of none
+    that says how far the line is."""
     if getattr(record, "day", EPOCH_DAY) == EPOCH_DAY:
         return None
     if isinstance(record, Evaluation):
-        return record.span_end_ns if record.source == "ours" else None
-    if isinstance(record, Operation):
-        return None if record.duplicate_of else record.call.end_ns
-    if isinstance(record, Fragment):
-        return record.call.end_ns if record.call else None
+        if record.source != "ours" or record.mode != "active":
+            return None
+        return (record.tenant, record.service_name), record.span_end_ns
+    if isinstance(record, Fragment | Operation):
+        call = record.call
+        if call is None or (isinstance(record, Operation) and record.duplicate_of):
+            return None
+        return (record.tenant, call.service_name), call.end_ns
     return None

@@ -18,7 +18,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 
 from processors.watch.rules import template_values
-from schemas.alert_records import AlertSignal, AlertTransition
+from schemas.alert_records import REWRITTEN_S, AlertSignal, AlertTransition
 from schemas.identity import NS_PER_MS, fingerprint, transition_id
 from schemas.rules import SignalRule
 from schemas.templates import rendered
@@ -54,6 +54,8 @@ class Alert:
     taking: asyncio.Future[None] | None = None
     """The acknowledgement of ``opening``, so that signals that wait for it emit it once."""
     resolved: bool = False
+    written_ns: int = 0
+    """When its firing transition was last written."""
 
 
 @dataclass(slots=True)
@@ -80,8 +82,10 @@ class PartitionAlerts:
         end_ns = self._floored(signal, timestamp_ms)
         if alert is None or (alert.resolved and end_ns > alert.last_end_ns):
             alert = self._open(signal, mark, end_ns)
+            alert.written_ns = now_ns
         elif not alert.resolved and end_ns > self._ends_at_ns(alert):
             alert = self._open(signal, mark, end_ns, before=self.resolve(alert))
+            alert.written_ns = now_ns
         else:
             # Of a resolved alert this is a late signal of a time it covers: never page it twice.
             self._add(alert, signal, end_ns)
@@ -109,6 +113,7 @@ class PartitionAlerts:
             self._alerts.move_to_end(transition.fingerprint)
         elif known.firing.starts_at_ns > transition.starts_at_ns:
             return
+        known.written_ns = max(known.written_ns, timestamp_ms * NS_PER_MS)
         if transition.ends_at_ns is not None:
             known.resolved = True
             last_end_ns = transition.ends_at_ns - self._recovery_ns(transition.rule)
@@ -135,6 +140,14 @@ class PartitionAlerts:
         """Wall-clock ns at which the next alert resolves unless a signal comes."""
         self.settle()
         return min((self._resolves_at_ns(alert) for alert in self._open_alerts()), default=None)
+
+    def stale(self, now_ns: int) -> Iterator[AlertTransition]:
+        """Firing transitions as they were told, last written a day ago; they are written now."""
+        for alert in list(self._open_alerts()):
+            old = now_ns - alert.written_ns >= REWRITTEN_S * NS_PER_S
+            if old and not alert.opening and not alert.resolved:
+                alert.written_ns = now_ns
+                yield alert.firing
 
     def resolve(self, alert: Alert) -> AlertTransition:
         """Close an alert. What is to be written: the final count, its traces, its end."""

@@ -5,7 +5,7 @@ an Alertmanager) notices when ``watch`` or ``notify`` stopped. :data:`NOT_EVALUA
 rule that was not evaluated for too long: no rule is silent because it is broken.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from processors.watch.timed_alerts import NS_PER_S, Found, TimedAlerts
 from schemas.alert_records import NOT_EVALUATED, WATCHDOG, AlertTransition
@@ -17,7 +17,7 @@ LATE_S = 300
 """With three intervals: a rule that was not evaluated for longer is told."""
 _STEPS = (
     "1. Why: SELECT rule, state, error, last_evaluated_at FROM v_rules WHERE rule = '{rule}'. "
-    "2. An error of its query: streamgauge rules check. No error: windows are not sealed "
+    "2. An error of its query: streamgauge rules check. No error: what it reads is not stored "
     "(streamgauge status: a stage lags), or ClickHouse does not answer. "
     "3. Until it is evaluated again nothing is known of what it watches: look there by hand."
 )
@@ -60,9 +60,13 @@ class NotEvaluated:
         self._begun_ns = begun_ns
         self._alerts = TimedAlerts(_RULE)
 
-    def recall(self, transition: AlertTransition) -> None:
-        """One of the history's transitions."""
-        self._alerts.recall(transition)
+    def recall(self, transition: AlertTransition, written_ns: int = 0) -> None:
+        """One of the history's transitions; 0 is not known when it was written."""
+        self._alerts.recall(transition, written_ns)
+
+    def stale(self, now_ns: int) -> Iterator[AlertTransition]:
+        """See :meth:`TimedAlerts.stale`."""
+        return self._alerts.stale(now_ns)
 
     def adopted(self, now_ns: int) -> None:
         """Begin to count: what was before is its former owner's."""

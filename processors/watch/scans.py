@@ -74,7 +74,7 @@ class Scans:
     def drifting(self) -> Sequence[Sequence[Any]]:
         """Rows of :data:`sql.rule_scans.DRIFTING`."""
         if self._drifting is None:
-            self._drifting = self._run(DRIFTING, {})
+            self._drifting = self._run(DRIFTING, {"at": self._given["at"]})
         return self._drifting
 
     def _series(self, kind: str, over_s: int, condition: Condition) -> Sequence[Measured]:

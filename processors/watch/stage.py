@@ -25,7 +25,7 @@ from processors.watch.windows import Windows
 from schemas.alert_records import AlertSignal, AlertTransition
 from schemas.config import Config
 from schemas.encoding import BatchError
-from schemas.identity import rule_partition
+from schemas.identity import NS_PER_MS, rule_partition
 from schemas.metrics import ALERT_SIGNALS as SIGNALS_METRIC
 from schemas.metrics import ALERT_TRANSITIONS as TRANSITIONS_METRIC
 from schemas.protocols import (
@@ -43,7 +43,8 @@ from schemas.topics import ALERT_SIGNALS, ALERT_TRANSITIONS, EVALUATIONS
 logger = logging.getLogger(__name__)
 
 HISTORY_WINDOW_S = 7 * 86_400.0
-"""As long as transitions are kept: an alert may have been open for days."""
+"""As long as transitions are kept: an alert may have been open for days. What fires for longer is
+written again once a day (``REWRITTEN_S``), unchanged."""
 HISTORY_MAX_BYTES = 16 << 20
 LONGEST_WAIT_S = 15.0
 SHORTEST_WAIT_S = 0.05
@@ -92,8 +93,9 @@ class WatchStage(StageBase):
         alerts.recalled_at = self._clock.monotonic()
         try:
             if message.topic == ALERT_TRANSITIONS.name:
+                written_ns = message.timestamp_ms * NS_PER_MS
                 for transition in readable_records(AlertTransition, message.value)[0]:
-                    if not self._timed.recall(message.partition, transition):
+                    if not self._timed.recall(message.partition, transition, written_ns):
                         alerts.recall_transition(transition, message.timestamp_ms)
             else:
                 for signal in readable_records(AlertSignal, message.value)[0]:
@@ -177,28 +179,35 @@ class WatchStage(StageBase):
             wait_s = min([longest_s, *map(self._due_in_s, self._partitions.values())])
             await self._clock.sleep(max(SHORTEST_WAIT_S, wait_s))
             for partition, alerts in list(self._partitions.items()):
+                if self._held_s(alerts) > 0:
+                    continue
                 if self._due_in_s(alerts) <= 0:
                     while due := alerts.due(self._clock.time_ns()):
                         # One at a time: a signal may come while another's end is being told.
                         alert = due[0]
-                        await self._tell_resolved(partition, alerts.resolve(alert))
+                        await self._tell(partition, alerts.resolve(alert))
+                for transition in alerts.stale(self._clock.time_ns()):
+                    await self._tell(partition, transition)
+
+    def _held_s(self, alerts: PartitionAlerts) -> float:
+        """Seconds for which nothing is told of its own accord, since history was just read."""
+        if alerts.recalled_at is None:
+            return 0.0
+        return alerts.recalled_at + AFTER_RECALL_S - self._clock.monotonic()
 
     def _due_in_s(self, alerts: PartitionAlerts) -> float:
         """Seconds until an alert of the partition may resolve; infinite without one."""
-        recalled_at = alerts.recalled_at
-        if recalled_at is not None:
-            held_s = recalled_at + AFTER_RECALL_S - self._clock.monotonic()
-            if held_s > 0:
-                return held_s
+        if (held_s := self._held_s(alerts)) > 0:
+            return held_s
         due_ns = alerts.next_due_ns()
         return inf if due_ns is None else (due_ns - self._clock.time_ns()) / 1e9
 
-    async def _tell_resolved(self, partition: int, transition: AlertTransition) -> None:
+    async def _tell(self, partition: int, transition: AlertTransition) -> None:
         while partition in self._partitions:
             try:
                 await self._emit(partition, transition)
             except RetryableError as error:
-                logger.warning("a resolved alert waits for the broker: %s", error)
+                logger.warning("an alert waits for the broker: %s", error)
                 await self._clock.sleep(RETRY_S)
             else:
                 return

@@ -5,12 +5,12 @@ same answers write the same transitions, and a new owner that evaluates the rece
 what its predecessor had pending.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from processors.watch.rules import template_values
-from schemas.alert_records import AlertTransition
+from schemas.alert_records import REWRITTEN_S, AlertTransition
 from schemas.identity import fingerprint, transition_id
 from schemas.rules import TimedRule
 from schemas.templates import rendered
@@ -80,7 +80,8 @@ class _Condition:
     """A label set whose condition holds, or did until lately. Firing once ``firing`` is set.
 
     ``last_ns`` is the newest time for which it held; None of a recalled alert, until evaluated.
-    ``found`` are the labels as they were found, without the rule's own.
+    ``found`` are the labels as they were found, without the rule's own. ``told`` is the firing
+    transition as it was written, last at ``written_ns``.
     """
 
     since_ns: int
@@ -88,6 +89,8 @@ class _Condition:
     found: LabelSet
     count: int = 0
     firing: AlertTransition | None = None
+    told: AlertTransition | None = None
+    written_ns: int = 0
 
 
 @dataclass(slots=True, eq=False)
@@ -120,8 +123,8 @@ class TimedAlerts:
         rest = (RuleState.NO_DATA, RuleState.INSUFFICIENT)
         return next((state for state in (*urgent, *rest) if state in states), RuleState.INACTIVE)
 
-    def recall(self, transition: AlertTransition) -> None:
-        """One of the history's transitions of this rule, oldest first."""
+    def recall(self, transition: AlertTransition, written_ns: int = 0) -> None:
+        """One of the history's transitions, oldest first; 0 is not known when it was written."""
         mark = transition.fingerprint
         start_ns = transition.starts_at_ns
         if transition.ends_at_ns is not None:
@@ -137,11 +140,16 @@ class TimedAlerts:
                 None,
                 label_set(transition.tenant, labels),
                 transition.count,
-                transition,
+                firing=transition,
+                told=transition,
+                written_ns=written_ns,
             )
             told_ns = start_ns
-        else:
-            return  # written again by another owner
+        else:  # written again, daily or by another owner
+            known = self._conditions.get(mark)
+            if known is not None and known.since_ns == start_ns:
+                known.written_ns = max(known.written_ns, written_ns)
+            return
         self._told_until_ns[mark] = max(told_ns, self._told_until_ns.get(mark, -1))
 
     def evaluate(self, at_ns: int, found: Iterable[Found]) -> list[AlertTransition]:
@@ -164,6 +172,14 @@ class TimedAlerts:
             changes += self._holds_no_more(at_ns, mark)
             self._note(mark, None)
         return changes
+
+    def stale(self, now_ns: int) -> Iterator[AlertTransition]:
+        """Firing transitions as they were told, last written a day ago; they are written now."""
+        for mark, condition in list(self._conditions.items()):
+            old = now_ns - condition.written_ns >= REWRITTEN_S * NS_PER_S
+            if condition.told is not None and old and self._conditions.get(mark) is condition:
+                condition.written_ns = now_ns
+                yield condition.told
 
     def pause(self, at_ns: int) -> list[AlertTransition]:
         """The rule is not watched at this time: what fires ends, what is pending is dropped."""
@@ -243,6 +259,7 @@ class TimedAlerts:
             ),
             reason,
         )
+        condition.told, condition.written_ns = condition.firing, at_ns
         return [condition.firing]
 
     def _holds_no_more(self, at_ns: int, mark: str) -> list[AlertTransition]:

@@ -5,13 +5,14 @@ name; its transitions go to that partition too, where the next owner recalls the
 begins where the former one was seen last, less what ``for`` and ``keep_firing_for`` look back: what
 came and went while nobody owned the rule is told, and what was pending is known again. That place
 (``genai_rule_states``) may be a few seconds old: evaluating a time again changes nothing. A query
-rule is evaluated by itself; shorthand rules of one partition,
-interval and table together, over scans that they share, once the windows up to the time are sealed:
-an empty newest window is unknown, never 0.
+rule is evaluated by itself, once what it reads is stored if it names a watermark; shorthand rules
+of one partition, interval and table together, over scans that they share, once the windows up to
+the time are sealed: what is empty because it has not come yet is unknown, never 0.
 
-ClickHouse away, a query refused or windows unsealed say nothing about a condition: alerts stay as
-they are, the same time is tried again, and the rule's last evaluation falls behind, which
-:mod:`processors.watch.builtin` tells. Verdicts, signals and their alerts wait for none of this.
+ClickHouse away, a query refused, rows not stored or windows unsealed say nothing about a
+condition: alerts stay as they are, the same time is tried again, and the rule's last evaluation
+falls behind, which :mod:`processors.watch.builtin` tells. Verdicts, signals and their alerts wait
+for none of this.
 """
 
 import asyncio
@@ -35,8 +36,9 @@ from schemas.rules import QueryRule, StreamRule, TimedRule
 logger = logging.getLogger(__name__)
 
 RETRY_S = 5.0
-SEALED_POLL_S = 5.0
-"""Between looks whether windows are sealed; the writer seals every half minute."""
+COMPLETE_POLL_S = 5.0
+"""Between looks whether rows are complete, or windows sealed. ``store`` tells as often how far it
+is; the writer seals every half minute."""
 FAILED_S = 300.0
 """A rule that asks for it fires after failing for this long."""
 CATCH_UP_S, CATCH_UP_EVALUATIONS = 3600, 60
@@ -108,16 +110,16 @@ class TimedRules:
         self._states = RuleStates(config.tenant, reader, clock)
         self._writer: asyncio.Task[None] | None = None
 
-    def recall(self, partition: int, transition: AlertTransition) -> bool:
+    def recall(self, partition: int, transition: AlertTransition, written_ns: int) -> bool:
         """Take a transition of the history; False if it is of no timed rule."""
         if transition.rule == WATCHDOG:
             return True
         if transition.rule == NOT_EVALUATED:
-            self._watch(partition).recall(transition)
+            self._watch(partition).recall(transition, written_ns)
             return True
         alerts = self._of(partition).get(transition.rule)
         if alerts is not None:
-            alerts.recall(transition)
+            alerts.recall(transition, written_ns)
         return alerts is not None
 
     def adopt(self, partition: int) -> None:
@@ -181,6 +183,9 @@ class TimedRules:
         while True:
             try:
                 complete_ns = await self._complete_ns(group)
+                if complete_ns is None:
+                    await self._clock.sleep(COMPLETE_POLL_S)
+                    continue
                 newest_ns = complete_ns // group.step_ns * group.step_ns
                 at_ns = at_ns or await self._begin_ns(group, newest_ns)
                 at_ns = max(at_ns, group.earliest_ns(newest_ns))
@@ -204,13 +209,20 @@ class TimedRules:
                 RULE_LAST_EVALUATION.labels(alerts.rule.alert).set(group.last_ns / NS_PER_S)
             at_ns += group.step_ns
 
-    async def _complete_ns(self, group: _Group) -> int:
-        """The newest moment that may be evaluated for. Raises :class:`QueryError`."""
-        now_ns = self._clock.time_ns() - group.rule.delay_s * NS_PER_S
-        if not group.rule.source:
-            return now_ns
-        sealed = await self._reader.sealed_s()
-        return min(now_ns, sealed.get(group.rule.source, 0) * NS_PER_S)
+    async def _complete_ns(self, group: _Group) -> int | None:
+        """The newest moment that may be evaluated for; None while nobody knows.
+
+        Raises :class:`QueryError`.
+        """
+        rule, now_ns = group.rule, self._clock.time_ns()
+        if not rule.source:
+            return now_ns - rule.delay_s * NS_PER_S
+        if isinstance(rule, QueryRule):
+            found_ns = await self._reader.complete_ns(rule.source, now_ns, rule.delay_s)
+        else:
+            sealed_s = (await self._reader.sealed_s()).get(rule.source, 0)
+            found_ns = min(now_ns, sealed_s * NS_PER_S)
+        return found_ns if found_ns and found_ns > 0 else None
 
     async def _begin_ns(self, group: _Group, newest_ns: int) -> int:
         """Where a new owner begins. Raises :class:`QueryError`."""
@@ -223,7 +235,7 @@ class TimedRules:
 
     def _wait_s(self, group: _Group, at_ns: int) -> float:
         due_s = (at_ns - self._clock.time_ns()) / NS_PER_S + group.rule.delay_s
-        return max(due_s, SEALED_POLL_S if group.rule.source else 0.0)
+        return max(due_s, COMPLETE_POLL_S if group.rule.source else 0.0)
 
     async def _changes(self, group: _Group, at_ns: int) -> list[AlertTransition]:
         """What one evaluation changes. Raises :class:`QueryError`."""
@@ -264,7 +276,7 @@ class TimedRules:
         return changes
 
     async def _watch_over(self, partition: int) -> None:
-        """Tell of rules that fell behind, and that alerts are decided at all."""
+        """Tell of rules that fell behind, of what fires for days, and that alerts are decided."""
         beats = partition == self._partition(WATCHDOG)
         step_ns = EVERY_S * NS_PER_S
         at_ns = self._clock.time_ns() // step_ns * step_ns
@@ -278,6 +290,10 @@ class TimedRules:
             ]
             for transition in self._watch(partition).look(at_ns, evaluated):
                 await self._tell(partition, transition)
+            owned: list[TimedAlerts | NotEvaluated] = list(self._of(partition).values())
+            for alerts in (*owned, self._watch(partition)):
+                for transition in alerts.stale(self._clock.time_ns()):
+                    await self._tell(partition, transition)
             at_ns = max(at_ns, self._clock.time_ns() // step_ns * step_ns) + step_ns
             await self._clock.sleep((at_ns - self._clock.time_ns()) / NS_PER_S)
 

@@ -16,12 +16,13 @@ from urllib3.exceptions import HTTPError
 
 from processors.watch.scans import Scans, findings
 from processors.watch.timed_alerts import NS_PER_S, Found, LabelSet, Said, label_set
+from processors.watch.windows.watermark import places_of, watermark
 from schemas.conditions import EvaluationCondition
 from schemas.config import Config
 from schemas.records import Evaluation
 from schemas.rules import QueryRule, StreamRule
 from sql.client import connect
-from sql.rule_scans import EVALUATED, SEALED, VERDICT_FIELDS, VERDICTS, VERDICTS_MAX
+from sql.rule_scans import EVALUATED, PROGRESS, SEALED, VERDICT_FIELDS, VERDICTS, VERDICTS_MAX
 from sql.tables import table
 
 ROWS_MAX = 1000
@@ -51,6 +52,7 @@ class ViewReader:
         self._tenant = config.tenant
         self._settings = config.clickhouse
         self._incarnation = config.kafka.incarnation
+        self._partitions = config.kafka.partitions
         self._client: Client | None = None
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="rules")
 
@@ -94,6 +96,13 @@ class ViewReader:
         given = {"incarnation": self._incarnation}
         rows = await self._in_thread(lambda: self._rows(SEALED, given))
         return {str(name): int(until_s) for name, until_s in rows}
+
+    async def complete_ns(self, source: str, now_ns: int, lateness_s: int) -> int | None:
+        """Rows of a table whose spans end before this are stored, ns since 1970; None if nobody
+        knows. Raises :class:`QueryError`."""
+        given = {"incarnation": self._incarnation}
+        rows = await self._in_thread(lambda: self._rows(PROGRESS, given))
+        return watermark(source, places_of(rows), self._partitions, now_ns, lateness_s * NS_PER_S)
 
     async def store(self, name: str, rows: Sequence[tuple[object, ...]]) -> None:
         """Insert rows, in the columns of a table. Raises :class:`QueryError`."""

@@ -4,7 +4,7 @@
 -- * worst_value: Highest score seen; null = not said
 -- * annotations: Annotations of the rule
 -- * transitions: Changes stored
--- * first_seen_at: When ClickHouse took the first, UTC
+-- * first_seen_at: When ClickHouse took the first, UTC; of one that fires for days, which is written again once a day, when it last did
 -- * last_changed_at: When ClickHouse took the last, UTC
 CREATE OR REPLACE VIEW v_alerts AS
 SELECT

@@ -136,8 +136,9 @@ async def _holding(reader: "ViewReader", rule: "QueryRule | StreamRule") -> int:
     from schemas.rules import StreamRule
 
     if isinstance(rule, StreamRule):
-        sealed_s = (await reader.sealed_s()).get(rule.source, 0)
-        (found,) = await reader.scan([(rule, set())], sealed_s * 1_000_000_000)
+        sealed_s = await reader.sealed_s()
+        at_s = sealed_s.get(rule.source, 0) if rule.source else int(time.time())
+        (found,) = await reader.scan([(rule, set())], at_s * 1_000_000_000)
     else:
         found = await reader.ask(rule, time.time_ns() - rule.delay_s * 1_000_000_000)
     return sum(row.said is Said.HOLDS for row in found)

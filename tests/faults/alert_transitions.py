@@ -23,6 +23,12 @@ class Written:
     ids: dict[Key, set[str]] = field(default_factory=lambda: defaultdict(set))
     ends: dict[Key, set[int | None]] = field(default_factory=lambda: defaultdict(set))
 
+    def take(self, one: AlertTransition) -> None:
+        """A record of the topic. What fires for days is there once a day, and is one transition."""
+        self.records += 1
+        self.ids[key_of(one)].add(one.transition_id)
+        self.ends[key_of(one)].add(one.ends_at_ns)
+
     @property
     def two_ids(self) -> list[Key]:
         """Transitions with more than one id."""
@@ -54,9 +60,7 @@ def written(config: Config) -> Written:
     for message in asyncio.run(messages(config, ALERT_TRANSITIONS.name)):
         for one in decode_batch(AlertTransition, message.value):
             if one.rule not in (WATCHDOG, NOT_EVALUATED):
-                found.records += 1
-                found.ids[key_of(one)].add(one.transition_id)
-                found.ends[key_of(one)].add(one.ends_at_ns)
+                found.take(one)
     return found
 
 

@@ -211,6 +211,31 @@ def test_drift_is_what_detectors_said_last(client: Client, drift: Any, of: set[s
     assert {(row.labels["service_name"], row.value, row.n) for row in held} <= {("shop", 0.5, 100)}
 
 
+def test_the_past_is_judged_by_the_verdicts_of_then(client: Client) -> None:
+    for ago_s, state, severity in (
+        (3000, "steady", ""),
+        (1800, "drift", "page"),
+        (600, "steady", ""),
+    ):
+        client.command(
+            "INSERT INTO genai_drift (tenant, stream_id, detector, detector_version, bucket, day, "
+            "revision, state, severity, n, baseline_n, effect) "
+            "SELECT tenant, stream_id, 'rate', '1', fromUnixTimestamp({bucket:UInt32}), "
+            "toDate(fromUnixTimestamp({bucket:UInt32})), ({bucket:UInt64} + 420) * 1000000000, "
+            "{state:String}, {severity:String}, 100, 1000, 0.5 FROM genai_streams FINAL "
+            "WHERE labels['service_name'] = 'quiet'",
+            parameters={"bucket": AT_S - ago_s, "state": state, "severity": severity},
+        )
+    where = ["service_name=quiet"]
+    rule = DriftRule.model_validate({"alert": "A", "drift": {"severity": "page", "where": where}})
+    held = {}
+    for ago_s in (2000, 1400, 1370, 300, 180, 0):
+        rows = findings(rule, Scans(partial(run, client), [rule], AT_S - ago_s), set())
+        held[ago_s] = [row.labels["service_name"] for row in rows if row.said is Said.HOLDS]
+    quiet = ["quiet"]
+    assert held == {2000: [], 1400: [], 1370: quiet, 300: quiet, 180: [], 0: []}
+
+
 def test_rules_of_a_time_share_a_scan(client: Client) -> None:
     asked = []
 

@@ -294,7 +294,7 @@ groups:
 async def test_a_shorthand_waits_until_its_windows_are_sealed(
     config: Config, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("processors.watch.timed_rules.SEALED_POLL_S", 0.05)
+    monkeypatch.setattr("processors.watch.timed_rules.COMPLETE_POLL_S", 0.05)
     monkeypatch.setattr("processors.watch.states.EVERY_S", 0.1)
     rules_file(tmp_path, SHORTHAND)
     migrate(config)

@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import pytest
 
 from processors.runtime.memory import START_NS, FakeClock
-from processors.store.progress import IDLE_S, SAMPLE_RECORDS, Progress
+from processors.store.progress import IDLE_S, SAMPLE_RECORDS, SERVICES_MAX, TELL_S, Progress
 from processors.watch.windows.admission import Candidate, Known, stream_rows
 from processors.watch.windows.watermark import Place, watermark
 from schemas.protocols import Message
@@ -145,6 +145,60 @@ async def test_store_tells_ends_while_busy_and_the_time_while_idle() -> None:
     assert told(progress) == []
 
 
+async def test_while_clickhouse_does_not_keep_up_nothing_is_idle() -> None:
+    """What a quiet partition has may wait for room behind what is in hand."""
+    clock = FakeClock()
+    progress = Progress("1", clock)
+    progress.adopt(OPERATIONS.name, 0)
+    progress.adopt(EVALUATIONS.name, 0)
+    waiting = message(OPERATIONS.name, 0, START_NS)
+    progress.begin(waiting)
+    await clock.advance(IDLE_S)
+    assert told(progress) == []
+    await clock.advance(1000)
+    progress.end(waiting)
+    await clock.advance(IDLE_S - 1)
+    assert told(progress) == [], "it gets time to bring what it has"
+    await clock.advance(1)
+    ends_s = {topic: idle_s for topic, _, _, idle_s in told(progress)}
+    assert ends_s == {OPERATIONS.name: 1060, EVALUATIONS.name: 1060}
+
+
+RULE_DELAY_S = 30
+"""``eval_delay`` of query rules, unless they say another."""
+
+
+@pytest.mark.parametrize("gap_s", [1, 5, 10, 20, 25, 29, 31, 60, 300])
+async def test_a_rule_that_waits_for_a_healthy_line_is_late_by_less_than_100_s(
+    gap_s: int,
+) -> None:
+    """One call every ``gap_s`` in a partition, judged and stored 5 s after its end."""
+    clock = FakeClock()
+    progress = Progress("1", clock)
+    chain = (FRAGMENTS.name, OPERATIONS.name, EVALUATIONS.name)
+    for topic in chain:
+        progress.adopt(topic, 0)
+    places: dict[tuple[str, int], Place] = {}
+    behind_s = []
+    for now_s in range(1, 1200):
+        await clock.advance(1)
+        if now_s % gap_s == 5 % gap_s:
+            ends = {"day": DAY, "call": call(end_ns=clock.time_ns() - 5 * S_NS)}
+            store(progress, message(chain[0], now_s, clock.time_ns()), fragment(1, 1, "a", **ends))
+            store(progress, message(chain[1], now_s, clock.time_ns()), operation(1, 1, **ends))
+            judged = evaluation(1, 1, day=DAY, span_end_ns=clock.time_ns() - 5 * S_NS)
+            store(progress, message(chain[2], now_s, clock.time_ns()), judged)
+        if now_s % TELL_S == 0:
+            columns = list(table("genai_progress").columns)
+            for row in (dict(zip(columns, row, strict=True)) for row in progress.rows()):
+                places[row["topic"], 0] = Place(row["end_time"], row["idle_until"])
+        found = watermark("genai_evaluations", places, 1, clock.time_ns(), RULE_DELAY_S * S_NS)
+        if now_s > 600 and found is not None:
+            behind_s.append((clock.time_ns() - found) // S_NS)
+    assert len(behind_s) == 599
+    assert RULE_DELAY_S <= max(behind_s) < 100
+
+
 async def test_clocks_that_run_ahead_say_nothing() -> None:
     clock = FakeClock()
     await clock.advance(7200)
@@ -170,7 +224,51 @@ async def test_what_windows_do_not_count_moves_nothing() -> None:
     store(progress, message(OPERATIONS.name, 0, START_NS), untrusted, duplicate)
     foreign = evaluation(1, 1, source="external", evaluator="mine", span_end_ns=START_NS - S_NS)
     store(progress, message(EVALUATIONS.name, 0, START_NS), foreign)
+    rescored = evaluation(1, 1, day=DAY, mode="shadow", span_end_ns=START_NS - S_NS)
+    store(progress, message(EVALUATIONS.name, 1, START_NS), rescored)
     assert {end_s for _, _, end_s, _ in told(progress)} == {0}
+
+
+async def test_a_service_that_sends_what_is_long_past_does_not_hold_the_others() -> None:
+    clock = FakeClock()
+    await clock.advance(7200)
+    progress = Progress("1", clock)
+
+    def of(service: str, *ago_s: int) -> list[Record]:
+        now_ns = clock.time_ns()
+        ends = [call(service_name=service, end_ns=now_ns - s * S_NS) for s in ago_s]
+        return [operation(1, 1, day=DAY, call=one) for one in ends]
+
+    live = [*of("shop", 2), *of("bot", 3)]
+    imported, ahead = of("archive", *range(3600, 4600)), of("ahead", *[-7000] * 500)
+    store(progress, message(OPERATIONS.name, 0, clock.time_ns()), *live, *imported)
+    assert [end_s for _, _, end_s, _ in told(progress)] == [7197]
+    backlog = [one for name in ("shop", "bot", "desk") for one in of(name, 5000, 5001)]
+    later = message(OPERATIONS.name, 1, clock.time_ns() + 60 * S_NS)
+    store(progress, later, *backlog, *ahead)
+    assert [end_s for _, _, end_s, _ in told(progress)] == [2199], "ours is in all of them"
+
+
+async def test_a_message_that_says_nothing_leaves_what_is_known() -> None:
+    clock = FakeClock()
+    progress = Progress("1", clock)
+    store(progress, message(OPERATIONS.name, 0, START_NS), ended(-5))
+    before = told(progress)
+    duplicate = ended(-5).model_copy(update={"duplicate_of": "ab"})
+    store(progress, message(OPERATIONS.name, 1, START_NS + 600 * S_NS), duplicate)
+    assert [end_s for _, _, end_s, _ in told(progress)] == [before[0][2]]
+
+
+async def test_the_services_of_a_partition_are_bounded() -> None:
+    clock = FakeClock()
+    progress = Progress("1", clock)
+    many = [
+        operation(1, 1, day=DAY, call=call(service_name=f"s{n}", end_ns=START_NS - n * S_NS))
+        for n in range(3 * SERVICES_MAX)
+    ]
+    store(progress, message(OPERATIONS.name, 0, START_NS), *many)
+    ((_, _, end_s, _),) = told(progress)
+    assert -3 * SERVICES_MAX < end_s <= -2 * SERVICES_MAX, "the newest count"
 
 
 async def test_old_messages_leave_the_sample() -> None:

@@ -15,7 +15,7 @@ MINUTE_NS = 60 * SECOND_NS
 NOW_S = time.time_ns() // SECOND_NS
 AT_NS = (NOW_S - 60 if NOW_S % 86_400 < 60 else NOW_S) * SECOND_NS
 """Now, or a minute ago while the UTC day is too young to have calls."""
-DAY_BEFORE = [75 * MINUTE_NS + number * 4 * MINUTE_NS for number in range(340)]
+DAY_BEFORE = [75 * MINUTE_NS + number * 4 * MINUTE_NS for number in range(360)]
 HALF_AN_HOUR_AGO = [15 * MINUTE_NS + number * 40 * SECOND_NS for number in range(30)]
 LATELY = [(number + 1) * 14 * SECOND_NS for number in range(60)]
 JUDGED = (

@@ -23,13 +23,14 @@ from processors.watch.windows.detecting import judge
 from processors.watch.windows.embedding import judge_hours
 from processors.watch.windows.fitting import MOST_AT_ONCE, fit_due
 from processors.watch.windows.reporting import make_reports
-from processors.watch.windows.watermark import Place, Places, watermark
+from processors.watch.windows.watermark import Places, places_of, watermark
 from schemas.config import Config
 from schemas.identity import NS_PER_S
 from schemas.metrics import WINDOW_LATE_ROWS, WINDOWS_SEALED
 from schemas.streams import BUCKET_S, FAMILIES, OTHER, PROMPTS, STREAM_PLACE_S, Family
 from sql.client import connect
 from sql.late_rows import first_row_query, late_query
+from sql.rule_scans import PROGRESS
 from sql.tables import table
 from sql.windows import (
     END,
@@ -206,15 +207,13 @@ class WindowWriter:
 
     def _progress(self, client: Client) -> tuple[int, Places, dict[str, Mark]]:
         ((now_s,),) = _rows(client, "SELECT toUnixTimestamp(now())")
-        places: dict[tuple[str, int], Place] = {}
-        marks: dict[str, Mark] = {}
-        given = {"incarnation": self._config.kafka.incarnation}
-        for stage, topic, partition, end_ns, idle_ns, read_ns in _rows(client, _PROGRESS, given):
-            if stage == "store":
-                places[topic, partition] = Place(end_ns, idle_ns)
-            else:
-                marks[topic] = Mark(end_ns // NS_PER_S, read_ns // NS_PER_S)
-        return now_s, places, marks
+        rows = _rows(client, PROGRESS, {"incarnation": self._config.kafka.incarnation})
+        marks = {
+            str(topic): Mark(end_ns // NS_PER_S, read_ns // NS_PER_S)
+            for stage, topic, _, end_ns, _, read_ns in rows
+            if stage == "watch"
+        }
+        return now_s, places_of(rows), marks
 
     def _note(self, client: Client, source: str, mark: Mark) -> None:
         """Remember how far the windows are."""
@@ -240,11 +239,6 @@ SELECT tenant, count() FROM genai_streams FINAL
 WHERE last_seen >= toDateTime({{since:UInt32}}, 'UTC') AND labels['service_name'] != '{OTHER}'
 GROUP BY tenant
 """  # noqa: S608 - a constant
-_PROGRESS = """
-SELECT stage, topic, partition, toUnixTimestamp64Nano(end_time), toUnixTimestamp64Nano(idle_until),
-  toUnixTimestamp64Nano(read_until)
-FROM genai_progress FINAL WHERE incarnation = {incarnation:String}
-"""
 _NOTE = """
 INSERT INTO genai_progress
   (stage, topic, incarnation, partition, revision, offset, end_time, idle_until, read_until)

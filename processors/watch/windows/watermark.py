@@ -1,13 +1,15 @@
-"""Until when the rows of a table are complete: the watermark that seals windows. Pure.
+"""Until when the rows of a table are complete: the watermark that seals windows, and that query
+rules wait for. Pure.
 
 ``store`` says of each partition of a topic, every few seconds (:mod:`processors.store.progress`):
-``end_time``, the median span end of the newest messages it inserted, and ``idle_until``, set only
+``end_time``, when the spans of the newest messages it inserted ended, and ``idle_until``, set only
 while nothing of the partition has waited for half a minute. From that:
 
 1. A partition that is not idle is complete up to its ``end_time``: messages are inserted in order,
    so a backlog of ours or of an earlier stage shows there, and what is a little out of order comes
-   within the allowed lateness. (A median, and never later than the message it came in: one
-   application whose clock is in the future moves nothing.)
+   within the allowed lateness. (The median of the services' medians, and never later than the
+   message it came in: one application whose clock is in the future, or that sends what is long
+   past, moves nothing where there are others.)
 2. An idle partition is complete up to ``idle_until``: a quiet partition does not hold the others.
    But one is not idle while its *upstream*, the same partition of the topic before, got spans that
    end more than a minute later: then the stage between them is behind or down, and what it owes
@@ -23,8 +25,9 @@ windows. A stage that is down before the first topic of the chain cannot be seen
 are sealed without its spans, which are late rows when they come.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from schemas.identity import NS_PER_S
 from schemas.topics import EVALUATIONS, FRAGMENTS, OPERATIONS
@@ -53,6 +56,15 @@ class Place:
 
 Places = Mapping[tuple[str, int], Place]
 """By topic and partition."""
+
+
+def places_of(rows: Iterable[Sequence[Any]]) -> Places:
+    """What ``store`` says, of the rows of :data:`sql.rule_scans.PROGRESS`."""
+    return {
+        (str(topic), int(partition)): Place(end_ns, idle_ns)
+        for stage, topic, partition, end_ns, idle_ns, _ in rows
+        if stage == "store"
+    }
 
 
 def watermark(
