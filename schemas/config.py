@@ -285,6 +285,12 @@ PIPELINE_UNHEALTHY = InhibitRule(
     source=['alertname=~"DataLate|VerdictsMissing|LedgerUnbalanced"'], target=['area="quality"']
 )
 """What the line did not see says nothing about the quality of answers."""
+RULES_WAIT = InhibitRule(
+    source=['alertname=~"DataLate|VerdictsMissing"'],
+    target=['alertname="RuleNotEvaluated"'],
+    equal=[],
+)
+"""Rules that wait for a stage that lags are many, and the lag is one."""
 
 
 class NotifyConfig(Section):
@@ -302,7 +308,7 @@ class NotifyConfig(Section):
     )
 
     inhibit: list[InhibitRule] = Field(
-        default_factory=lambda: [PIPELINE_UNHEALTHY],
+        default_factory=lambda: [PIPELINE_UNHEALTHY, RULES_WAIT],
         description="alerts that hold back others; Alertmanagers have rules of their own",
     )
 

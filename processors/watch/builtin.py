@@ -15,6 +15,9 @@ from schemas.rules import TimedRule
 EVERY_S = 60
 LATE_S = 300
 """With three intervals: a rule that was not evaluated for longer is told."""
+WAITING_LATE_S = 1800
+"""The same of a rule that waits for what it reads: where a stage lags, DataLate or VerdictsMissing
+tells of it before, once, and holds these back."""
 _STEPS = (
     "1. Why: SELECT rule, state, error, last_evaluated_at FROM v_rules WHERE rule = '{rule}'. "
     "2. An error of its query: streamgauge rules check. No error: what it reads is not stored "
@@ -77,8 +80,9 @@ class NotEvaluated:
         found = []
         for rule, last_ns in evaluated:
             behind_s = (at_ns - max(last_ns, self._begun_ns)) / NS_PER_S
+            late_s = WAITING_LATE_S if rule.source else LATE_S
             if rule.watched(at_ns // NS_PER_S) and (
-                behind_s > 3 * rule.interval_s + rule.delay_s + LATE_S
+                behind_s > 3 * rule.interval_s + rule.delay_s + late_s
             ):
                 found.append(Found(self._tenant, {"rule": rule.alert}, round(behind_s)))
         return self._alerts.evaluate(at_ns, found)

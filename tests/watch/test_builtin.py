@@ -24,6 +24,14 @@ def test_a_rule_that_falls_behind_is_told_until_it_is_evaluated() -> None:
     assert (resolved.status, resolved.fingerprint) == ("resolved", firing.fingerprint)
 
 
+def test_a_rule_that_waits_for_what_it_reads_is_told_after_the_lag_itself_is() -> None:
+    waiting = rule(watermark="genai_evaluations")
+    watched = NotEvaluated(TENANT, BASE_NS)
+    assert watched.look(BASE_NS + 33 * MINUTE_NS, [(waiting, 0)]) == []
+    (firing,) = watched.look(BASE_NS + 34 * MINUTE_NS, [(waiting, 0)])
+    assert firing.labels["rule"] == "Slow"
+
+
 def test_a_new_owner_knows_it_and_a_paused_rule_is_not_late() -> None:
     late = BASE_NS + 30 * MINUTE_NS
     (firing,) = NotEvaluated(TENANT, BASE_NS).look(late, [(rule(), 0)])
