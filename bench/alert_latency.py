@@ -41,6 +41,7 @@ groups:
             AND end_time > {at:DateTime} - INTERVAL 10 MINUTE AND end_time <= {at:DateTime}
           GROUP BY tenant, service_name HAVING value > 0
         interval: 1m
+        watermark: genai_operations
       - {alert: Windows, metric: {of: calls.errors, above: 0.5, over: 5m}}
 """
 EVERY_S = 0.5
