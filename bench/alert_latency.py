@@ -139,6 +139,8 @@ async def measure(fast: int, timed: int, over_s: float) -> dict[str, object]:
         os.environ["STREAMGAUGE_NOTIFY__RECEIVERS"] = json.dumps(
             [{"name": "bench", "url": receiver.url}]
         )
+        # Each sample is a service of its own: all of them keep windows of their own.
+        os.environ["STREAMGAUGE_WATCH__STREAMS_PER_TENANT"] = "1000000"
         load = os.getloadavg()[0]
         async with free_stack() as stack, ClientSession() as session:
             url = f"http://127.0.0.1:{stack.config.gateway.http_port}/v1/traces"
