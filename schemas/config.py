@@ -7,10 +7,10 @@ levels). Secrets come from environment or files only and are hidden when printed
 
 import os
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import AfterValidator, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -18,8 +18,8 @@ from pydantic_settings import (
     YamlConfigSettingsSource,
 )
 
+from schemas.inhibition import PIPELINE_UNHEALTHY, RULES_WAIT, InhibitRule
 from schemas.intervals import SHIPPED
-from schemas.matchers import checked_matcher
 from schemas.privacy import PrivacyConfig
 from schemas.receivers import HeartbeatReceiver, Receiver
 from schemas.section import Section
@@ -266,31 +266,6 @@ class WatchConfig(Section):
     false_alarm_days: float = Field(
         default=30.0, gt=0, description="days between false drift alarms of all streams of a tenant"
     )
-
-
-MatcherText = Annotated[str, AfterValidator(checked_matcher)]
-
-
-class InhibitRule(Section):
-    """While an alert that meets ``source`` fires, alerts that meet ``target`` are held back."""
-
-    source: list[MatcherText] = Field(min_length=1)
-    target: list[MatcherText] = Field(min_length=1)
-    equal: list[str] = Field(
-        default_factory=lambda: ["tenant"], description="labels that both must have alike"
-    )
-
-
-PIPELINE_UNHEALTHY = InhibitRule(
-    source=['alertname=~"DataLate|VerdictsMissing|LedgerUnbalanced"'], target=['area="quality"']
-)
-"""What the line did not see says nothing about the quality of answers."""
-RULES_WAIT = InhibitRule(
-    source=['alertname=~"DataLate|VerdictsMissing"'],
-    target=['alertname="RuleNotEvaluated"'],
-    equal=[],
-)
-"""Rules that wait for a stage that lags are many, and the lag is one."""
 
 
 class NotifyConfig(Section):

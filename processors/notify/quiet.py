@@ -16,7 +16,8 @@ from clickhouse_connect.driver.exceptions import Error as DriverError
 from urllib3.exceptions import HTTPError
 
 from schemas.alert_records import AlertTransition, Outcome
-from schemas.config import ClickHouseConfig, InhibitRule
+from schemas.config import ClickHouseConfig
+from schemas.inhibition import InhibitRule
 from schemas.matchers import Matcher, parse
 from schemas.protocols import Clock
 from sql.client import connect
