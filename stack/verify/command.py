@@ -4,11 +4,13 @@ import asyncio
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from schemas.config import Config
 from schemas.rules import load_rules
+from schemas.secrets import readable, secret_text
 from sql.client import connect
 from stack.verify.alerts import AlertReport, check_alerts
 from stack.verify.generator import Parcel, plan
@@ -83,8 +85,8 @@ class Verdict:
 def run_verify(config: Config, run: VerifyRun, console: Console) -> Verdict:
     """Send the traces, wait until they are stored, compare, return what was found.
 
-    Raises clickhouse-connect's errors, ``OSError`` for a file that cannot be read, and
-    ``RuleError`` for rules.
+    Raises clickhouse-connect's errors, ``SecretFileError`` for a key or authority that cannot be
+    read, and ``RuleError`` for rules.
     """
     unproved: list[str] = []
     rules = load_rules(config.watch.rules_file)
@@ -112,7 +114,8 @@ def run_verify(config: Config, run: VerifyRun, console: Console) -> Verdict:
 
 def _send(config: Config, run: VerifyRun, progress: Progress) -> list[str]:
     """Send; the routes by which not one request of many got success."""
-    key = run.api_key_file.read_text().strip() if run.api_key_file else ""
+    key = secret_text(SecretStr(""), run.api_key_file, "--api-key-file")
+    readable(run.ca_file, "--ca-file")
     run.journal.unlink(missing_ok=True)
     parcels = plan(run.service, run.traces, run.rate, run.seed)
     sent = sum(len(parcel.spans) for parcel in parcels if not parcel.logged)

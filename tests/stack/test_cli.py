@@ -24,6 +24,8 @@ def away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     [
         (["sql", "SELECT 1"], {}, 1, "Connection refused"),
         (["verify", "--traces", "0", "--journal", "none"], {}, 1, "Connection refused"),
+        (["verify", "--api-key-file", "none"], {}, 1, "--api-key-file: cannot read none"),
+        (["verify", "--ca-file", "none"], {}, 1, "--ca-file: cannot read none"),
         (["migrate"], {}, 1, "KafkaConnectionError"),
         (["status"], {}, 2, "Bring it back"),
         (["tail"], {}, 2, "KafkaConnectionError"),
