@@ -44,10 +44,13 @@ def aggregate(
         score = sum(values) / len(values) if mean else values[worst]
         place = tokenised.windows[worst]
         tasks[name] = TaskScore(score, place.start, place.end)
-    # Claims and evidence chunks fit one window; of a longer text its beginning speaks.
+    support = model.support_task()
+    heads = support is not None and support.input == "two_texts"
     return TextScores(
         tasks,
-        windows[0].embedding,
+        # Claims and evidence chunks fit one window; of a longer text its beginning speaks.
+        # Thousands of scores are kept, so an embedding that no head reads is not.
+        windows[0].embedding if heads else None,
         len(windows),
         tokenised.truncated,
         cleared=all(window.cleared for window in windows),

@@ -19,6 +19,7 @@ from processors.app import StageSpec, build_stage, stage_spec
 from processors.runtime.assignments import Assignments
 from processors.runtime.clock import SystemClock
 from processors.runtime.health import HealthServer
+from processors.runtime.heap import keep_trimmed
 from processors.runtime.history import KafkaHistory
 from processors.runtime.outputs import KafkaOutputs
 from processors.runtime.pipeline import Pipeline
@@ -147,12 +148,14 @@ class Worker:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stopping.set)
         watching = asyncio.create_task(self._watch())
+        trimming = asyncio.create_task(keep_trimmed())
         waits = [
             watching,
             asyncio.create_task(stopping.wait()),
             asyncio.create_task(self.pipeline.failed.wait()),
         ]
         await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        trimming.cancel()
         if not stopping.is_set() or self.pipeline.fatal is not None:
             if watching.done() and (error := watching.exception()) is not None:
                 logger.critical("worker %s: %s", self.stage.name, error, exc_info=error)
