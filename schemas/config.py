@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -108,6 +108,19 @@ class ClickHouseConfig(Section):
     insert_linger_s: float = Field(default=0.4, description="longest wait of a row for its insert")
     insert_rows: int = Field(default=20_000, description="most rows of one insert")
     insert_bytes: int = Field(default=64 * MIB, description="most bytes of one insert")
+
+    @field_validator("url")
+    @classmethod
+    def _url_names_a_server(cls, url: str) -> str:
+        """Else every insert would fail, for ever."""
+        try:
+            parts = urlsplit(url)
+            known = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:  # of the port, or of brackets
+            known = False
+        if not known:
+            raise ValueError("must be http:// or https:// with a host and, if any, its port")
+        return url
 
 
 class Quota(Section):
