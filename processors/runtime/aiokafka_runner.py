@@ -18,7 +18,7 @@ from processors.runtime.assignments import Assignments
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline
 from processors.runtime.producer import RECORD_OVERHEAD_BYTES
-from processors.runtime.reading import FETCH_WAIT_MS, to_message
+from processors.runtime.reading import FETCH_WAIT_MS, POLL_MESSAGES, to_message
 from schemas.config import Config
 from schemas.protocols import Stage
 from schemas.topics import GROUP_PREFIX
@@ -27,8 +27,6 @@ logger = logging.getLogger(__name__)
 
 POLL_MS = 200
 MAX_POLL_INTERVAL_MS = 1_000_000
-FETCH_MESSAGES = 64
-"""Messages taken at a time: those that wait outside the pipeline's bounds."""
 
 
 class AiokafkaRunner(ConsumerRebalanceListener):
@@ -107,7 +105,7 @@ class AiokafkaRunner(ConsumerRebalanceListener):
 
     async def _read(self) -> None:
         while True:
-            fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=FETCH_MESSAGES)
+            fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_MESSAGES)
             generation = self._generation
             for tp, records in fetched.items():
                 for record in records:

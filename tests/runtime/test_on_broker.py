@@ -15,6 +15,7 @@ from processors.runtime.admin import TopicError, create_topics
 from processors.runtime.clock import SystemClock
 from processors.runtime.history import KafkaHistory
 from processors.runtime.outputs import KafkaOutputs
+from processors.runtime.reading import POLL_MESSAGES
 from schemas.config import Config
 from schemas.dead_letters import CUT_HEADER, decode_headers, replay_headers
 from schemas.encoding import decode_batch
@@ -29,6 +30,8 @@ from tests.runtime.harness import (
     fresh,
     make_config,
     make_topic,
+    peak_bytes,
+    produce_compressible,
     running,
     until,
 )
@@ -190,6 +193,23 @@ async def test_the_first_message_comes_quickly_and_in_time(config: Config) -> No
     await outputs.stop()
     # Typically 30 ms; a fetch with Faust's own wait would show as 1500.
     assert sorted(delays_ms)[len(delays_ms) // 2] < 500
+
+
+async def test_a_backlog_that_compresses_well_is_read_a_few_messages_at_a_time(
+    config: Config,
+) -> None:
+    topic, count, size = await make_topic(config), 48, 4 << 20
+    await produce_compressible(config, topic, count, size)
+    config.runtime.inflight_bytes = size
+    stage = ScriptedStage(name=fresh("inflated"), topics=(topic,), gated={0})
+    with peak_bytes() as peak:
+        async with running(stage, config):
+            await until(lambda: len(stage.started) == 1)
+            await asyncio.sleep(2.0)
+            stage.gates[0].set()
+            await until(lambda: len(stage.finished) == count)
+        # Those of a poll, those that wait for one, and copies of some on their way.
+        assert peak() < (2 * POLL_MESSAGES + 6) * size < count * size / 2
 
 
 async def test_history_by_time_and_before_an_offset(plain: Config) -> None:
