@@ -193,8 +193,8 @@ class RuntimeConfig(Section):
     commit_interval_s: float = Field(default=1.0, description="between commits of offsets")
     drain_s: float = Field(default=5.0, description="wait for in-flight work on revoke or stop")
     stuck_s: float = Field(default=90.0, description="no progress with work available: exit")
-    dead_letter_run_limit: int = Field(default=1000, description="dead letters in a row: exit")
-    dead_letter_ratio_limit: float = Field(default=0.5, description="share of the last 2000: exit")
+    dead_letter_run_limit: int = Field(default=1000, description="dead letters in a row: halt")
+    dead_letter_ratio_limit: float = Field(default=0.5, description="share of the last 2000: halt")
     metrics_host: str = Field(default="127.0.0.1", description="address of /ready and /metrics")
     metrics_base_port: int = Field(
         default=9464, description="the gateway's; embedded stages take the next ones in flow order"

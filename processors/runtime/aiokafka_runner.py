@@ -14,7 +14,7 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from ingest.kafka import kafka_options
-from processors.runtime.assignments import Assignments
+from processors.runtime.assignments import MAX_POLL_INTERVAL_S, Assignments
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline
 from processors.runtime.producer import RECORD_OVERHEAD_BYTES
@@ -26,7 +26,6 @@ from schemas.topics import GROUP_PREFIX
 logger = logging.getLogger(__name__)
 
 POLL_MS = 200
-MAX_POLL_INTERVAL_MS = 1_000_000
 
 
 class AiokafkaRunner(ConsumerRebalanceListener):
@@ -63,7 +62,7 @@ class AiokafkaRunner(ConsumerRebalanceListener):
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=max(1000, session_ms // 6),
             rebalance_timeout_ms=max(session_ms, int(config.runtime.drain_s * 3000)),
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            max_poll_interval_ms=int(MAX_POLL_INTERVAL_S * 1000),
         )
 
     async def start(self) -> None:

@@ -16,7 +16,7 @@ from faust.types import TP
 from mode.supervisors import CrashingSupervisor
 
 from ingest.kafka import METADATA_MAX_AGE_MS, kafka_options
-from processors.runtime.assignments import Assignments
+from processors.runtime.assignments import MAX_POLL_INTERVAL_S, Assignments
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline
 from processors.runtime.producer import RECORD_OVERHEAD_BYTES
@@ -32,8 +32,6 @@ STREAM_BUFFER_MESSAGES = 64
 reading the partition, and where it has stopped them all it sleeps for a second."""
 
 REQUEST_TIMEOUT_S = 40.0
-MAX_POLL_INTERVAL_S = 1000.0
-"""Back-pressure during a long outage of a store must not cost the membership."""
 
 
 class OrderedConsumerThread(driver.AIOKafkaConsumerThread):

@@ -35,7 +35,9 @@ class Watchdog:
         self._seen: dict[TopicPartition, tuple[int, float]] = {}
 
     async def check(self) -> None:
-        """Raises :class:`StuckError` if the worker should be replaced."""
+        """Raises :class:`StuckError` if the worker should be replaced: never once it has halted."""
+        if self._pipeline.halted is not None:
+            return
         stalled_s = self._pipeline.stalled_s()
         if stalled_s > self._stuck_s:
             raise StuckError(f"work in hand, no progress for {stalled_s:.0f} s")

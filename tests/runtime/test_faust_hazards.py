@@ -38,6 +38,7 @@ from processors.runtime.history import KafkaHistory
 from processors.runtime.life import note_life
 from processors.runtime.memory import MemoryOutputs
 from processors.runtime.pipeline import Pipeline
+from processors.runtime.reading import POLL_MESSAGES
 from processors.runtime.watchdog import StuckError, Watchdog
 from schemas.config import Config
 from schemas.protocols import Message
@@ -287,6 +288,8 @@ async def test_g_h_settings_leave_nothing_to_a_default_that_loses() -> None:
     assert conf.processing_guarantee.value == "at_least_once"
     assert not conf.stream_wait_empty
     assert conf.stream_buffer_maxsize == STREAM_BUFFER_MESSAGES <= 256
+    assert conf.broker_max_poll_records == POLL_MESSAGES <= 16
+    assert conf.broker_max_poll_interval > 7 * 86_400
     assert conf.table_standby_replicas == 0
     assert conf.topic_disable_leader
     assert not conf.topic_allow_declare

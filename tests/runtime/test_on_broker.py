@@ -16,6 +16,7 @@ from processors.runtime.clock import SystemClock
 from processors.runtime.history import KafkaHistory
 from processors.runtime.outputs import KafkaOutputs
 from processors.runtime.reading import POLL_MESSAGES
+from processors.runtime.worker import Worker
 from schemas.config import Config
 from schemas.dead_letters import CUT_HEADER, decode_headers, replay_headers
 from schemas.encoding import decode_batch
@@ -334,28 +335,52 @@ async def test_topics_are_created_once_and_verified(plain: Config) -> None:
         await create_topics(plain)
 
 
+def status(worker: Worker, path: str) -> int:
+    """What a probe hears."""
+    port = worker.health._runner.addresses[0][1]  # type: ignore[union-attr]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+async def probes(worker: Worker) -> list[int]:
+    """Whether it is alive, and ready."""
+    return [await asyncio.to_thread(status, worker, path) for path in ("/health", "/ready")]
+
+
 async def test_probes_tell_ready_from_failed(plain: Config) -> None:
     topic = await make_topic(plain)
     stage = ScriptedStage(name=fresh("probed"), topics=(topic,), broken={0})
 
-    def status(worker: Any, path: str) -> int:
-        port = worker.health._runner.addresses[0][1]
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    async def both(worker: Any) -> list[int]:
-        paths = ("/health", "/ready")
-        return [await asyncio.to_thread(status, worker, path) for path in paths]
-
     async with running(stage, plain) as worker:
-        assert await both(worker) == [200, 200]
+        assert await probes(worker) == [200, 200]
         assert await asyncio.to_thread(status, worker, "/metrics") == 200
         await produce(plain, topic, 1)
         await asyncio.wait_for(worker.pipeline.failed.wait(), 20)
-        assert await both(worker) == [503, 503]
+        assert await probes(worker) == [503, 503]
+
+
+async def test_a_halted_worker_keeps_its_partitions_and_leaves_when_told(config: Config) -> None:
+    topic = await make_topic(config)
+    await create_topics(config)
+    config.runtime.dead_letter_run_limit = 10
+    stage = ScriptedStage(name=fresh("halted"), topics=(topic,), poison=set(range(100)))
+    async with running(stage, config) as worker:
+        await produce(config, topic, 80)
+        await until(lambda: worker.pipeline.halted is not None)
+        assert await probes(worker) == [200, 503], "alive, not ready"
+        started = len(stage.started)
+        await produce(config, topic, 40, first=80)
+        await asyncio.sleep(config.kafka.session_timeout_s + 1.0)
+        await worker.watchdog.check()
+        assert len(worker.pipeline.next_offsets()) == PARTITIONS
+        assert len(stage.started) == started
+        assert worker.runner.crashed is None
+        began = time.monotonic()
+    assert time.monotonic() - began < config.runtime.drain_s + 5
+    assert await committed(config, stage.name, topic) < 10
 
 
 async def test_two_workers_one_killed_and_a_third_joins(broker: Broker, tmp_path: Path) -> None:
