@@ -327,6 +327,25 @@ async def test_a_dead_letter_keeps_the_original(plain: Config) -> None:
     }  # fmt: skip
 
 
+async def test_an_id_of_megabytes_is_cut_from_a_dead_letter(plain: Config) -> None:
+    """A sender may have put anything there."""
+    await create_topics(plain)
+    since = {m.partition: m.offset + 1 for m in await read_all(plain, DEAD_LETTERS.name, {})}
+    plain.kafka.max_message_bytes = 100_000
+    origin = Message("otlp_spans", 3, 78, 1234, None, b"x")
+    letter = DeadLetter(
+        origin, "operations", "invalid_trace_id", "PoisonError", b"x" * 200_000, "acme",
+        "ab" * 300_000, "cd" * 300_000,
+    )  # fmt: skip
+    outputs = KafkaOutputs(plain)
+    await outputs.dead_letter(letter)
+    await outputs.stop()
+    (message,) = await read_all(plain, DEAD_LETTERS.name, since)
+    said = decode_headers(message)
+    assert (said.trace_id, said.span_id) == ("ab" * 16, "cd" * 8)
+    assert sum(len(value) for _, value in message.headers) < 1000
+
+
 async def test_topics_are_created_once_and_verified(plain: Config) -> None:
     await create_topics(plain)
     await create_topics(plain)
