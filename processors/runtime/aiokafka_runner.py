@@ -40,6 +40,7 @@ class AiokafkaRunner(ConsumerRebalanceListener):
         instance: str = "",
     ) -> None:
         self.ready = False
+        self.caught_up_s = float("-inf")
         self.crashed: BaseException | None = None
         self._stage = stage
         self._pipeline = pipeline
@@ -106,6 +107,8 @@ class AiokafkaRunner(ConsumerRebalanceListener):
         while True:
             fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_MESSAGES)
             generation = self._generation
+            if sum(map(len, fetched.values())) < POLL_MESSAGES:
+                self.caught_up_s = time.monotonic()
             for tp, records in fetched.items():
                 for record in records:
                     await self._assignments.prepared.wait()

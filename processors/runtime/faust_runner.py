@@ -7,6 +7,7 @@ for each hazard stands in ``tests/runtime/test_faust_hazards.py``.
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
@@ -41,7 +42,10 @@ class OrderedConsumerThread(driver.AIOKafkaConsumerThread):
         """At most :data:`POLL_MESSAGES`; nothing while so many wait, for at most ``timeout`` s."""
         if not await self.app.has_room(timeout):
             return {}
-        return await super().getmany(active_partitions, timeout)
+        fetched = await super().getmany(active_partitions, timeout)
+        if self.consumer.flow_active and sum(map(len, fetched.values())) < POLL_MESSAGES:
+            self.app.caught_up_s = time.monotonic()
+        return fetched
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
@@ -109,6 +113,8 @@ class StageApp(faust.App):
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
+        self.caught_up_s = float("-inf")
+        """When a poll last took all that was fetched, monotonic."""
         self._fetched: Any = None
         self._taken = asyncio.Event()
 
@@ -187,6 +193,12 @@ class FaustRunner:
         # before the last acknowledgement. Left out, that work would only be repeated.
         if not await self._app.consumer.commit():
             await self._app.consumer.commit()
+
+    @property
+    def caught_up_s(self) -> float:
+        """When a poll last took all that was fetched, monotonic; minus infinity before."""
+        caught_up_s: float = self._app.caught_up_s
+        return caught_up_s
 
     @property
     def crashed(self) -> BaseException | None:

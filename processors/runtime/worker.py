@@ -48,6 +48,11 @@ class Runner(Protocol):
     """Whether a rebalance has ended with us in the group (perhaps with no partition)."""
 
     @property
+    def caught_up_s(self) -> float:
+        """When a poll last took all that was fetched, monotonic; minus infinity before."""
+        ...
+
+    @property
     def crashed(self) -> BaseException | None:
         """Why it can not go on, if so."""
         ...
@@ -133,7 +138,7 @@ class Worker:
             healthy=lambda: pipeline.fatal is None,
             ready=lambda: runner.ready and pipeline.fatal is None and pipeline.halted is None,
         )
-        watchdog = Watchdog(pipeline, history, config.runtime.stuck_s)
+        watchdog = Watchdog(pipeline, history, config.runtime.stuck_s, lambda: runner.caught_up_s)
         return cls(stage, config, outputs, pipeline, runner, health, watchdog)
 
     async def prepare(self) -> None:

@@ -346,6 +346,35 @@ async def test_i_a_consumer_that_dies_silently_is_noticed() -> None:
         await watchdog.check()
 
 
+@pytest.mark.parametrize("caught_up", [True, False], ids=["all taken", "waits its turn"])
+async def test_i_a_partition_that_stands_still_while_others_move(caught_up: bool) -> None:
+    stage = ScriptedStage(gated=set(range(100)))
+    pipeline = Pipeline(stage, MemoryOutputs(), Config(), SystemClock())
+    await pipeline.assigned(TOPIC, 0, 5)
+    ends = Ends({(TOPIC, 0): 6, (TOPIC, 1): 100})
+    watchdog = Watchdog(
+        pipeline,
+        ends,  # type: ignore[arg-type]
+        stuck_s=0.1,
+        caught_up_s=lambda: time.monotonic() if caught_up else float("-inf"),
+    )
+
+    async def others_move() -> None:
+        for offset in range(12):
+            await pipeline.offer(Message(TOPIC, 1, offset, 0, None, b""), lambda: None)
+            assert pipeline.inflight_messages
+            await watchdog.check()
+            await asyncio.sleep(0.02)
+
+    if caught_up:
+        with pytest.raises(StuckError, match=r"\[0\] stands at 5 of 6"):
+            await others_move()
+    else:
+        await others_move()
+    await pipeline.offer(Message(TOPIC, 0, 5, 0, None, b""), lambda: None)
+    await watchdog.check()
+
+
 async def test_i_what_retention_took_is_passed_over() -> None:
     pipeline = Pipeline(ScriptedStage(), MemoryOutputs(), Config(), SystemClock())
     await pipeline.assigned(TOPIC, 0, 5)

@@ -10,12 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from faust.types import TP
 
 from processors.runtime.admin import TopicError, create_topics
 from processors.runtime.clock import SystemClock
 from processors.runtime.history import KafkaHistory
 from processors.runtime.outputs import KafkaOutputs
 from processors.runtime.reading import POLL_MESSAGES
+from processors.runtime.watchdog import StuckError
 from processors.runtime.worker import Worker
 from schemas.config import Config
 from schemas.dead_letters import CUT_HEADER, decode_headers, replay_headers
@@ -379,6 +382,64 @@ async def test_probes_tell_ready_from_failed(plain: Config) -> None:
         await produce(plain, topic, 1)
         await asyncio.wait_for(worker.pipeline.failed.wait(), 20)
         assert await probes(worker) == [503, 503]
+
+
+def pause(worker: Worker, topic: str, partition: int) -> None:
+    """Let its client fetch nothing more of a partition, and nobody know."""
+    runner: Any = worker.runner
+    if hasattr(runner, "_app"):
+        runner._app.consumer.pause_partitions([TP(topic, partition)])
+    else:
+        runner._consumer.pause(TopicPartition(topic, partition))
+
+
+async def test_a_partition_that_is_not_fetched_is_noticed_while_others_are_busy(
+    config: Config,
+) -> None:
+    topic = await make_topic(config)
+    config.runtime.stuck_s = 2.0
+
+    class Slow(ScriptedStage):
+        async def process(self, message: Message) -> None:
+            await asyncio.sleep(0.5)
+            await super().process(message)
+
+    outputs = KafkaOutputs(config)
+    stage = Slow(name=fresh("paused"), topics=(topic,))
+
+    async def look_under_traffic(worker: Worker) -> None:
+        for number in range(200):
+            await outputs.produce(topic, b"x", partition=number % PARTITIONS)
+            await asyncio.sleep(0.05)
+            if number % 20 == 19:
+                assert worker.pipeline.inflight_messages
+                await worker.watchdog.check()
+
+    async with running(stage, config) as worker:
+        await produce(config, topic, 8)
+        await until(lambda: len(stage.finished) == 8)
+        pause(worker, topic, 0)
+        with pytest.raises(StuckError, match=rf"{topic}\[0\] stands at 2 of"):
+            await look_under_traffic(worker)
+    await outputs.stop()
+    assert {partition for partition, _ in stage.finished[8:]} == {1, 2, 3}
+
+
+async def test_a_worker_with_more_than_it_can_take_has_not_caught_up(config: Config) -> None:
+    topic = await make_topic(config)
+    config.runtime.inflight_messages = 1
+    stage = ScriptedStage(name=fresh("behind"), topics=(topic,), gated={0})
+    async with running(stage, config) as worker:
+        await until(lambda: worker.runner.caught_up_s > 0)
+        await produce(config, topic, 200)
+        await until(lambda: len(stage.started) == 1)
+        await asyncio.sleep(1.5)
+        caught_up_s = worker.runner.caught_up_s
+        await asyncio.sleep(1.5)
+        assert worker.runner.caught_up_s == caught_up_s
+        stage.gates[0].set()
+        await until(lambda: len(stage.finished) == 200)
+        await until(lambda: worker.runner.caught_up_s > caught_up_s)
 
 
 async def test_a_halted_worker_keeps_its_partitions_and_leaves_when_told(config: Config) -> None:
