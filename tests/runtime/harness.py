@@ -82,6 +82,18 @@ def peak_bytes() -> Iterator[Callable[[], int]]:
         tracemalloc.stop()
 
 
+async def produce(config: Config, topic: str, count: int, first: int = 0) -> None:
+    """Numbers as text, to the partitions in turn."""
+    outputs = KafkaOutputs(config)
+    await asyncio.gather(
+        *(
+            outputs.produce(topic, b"%d" % number, partition=number % PARTITIONS)
+            for number in range(first, first + count)
+        )
+    )
+    await outputs.stop()
+
+
 async def produce_compressible(config: Config, topic: str, count: int, size_bytes: int) -> None:
     """Messages that are next to nothing on the broker, on partition 0."""
     outputs = KafkaOutputs(config)

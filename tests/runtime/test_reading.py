@@ -1,9 +1,7 @@
 """Reading without a group, on the real broker."""
 
 import asyncio
-from pathlib import Path
 
-import pytest
 from aiokafka import TopicPartition
 
 from processors.runtime.outputs import KafkaOutputs
@@ -17,21 +15,13 @@ from processors.runtime.reading import (
     records,
 )
 from schemas.config import Config
-from stack.broker import Broker
 from tests.runtime.harness import (
     PARTITIONS,
     fresh,
-    make_config,
     make_topic,
     peak_bytes,
     produce_compressible,
 )
-
-
-@pytest.fixture
-def plain(broker: Broker, tmp_path: Path) -> Config:
-    """Of the session's broker."""
-    return make_config(broker.bootstrap, tmp_path, "aiokafka")
 
 
 async def test_a_consumer_stops_soon_after_an_assignment(plain: Config) -> None:
