@@ -1,11 +1,11 @@
 """Answers to claims, evidence to chunks, and the few pairs worth scoring. Pure, linear, offsets.
 
-A claim is a sentence that asserts something. Skipped, by rule: questions, greetings and thanks,
-offers of help, refusals and "I don't know" (without a "but"), lead-ins that end in a colon, text
-without letters or digits, and code blocks. An answer of at most four words is judged with its
-question in front, for alone it says too little. Chunks and selection follow the way the support
-model was trained (``training/data.py``): whole sentences up to 80 words, the chunks that share
-most words with the claim.
+A claim is a sentence that asserts something. Skipped, by rule: questions, lead-ins that end in a
+colon, text without letters or digits, code blocks, and sentences that are nothing but greetings and
+thanks, offers of help, refusals or "I don't know" (:mod:`processors.evaluate.courtesies`). An
+answer of at most four words is judged with its question in front, for alone it says too little.
+Chunks and selection follow the way the support model was trained (``training/data.py``): whole
+sentences up to 80 words, the chunks that share most words with the claim.
 """
 
 import re
@@ -13,6 +13,8 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
+
+from processors.evaluate.courtesies import claims_something
 
 CLAIM_WORDS = 80
 CHUNK_WORDS = 80
@@ -45,32 +47,8 @@ _ENDS_SENTENCE_TOO = frozenset(("u.s", "u.k", "a.m", "p.m", "no", "p"))
 """Abbreviations that a sentence may end with: a capital after them is a boundary."""
 
 _QUESTION_ENDS = ("?", "？", "؟")
-_GREETING = re.compile(
-    r"(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|greetings|welcome|thanks|thank you"
-    r"|you(?:'re| are) (?:very )?welcome|no problem|sure|certainly|absolutely|of course|okay|ok"
-    r"|great question|good question|happy to help|glad to help|sounds good|bye|goodbye|best regards"
-    r"|kind regards|have a (?:great|nice|good)|hola|bonjour|hallo|merci|danke|gracias)\b"
-)
-_GREETING_WORDS = 8
 _DECORATION = re.compile(r" ?\[\d{1,3}(?:[,–-] ?\d{1,3})*\]|\*\*|__|`")
 """Citation marks and emphasis: no part of what is claimed, and a number that no evidence has."""
-_OFFER = re.compile(
-    r"(?:please )?(?:let me know|feel free|don't hesitate|do not hesitate"
-    r"|(?:i )?hope (?:this|that) helps|if you (?:have|need|want|would like|'d like)"
-    r"|(?:i'd|i would|i'll|i will|i'm|i am) (?:be )?(?:happy|glad|pleased) to"
-    r"|i can (?:also )?(?:help|assist)|how (?:can|may) i|just ask|would you like)\b"
-)
-_REFUSAL = re.compile(
-    r"(?:(?:i'm |i am )?sorry|unfortunately|i apologi[sz]e|i (?:really )?(?:do not|don't) know"
-    r"|i (?:cannot|can't|could not|couldn't|am unable|was unable|do not|don't) "
-    r"(?:find|answer|see|help|assist|provide|say|tell|determine|have|to)"
-    r"|i'm (?:not able|unable|not sure|afraid)|i am (?:not able|unable|not sure|afraid)"
-    r"|as an ai|there is no (?:information|mention)|no information"
-    r"|(?:the |this )?(?:provided |given |available )?(?:context|documents?|sources?|passages?|text"
-    r"|information)(?: provided)? (?:does not|doesn't|do not|don't) "
-    r"(?:contain|mention|say|specify|provide|include|state|answer))\b"
-)
-_TURN = re.compile(r"\b(?:but|however|although|instead|still)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,9 +168,7 @@ def asserts(sentence: str) -> bool:
         return False
     if plain.endswith((":", "：")) and words <= _LEAD_IN_WORDS:
         return False
-    if _GREETING.match(plain) and words <= _GREETING_WORDS:
-        return False
-    return not ((_OFFER.match(plain) or _REFUSAL.match(plain)) and not _TURN.search(plain))
+    return claims_something(plain)
 
 
 def _pieces(text: str, span: Span, words: int) -> list[Span]:
