@@ -91,7 +91,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class SupportPlan:
-    """Claims with their best chunks, best first; ``truncated`` when the cap left claims out."""
+    """Claims with their best chunks, best first; ``truncated`` when something was left out."""
 
     pairs: list[tuple[ClaimText, list[Chunk]]] = field(default_factory=list)
     truncated: bool = False
@@ -249,7 +249,11 @@ def plan_support(
 def plan_pairs(
     claims: Sequence[ClaimText], evidence: Sequence[Source], max_pairs: int
 ) -> SupportPlan:
-    """Each claim with its best chunks of the evidence; claims beyond ``max_pairs`` are left out."""
+    """Each claim with its best chunks of the evidence; claims beyond ``max_pairs`` are left out.
+
+    A pair is a claim with all its evidence, whether the model reads it in one sequence or chunk by
+    chunk.
+    """
     chunks = [piece for source in evidence for piece in chunk(source)]
     if not claims or not chunks:
         return SupportPlan()
@@ -258,7 +262,7 @@ def plan_pairs(
         for term in _terms(piece.text):
             index[term].append(number)
     per_claim = min(CHUNKS_PER_CLAIM, len(chunks))
-    room = max(1, max_pairs // per_claim)
+    room = max(1, max_pairs)
     pairs = []
     for claim in claims[:room]:
         overlap: Counter[int] = Counter()

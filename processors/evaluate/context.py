@@ -7,7 +7,7 @@ that roll others up (agents, workflows) repeat their children's content and are 
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from processors.evaluate.claims import Source, SupportPlan, plan_support
 from processors.evaluate.normalise import Reading, readings
@@ -97,6 +97,8 @@ def prepare(operation: Operation, limit_chars: int, max_pairs: int) -> Prepared:
     support = SupportPlan()
     if answers and evidence and not rolls_up:
         support = plan_support(answers, asked[-1] if asked else "", evidence, max_pairs)
+        if _is_cut(operation, found, limit_chars):
+            support = replace(support, truncated=True)
     nothing = _CONTENT_REASONS[operation.call.content_state]
     absent: dict[Evaluator, Reason] = {}
     if not injection:
@@ -119,6 +121,13 @@ def prepare(operation: Operation, limit_chars: int, max_pairs: int) -> Prepared:
     knowledge[Evaluator.HALLUCINATION] = fragments + len(spans)
     hashes = _hashes(operation, found, injection, toxicity, support)
     return Prepared(found, injection, toxicity, support, absent, hashes, knowledge)
+
+
+def _is_cut(operation: Operation, found: Sequence[Passage], limit_chars: int) -> bool:
+    """Whether an answer or its evidence is longer than what is looked at."""
+    told = [p.text for p in found if p.target is not Target.INPUT]
+    told += [item.text for item in operation.evidence]
+    return any(len(text) > limit_chars for text in told)
 
 
 def _hashes(

@@ -159,6 +159,18 @@ async def test_a_toxic_answer_is_told_from_a_toxic_question(starter: Harness) ->
     assert not pick(rows, Evaluator.TOXICITY, Target.INPUT).flagged
 
 
+@pytest.mark.parametrize(("said", "truncated"), [(16, False), (20, True)])
+async def test_sixteen_claims_are_judged_and_more_are_marked(
+    starter: Harness, said: int, truncated: bool
+) -> None:
+    answer = " ".join(f"Shop number {number} opens at nine." for number in range(said))
+    rows = await starter.tell(operation(answer=answer, evidence=(POLICY, "The shop is open.")))
+    for target in (Target.OUTPUT, Target.OPERATION):
+        row = pick(rows, Evaluator.HALLUCINATION, target)
+        assert len(row.explanation.claims) == 16
+        assert row.truncated is truncated
+
+
 # --- the tiny model ------------------------------------------------------------------------------
 
 
