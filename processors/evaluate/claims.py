@@ -2,9 +2,10 @@
 
 A claim is a sentence that asserts something. Skipped, by rule: questions, lead-ins that end in a
 colon, text without letters or digits, code blocks, and sentences that are nothing but greetings and
-thanks, offers of help, refusals or "I don't know" (:mod:`processors.evaluate.courtesies`). An
-answer of at most four words is judged with its question in front, for alone it says too little.
-Chunks and selection follow the way the support model was trained (``training/data.py``): whole
+thanks, offers of help, refusals or "I don't know" (:mod:`processors.evaluate.courtesies`). It is
+judged without the courtesies in front, which no evidence has and a model holds against it; an
+answer of at most four words with its question in front, for alone it says too little. Chunks and
+selection follow the way the support model was trained (``training/data.py``): whole
 sentences up to 80 words, the chunks that share most words with the claim.
 """
 
@@ -14,7 +15,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from processors.evaluate.courtesies import claims_something
+from processors.evaluate.courtesies import asserted_from
 
 CLAIM_WORDS = 80
 CHUNK_WORDS = 80
@@ -23,6 +24,7 @@ SHORT_ANSWER_WORDS = 4
 _PIECE_CHARS = 800
 """A sentence without spaces (Chinese, Japanese, base64) is cut here instead of at 80 words."""
 _LEAD_IN_WORDS = 14
+_AROUND = " \t*_`\"'"
 
 # Starts only at the first of a run of terminators and never gives back: linear on any text.
 _BOUNDARY = re.compile(
@@ -162,13 +164,23 @@ def claim_spans(text: str) -> list[Span]:
 
 def asserts(sentence: str) -> bool:
     """Whether a sentence claims anything that evidence could support; see the module's rule."""
-    plain = sentence.strip(" \t*_`\"'").replace("’", "'").lower()
+    return _asserted_at(sentence) is not None
+
+
+def _asserted_at(sentence: str) -> int | None:
+    """Where begins what a sentence claims, behind its openers; None where it claims nothing."""
+    bare = sentence.strip(_AROUND)
+    plain = bare.replace("’", "'").lower()
     words = len(plain.split())
     if not _WORD.search(plain) or plain.endswith(_QUESTION_ENDS):
-        return False
+        return None
     if plain.endswith((":", "：")) and words <= _LEAD_IN_WORDS:
-        return False
-    return claims_something(plain)
+        return None
+    at = asserted_from(plain)
+    if at is None:
+        return None
+    # A letter may be longer in lower case: then places are not those of the sentence.
+    return sentence.index(bare) + at if at and len(plain) == len(bare) else 0
 
 
 def _pieces(text: str, span: Span, words: int) -> list[Span]:
@@ -289,6 +301,7 @@ def _claims(answers: Iterable[tuple[str, str]], question: str) -> list[ClaimText
         short = len(text.split()) <= SHORT_ANSWER_WORDS and not _WIDE.search(text)
         for span in claim_spans(text):
             judged = " ".join(_DECORATION.sub("", text[span.start : span.end]).split())
+            judged = judged[_asserted_at(judged) or 0 :]
             if short and question:
                 judged = with_question(question, judged)
             if judged not in seen:

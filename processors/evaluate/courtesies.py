@@ -2,9 +2,9 @@
 
 "Sorry, the store closes at 5 pm" and "If you have a Team plan, single sign-on is included" assert
 something; "Sorry, I can't help with that" and "If you have questions, just ask" do not. Openers and
-conditions are read over and the rest is judged. An offer or a refusal needs its own verb, and what
-turns away from it ("..., but refunds take five days") is judged again. Written for English; of
-other languages only greetings and thanks are known. Pure, bounded time.
+conditions are read over and the rest decides. An offer or a refusal needs its own verb, and what
+turns away from it ("..., but refunds take five days") decides again. Written for English; of other
+languages only greetings and thanks are known. Pure, bounded time.
 """
 
 import re
@@ -135,20 +135,27 @@ _CONTACT = re.compile(r"https?://|www\.|@|<(?:email|phone|url|iban)|\d{3}")
 _WORD = re.compile(r"\w")
 
 
-def claims_something(sentence: str) -> bool:
-    """Whether a sentence, lower-cased and with straight quotes, says more than courtesies do."""
+def asserted_from(sentence: str) -> int | None:
+    """Where that part of a sentence begins which says more than courtesies do; None without one.
+
+    ``sentence`` is lower-cased and has straight quotes. Conditions and a yes or no are kept.
+    """
     if len(sentence) > _LONG_CHARS:
-        return True
-    text, at, answered = sentence, 0, False
+        return 0
+    text, at = sentence, 0
+    kept: int | None = None
+    answered = False
     while at < len(text):
-        at, said = _after_openers(text, at)
-        answered = answered or said
+        at, answer = _after_openers(text, at)
+        answered = answered or answer is not None
+        kept = answer if kept is None else kept
         if _CONDITION.match(text, at):
+            kept = at if kept is None else kept
             comma = _COMMA.search(text, at)
             if _invites(text, at, comma):
-                return _names_a_contact(text, at)
+                return kept if _names_a_contact(text, at) else None
             if comma is None:
-                return True
+                return kept
             at = comma.end()
             continue
         aside = _REFUSAL.match(text, at) or _OFFER.match(text, at)
@@ -156,24 +163,26 @@ def claims_something(sentence: str) -> bool:
             break
         turn = _TURN.search(text, aside.end())
         if turn is None:
-            return _names_a_contact(text, at)
-        at = turn.end()
-    return answered or _WORD.search(text, at) is not None
+            return at if _names_a_contact(text, at) else None
+        at, kept, answered = turn.end(), None, False
+    if _WORD.search(text, at):
+        return at if kept is None else kept
+    return kept if answered else None
 
 
-def _after_openers(text: str, at: int) -> tuple[int, bool]:
-    """Where the openers that begin there end, and whether one of them is an answer by itself."""
-    answered = False
+def _after_openers(text: str, at: int) -> tuple[int, int | None]:
+    """Where the openers that begin there end, and where one stands that is an answer by itself."""
+    answer: int | None = None
     while at < len(text):
         match = next((found for one in _OPENERS if (found := one.match(text, at))), None)
         if match is None:
             match = _ANSWER.match(text, at)
-            answered = answered or match is not None
-        if match is None:
-            break
+            if match is None:
+                break
+            answer = at if answer is None else answer
         separator = _SEPARATOR.match(text, match.end())
         at = separator.end() if separator else match.end()
-    return at, answered
+    return at, answer
 
 
 def _invites(text: str, at: int, comma: re.Match[str] | None) -> bool:

@@ -161,6 +161,29 @@ def test_a_short_answer_is_judged_with_its_question() -> None:
     assert (claim.start, claim.end) == (0, 10)
 
 
+@pytest.mark.parametrize(
+    ("answer", "judged"),
+    [
+        ("Sorry, the shop closes at 5 pm.", "the shop closes at 5 pm."),
+        ("**Sure**, refunds take 90 days.", "refunds take 90 days."),
+        ("I’m sorry for the delay, it arrives on Monday.", "it arrives on Monday."),
+        ("I don't know the date, but it arrives in May.", "it arrives in May."),
+        ("Hi Anna, if you have a Team plan, it is free.", "if you have a Team plan, it is free."),
+        ("Yes, the shop opens at nine today.", "Yes, the shop opens at nine today."),
+        ("Sorry, no, the shop is closed today.", "no, the shop is closed today."),
+        ("Sorry, no refunds.", "What is sold? no refunds."),
+        ("The shop closes at 5 pm.", "The shop closes at 5 pm."),
+        ("“İ am, sure, sorry, the shop is closed.", "“İ am, sure, sorry, the shop is closed."),
+        ("Sorry, İt is closed on all Sundays.", "Sorry, İt is closed on all Sundays."),
+    ],
+)
+def test_a_claim_is_judged_without_the_courtesies_before_it(answer: str, judged: str) -> None:
+    plan = plan_support([("output/0/0", answer)], "What is sold?", EVIDENCE, 16)
+    ((claim, _),) = plan.pairs
+    assert claim.text == judged
+    assert (claim.start, claim.end) == (0, len(answer))
+
+
 def test_citation_marks_and_emphasis_are_not_judged() -> None:
     answer = "It costs **ten** `euros` [1, 12]. It is open.[2]"
     plan = plan_support([("output/0/0", answer)], "", EVIDENCE, 16)

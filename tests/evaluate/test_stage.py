@@ -171,6 +171,14 @@ async def test_sixteen_claims_are_judged_and_more_are_marked(
         assert row.truncated is truncated
 
 
+@pytest.mark.parametrize("opener", ["Sorry, ", "I'm sorry for the delay, ", "Great question, "])
+async def test_courtesies_do_not_count_against_a_claim(starter: Harness, opener: str) -> None:
+    answer = f"{opener}refunds are paid within 5 business days. {opener}shoes cost 90 euros."
+    rows = await starter.tell(operation(answer=answer, evidence=(POLICY,)))
+    supported, invented = pick(rows, Evaluator.HALLUCINATION).explanation.claims
+    assert supported.score < 0.5 < invented.score
+
+
 @pytest.mark.parametrize("insult", ["i\u200bdi\u2060ot", "іdіоt", "𝐢𝐝𝐢𝐨𝐭"])
 async def test_disguised_abuse_is_flagged_where_it_stands(starter: Harness, insult: str) -> None:
     answer = f"You are an {insult}."
