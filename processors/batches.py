@@ -1,12 +1,13 @@
 """Many records in one message, without one of them costing its neighbours.
 
-A batch with a record that cannot be read gives the others, and a dead letter for each such record.
-A message that calls for many outputs is done only when every one of them has ended: the first
-failure must not let it be acknowledged, or be tried again, while others are still on their way.
+A batch with a record that cannot be read gives the others, and a dead letter for each such record;
+rows that a table refuses are halved until those that it refuses alone are known. A message that
+calls for many outputs is done only when every one of them has ended: the first failure must not let
+it be acknowledged, or be tried again, while others are still on their way.
 """
 
 import asyncio
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Sequence
 from typing import TypeVar
 
 import orjson
@@ -14,7 +15,14 @@ import orjson
 from ingest import telemetry
 from schemas.encoding import BatchError, RecordT, decode_batch, encode_batch
 from schemas.metrics import DEAD_LETTERS
-from schemas.protocols import DeadLetter, Message, Outputs, PoisonError, RetryableError
+from schemas.protocols import (
+    DeadLetter,
+    Message,
+    Outputs,
+    PoisonError,
+    RetryableError,
+    TableSink,
+)
 
 T = TypeVar("T")
 
@@ -36,6 +44,26 @@ def _gravity(error: BaseException) -> int:
     if isinstance(error, PoisonError):
         return 0
     return 1 if isinstance(error, RetryableError) else 2
+
+
+async def refused_alone(
+    sink: TableSink, table: str, filled: Sequence[tuple[T, Sequence[object]]]
+) -> list[T]:
+    """Insert rows, each given with what it was made of, and tell of which it is refused.
+
+    What is refused together is halved; ends when every other row is taken.
+    """
+    if not filled:
+        return []
+    try:
+        await sink.insert(table, [row for _, row in filled])
+    except PoisonError:
+        if len(filled) == 1:
+            return [filled[0][0]]
+        half = len(filled) // 2
+        parts = (refused_alone(sink, table, part) for part in (filled[:half], filled[half:]))
+        return [one for refused in await all_taken(parts) for one in refused]
+    return []
 
 
 def readable_records(kind: type[RecordT], value: bytes | None) -> tuple[list[RecordT], list[bytes]]:

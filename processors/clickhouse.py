@@ -3,7 +3,8 @@
 Rows wait at most ``insert_linger_s`` for company; ``insert`` returns when ClickHouse has taken
 them. Failures:
 
-- the server is away, overloaded, read-only or not yet migrated: retried for ever with backoff and
+- the server is away, overloaded, read-only or not yet migrated, or no connection can be opened (a
+  password or CA file that cannot be read, whatever the reason): retried for ever with backoff and
   the same deduplication token, while other tables go on; memory stays bounded, because callers
   wait and the pipeline admits no more than its in-flight budget;
 - rows are refused for what they hold: the batch is halved until the submitter whose rows are
@@ -34,6 +35,7 @@ from processors.runtime.failpoints import failpoint
 from schemas.config import ClickHouseConfig, Config
 from schemas.metrics import CLICKHOUSE_INSERTS, CLICKHOUSE_ROWS
 from schemas.protocols import Clock, PoisonError
+from schemas.secrets import SecretFileError
 from sql.client import connect
 from sql.tables import Table, tables
 
@@ -79,6 +81,10 @@ migrated), access, and what the server itself has no code for."""
 _TOO_MANY_PARTS = 252  # also says that one insert spans too many partitions: the rows' fault
 _SERIALISING = (DataError, struct.error, TypeError, ValueError, OverflowError, AttributeError)
 _TRANSPORT = (OSError, HTTPError)
+
+
+class _UnopenedError(Exception):
+    """There is no connection; the text says why, and holds no secret."""
 
 
 class _RowsRefusedError(Exception):
@@ -266,9 +272,7 @@ class _TableWriter:
         while True:
             try:
                 await loop.run_in_executor(self._threads, self._connection.insert, rows, token)
-            except _SERIALISING as error:
-                raise _RowsRefusedError(type(error).__name__) from None
-            except (ClickHouseError, *_TRANSPORT) as error:
+            except (_UnopenedError, ClickHouseError, *_TRANSPORT) as error:
                 if isinstance(error, ProgrammingError) and error.code is None:
                     raise  # the client's own refusal: a setting this server lacks
                 kind, code = _fault(error)
@@ -300,17 +304,35 @@ class _Connection:
         self._context: InsertContext | None = None
 
     def insert(self, rows: Sequence[Sequence[object]], token: str) -> None:
-        """Insert as columns. Raises what clickhouse-connect raises."""
+        """Insert as columns.
+
+        Raises :class:`_UnopenedError` without a connection, :class:`_RowsRefusedError` for rows
+        that make no columns, else what clickhouse-connect raises.
+        """
         try:
             client, context = self._opened()
-            context.settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
-            context.data = list(zip(*rows, strict=True))
-            client.data_insert(context)
+            try:
+                context.settings = {**INSERT_SETTINGS, "insert_deduplication_token": token}
+                context.data = list(zip(*rows, strict=True))
+                client.data_insert(context)
+            except _SERIALISING as error:
+                raise _RowsRefusedError(type(error).__name__) from None
         except BaseException:
             self._close()  # a fresh connection and context: the failed ones may be half-written
             raise
 
     def _opened(self) -> tuple[Client, InsertContext]:
+        """Whatever goes wrong here is never the rows' fault."""
+        try:
+            return self._open()
+        except SecretFileError as error:
+            raise _UnopenedError(str(error)) from None
+        except ProgrammingError:
+            raise
+        except (ClickHouseError, ValueError, *_TRANSPORT) as error:
+            raise _UnopenedError(_fault(error)[1]) from None
+
+    def _open(self) -> tuple[Client, InsertContext]:
         if self._client is None or self._context is None:
             self._client = connect(self._config)
             given = [column for column in self._table.declared if column.given]
@@ -345,6 +367,8 @@ def _fault(error: Exception) -> tuple[str, str]:
 
     Never the error's text: ClickHouse quotes the offending value there.
     """
+    if isinstance(error, _UnopenedError):
+        return "transient", str(error)
     code = error.code if isinstance(error, DriverError) else None
     if code is None:
         # No answer from ClickHouse itself: connection refused or cut, timeout, a proxy's 5xx.

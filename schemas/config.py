@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Literal, Self
 from urllib.parse import urlsplit
 
-from pydantic import Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -109,6 +109,19 @@ class ClickHouseConfig(Section):
     insert_rows: int = Field(default=20_000, description="most rows of one insert")
     insert_bytes: int = Field(default=64 * MIB, description="most bytes of one insert")
 
+    @field_validator("url")
+    @classmethod
+    def _url_names_a_server(cls, url: str) -> str:
+        """Else every insert would fail, for ever."""
+        try:
+            parts = urlsplit(url)
+            known = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:  # of the port, or of brackets
+            known = False
+        if not known:
+            raise ValueError("must be http:// or https:// with a host and, if any, its port")
+        return url
+
 
 class Quota(Section):
     """What one tenant may send to one gateway process; beyond it 429 with Retry-After."""
@@ -180,8 +193,8 @@ class RuntimeConfig(Section):
     commit_interval_s: float = Field(default=1.0, description="between commits of offsets")
     drain_s: float = Field(default=5.0, description="wait for in-flight work on revoke or stop")
     stuck_s: float = Field(default=90.0, description="no progress with work available: exit")
-    dead_letter_run_limit: int = Field(default=1000, description="dead letters in a row: exit")
-    dead_letter_ratio_limit: float = Field(default=0.5, description="share of the last 2000: exit")
+    dead_letter_run_limit: int = Field(default=1000, description="dead letters in a row: halt")
+    dead_letter_ratio_limit: float = Field(default=0.5, description="share of the last 2000: halt")
     metrics_host: str = Field(default="127.0.0.1", description="address of /ready and /metrics")
     metrics_base_port: int = Field(
         default=9464, description="the gateway's; embedded stages take the next ones in flow order"

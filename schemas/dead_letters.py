@@ -15,6 +15,9 @@ CUT_HEADER = PREFIX + "cut-from-bytes"
 """Only on a letter whose value is the beginning of the original: its original size."""
 
 
+TRACE_ID_CHARS, SPAN_ID_CHARS = 32, 16
+"""Lengths in lower-case hex."""
+
 PART_ERROR_CLASS = "RejectedItem"
 """Error class of a letter that holds a bare span or log record: bytes that no topic takes."""
 
@@ -57,7 +60,8 @@ def encode_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
     """Headers of ``letter``'s message: the original ones, then ours.
 
     The first Kafka timestamp travels in :data:`schemas.topics.TIMESTAMP_HEADER`, so that a replay
-    judges times as the first delivery did. Attempts count on through replays.
+    judges times as the first delivery did. Attempts count on through replays. Ids are cut to the
+    length that ids have: a sender may have put anything there, and MBs of it.
     """
     origin = letter.origin
     fields = {
@@ -65,8 +69,8 @@ def encode_headers(letter: DeadLetter) -> list[tuple[str, bytes]]:
         "reason": letter.reason,
         "error-class": letter.error_class,
         "tenant": letter.tenant,
-        "trace-id": letter.trace_id,
-        "span-id": letter.span_id,
+        "trace-id": letter.trace_id[:TRACE_ID_CHARS],
+        "span-id": letter.span_id[:SPAN_ID_CHARS],
         "origin-topic": origin.topic,
         "origin-partition": origin.partition,
         "origin-offset": origin.offset,

@@ -74,6 +74,12 @@ STAGE_LAST_ACK = Gauge(
     ["stage"],
     registry=REGISTRY,
 )
+STAGE_HALTED = Gauge(
+    "streamgauge_stage_halted",
+    "1 while the stage takes nothing more, because too much of it was dead-lettered",
+    ["stage"],
+    registry=REGISTRY,
+)
 DEAD_LETTERS = Counter(
     "streamgauge_dead_letters",
     "Dead letters by stage and reason",

@@ -7,7 +7,7 @@ message calls for is durably taken; the runner then acks strictly in offset orde
 
 from collections.abc import Awaitable, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Literal, Protocol
 
 from schemas.records import Record
 from schemas.topics import ATTEMPTS_HEADER, TIMESTAMP_HEADER
@@ -159,7 +159,9 @@ class Stage(Protocol):
     ``process`` is started once per message, in offset order per partition, and the code before
     its first ``await`` runs in that order; after that, many run concurrently. It returns when
     every output is durably taken; may raise :class:`RetryableError` (called again with the same
-    message: it must be idempotent) or :class:`PoisonError`; anything else stops the worker.
+    message: it must be idempotent) or :class:`PoisonError`; anything else stops the worker. It
+    returns ``"dead"`` if it raised no ``PoisonError`` and all the same nothing came of the message
+    but deaths of its parts, so that too many of these are noticed too.
     """
 
     @property
@@ -189,7 +191,7 @@ class Stage(Protocol):
         """The partition is this worker's and its history was recalled; timers may start."""
         ...
 
-    async def process(self, message: Message) -> None:
+    async def process(self, message: Message) -> Literal["dead"] | None:
         """Handle one message; see the class."""
         ...
 

@@ -108,8 +108,9 @@ class OperationsStage(StageBase):
         self._redactor = Redactor.of(config)
         self._prices = PriceTable.of(config)
 
-    async def process(self, message: Message) -> None:
-        """Normalise every item of one raw message. Raises PoisonError if it is no OTLP request."""
+    async def process(self, message: Message) -> Literal["dead"] | None:
+        """Normalise every item of one raw message. Raises PoisonError if it is no OTLP request, or
+        if an item's dead letter is refused (its books then say dead)."""
         tenant = self._tenant(message)
         signal = LOGS if message.topic in _LOG_TOPICS else TRACES
         try:
@@ -117,10 +118,15 @@ class OperationsStage(StageBase):
         except OtlpError as error:
             await self._book(message, tenant, items_in=1, items_out=0, dead=1)
             raise PoisonError("undecodable_otlp", error.reason) from None
-        sent = await all_taken(await self._send(message, tenant, decoded))
         items_in = decoded.item_count + len(decoded.rejected)
+        try:
+            sent = await all_taken(await self._send(message, tenant, decoded))
+        except PoisonError:
+            await self._book(message, tenant, items_in=items_in, items_out=0, dead=items_in)
+            raise
         items_out, dead = sent.count("out"), sent.count("dead")
         await self._book(message, tenant, items_in=items_in, items_out=items_out, dead=dead)
+        return "dead" if dead and not items_out else None
 
     async def _send(
         self, message: Message, tenant: str, decoded: Decoded

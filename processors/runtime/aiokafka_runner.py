@@ -14,11 +14,11 @@ from aiokafka.coordinator.assignors.roundrobin import RoundRobinPartitionAssigno
 from aiokafka.errors import CommitFailedError, IllegalStateError, KafkaError
 
 from ingest.kafka import kafka_options
-from processors.runtime.assignments import Assignments
+from processors.runtime.assignments import MAX_POLL_INTERVAL_S, Assignments
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline
 from processors.runtime.producer import RECORD_OVERHEAD_BYTES
-from processors.runtime.reading import FETCH_WAIT_MS, to_message
+from processors.runtime.reading import FETCH_WAIT_MS, POLL_MESSAGES, to_message
 from schemas.config import Config
 from schemas.protocols import Stage
 from schemas.topics import GROUP_PREFIX
@@ -26,9 +26,6 @@ from schemas.topics import GROUP_PREFIX
 logger = logging.getLogger(__name__)
 
 POLL_MS = 200
-MAX_POLL_INTERVAL_MS = 1_000_000
-FETCH_MESSAGES = 64
-"""Messages taken at a time: those that wait outside the pipeline's bounds."""
 
 
 class AiokafkaRunner(ConsumerRebalanceListener):
@@ -43,6 +40,7 @@ class AiokafkaRunner(ConsumerRebalanceListener):
         instance: str = "",
     ) -> None:
         self.ready = False
+        self.caught_up_s = float("-inf")
         self.crashed: BaseException | None = None
         self._stage = stage
         self._pipeline = pipeline
@@ -65,7 +63,7 @@ class AiokafkaRunner(ConsumerRebalanceListener):
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=max(1000, session_ms // 6),
             rebalance_timeout_ms=max(session_ms, int(config.runtime.drain_s * 3000)),
-            max_poll_interval_ms=MAX_POLL_INTERVAL_MS,
+            max_poll_interval_ms=int(MAX_POLL_INTERVAL_S * 1000),
         )
 
     async def start(self) -> None:
@@ -107,8 +105,10 @@ class AiokafkaRunner(ConsumerRebalanceListener):
 
     async def _read(self) -> None:
         while True:
-            fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=FETCH_MESSAGES)
+            fetched = await self._consumer.getmany(timeout_ms=POLL_MS, max_records=POLL_MESSAGES)
             generation = self._generation
+            if sum(map(len, fetched.values())) < POLL_MESSAGES:
+                self.caught_up_s = time.monotonic()
             for tp, records in fetched.items():
                 for record in records:
                     await self._assignments.prepared.wait()

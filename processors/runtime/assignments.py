@@ -18,6 +18,10 @@ from schemas.protocols import Clock
 
 logger = logging.getLogger(__name__)
 
+MAX_POLL_INTERVAL_S = 20 * 86_400.0
+"""Longer than anything: neither back-pressure while a store is away nor a halt may cost the
+membership, which would hand the partitions to a sibling. The watchdog ends who is stuck."""
+
 
 class Assignments:
     """Prepares newly assigned partitions in the background; offers wait for it."""

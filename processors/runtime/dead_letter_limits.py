@@ -1,4 +1,4 @@
-"""When dead letters stop a worker instead of draining a topic into the dead-letter topic.
+"""When dead letters halt a worker instead of draining a topic into the dead-letter topic.
 
 One bad message is data; a thousand in a row, or half of the last two thousand, is a wrong
 deployment or a wrong topic, which a person must look at before the offsets move on.
@@ -10,7 +10,7 @@ RATIO_WINDOW_MESSAGES = 2000
 
 
 class DeadLetterLimitError(Exception):
-    """Too many dead letters: the worker stops."""
+    """Too many dead letters: the worker halts."""
 
 
 class DeadLetterLimits:
@@ -24,7 +24,10 @@ class DeadLetterLimits:
         self._recent: deque[bool] = deque()
 
     def count(self, *, dead: bool) -> None:
-        """Note one message. Raises :class:`DeadLetterLimitError` at either limit."""
+        """Note one message, dead if nothing came of it but dead letters.
+
+        Raises :class:`DeadLetterLimitError` at either limit.
+        """
         self._run = self._run + 1 if dead else 0
         self._recent.append(dead)
         self._dead += dead

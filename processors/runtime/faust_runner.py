@@ -5,7 +5,9 @@ and what is avoided, and why, is in ``docs/adr/0001-faust-app-per-stage.md``; a 
 for each hazard stands in ``tests/runtime/test_faust_hazards.py``.
 """
 
+import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, ClassVar
 
@@ -15,33 +17,41 @@ from faust.types import TP
 from mode.supervisors import CrashingSupervisor
 
 from ingest.kafka import METADATA_MAX_AGE_MS, kafka_options
-from processors.runtime.assignments import Assignments
+from processors.runtime.assignments import MAX_POLL_INTERVAL_S, Assignments
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline
 from processors.runtime.producer import RECORD_OVERHEAD_BYTES
+from processors.runtime.reading import FETCH_WAIT_MS, POLL_MESSAGES
 from schemas.config import Config
 from schemas.protocols import Message, Stage
 from schemas.topics import GROUP_PREFIX
 
 logger = logging.getLogger(__name__)
 
-FETCH_WAIT_MS = 100
-"""Faust fixes 1500: a partition whose data was just handed over waits for the fetch in flight."""
-
 STREAM_BUFFER_MESSAGES = 64
-"""Fetched messages that wait outside the pipeline's bounds; Faust's 4096 could hold gigabytes."""
+"""Never filled: we poll when fewer than :data:`POLL_MESSAGES` wait. Where it is full Faust stops
+reading the partition, and where it has stopped them all it sleeps for a second."""
 
 REQUEST_TIMEOUT_S = 40.0
-MAX_POLL_INTERVAL_S = 1000.0
-"""Back-pressure during a long outage of a store must not cost the membership."""
 
 
 class OrderedConsumerThread(driver.AIOKafkaConsumerThread):
-    """Fetches with a short wait."""
+    """Fetches with a short wait, and polls only for what will soon be taken."""
+
+    async def getmany(self, active_partitions: set[TP] | None, timeout: float) -> Any:  # noqa: ASYNC109 - Faust's
+        """At most :data:`POLL_MESSAGES`; nothing while so many wait, for at most ``timeout`` s."""
+        if not await self.app.has_room(timeout):
+            return {}
+        fetched = await super().getmany(active_partitions, timeout)
+        if self.consumer.flow_active and sum(map(len, fetched.values())) < POLL_MESSAGES:
+            self.app.caught_up_s = time.monotonic()
+        return fetched
 
     def _create_worker_consumer(self, transport: Any) -> Any:
         consumer = super()._create_worker_consumer(transport)
-        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001 - Faust has no setting for it
+        # Faust fixes 1500 ms, and has no setting: a partition whose data was just handed over waits
+        # for the fetch in flight.
+        consumer._fetch_max_wait_ms = FETCH_WAIT_MS  # noqa: SLF001
         return consumer
 
 
@@ -99,7 +109,34 @@ class OrderedTransport(driver.Transport):
 
 
 class StageApp(faust.App):
-    """One stage's App."""
+    """One stage's App. Its agent says what it reads from and each message it takes."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.caught_up_s = float("-inf")
+        """When a poll last took all that was fetched, monotonic."""
+        self._fetched: Any = None
+        self._taken = asyncio.Event()
+
+    def reads(self, fetched: Any) -> None:
+        """The agent has begun, and takes messages from this queue."""
+        self._fetched = fetched
+        self._taken.set()
+
+    def took(self) -> None:
+        """The agent has taken a message."""
+        self._taken.set()
+
+    async def has_room(self, timeout_s: float) -> bool:
+        """Whether little that was fetched is left to be taken, at the latest after the timeout."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._fetched is None or self._fetched.qsize() >= POLL_MESSAGES:
+                    self._taken.clear()
+                    await self._taken.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _new_transport(self) -> Any:
         return OrderedTransport(self.conf.broker_consumer, self)
@@ -158,6 +195,12 @@ class FaustRunner:
             await self._app.consumer.commit()
 
     @property
+    def caught_up_s(self) -> float:
+        """When a poll last took all that was fetched, monotonic; minus infinity before."""
+        caught_up_s: float = self._app.caught_up_s
+        return caught_up_s
+
+    @property
     def crashed(self) -> BaseException | None:
         """Why Faust crashed, if it did."""
         reason: BaseException | None = self._app.crash_reason
@@ -165,7 +208,9 @@ class FaustRunner:
 
     async def _read(self, stream: Any) -> None:
         """The agent: events without automatic acks, offered one by one."""
+        self._app.reads(stream.channel.queue)
         async for event in _events(stream):
+            self._app.took()
             await self._assignments.prepared.wait()
             message = event.message
             if message.generation_id != self._app.consumer_generation_id:
@@ -221,6 +266,7 @@ def app_settings(stage: str, config: Config, instance: str) -> dict[str, Any]:
         "broker_heartbeat_interval": max(1.0, session_s / 6),
         "broker_rebalance_timeout": max(session_s, runtime.drain_s * 3),
         "broker_request_timeout": max(REQUEST_TIMEOUT_S, session_s + 10),
+        "broker_max_poll_records": POLL_MESSAGES,
         "broker_max_poll_interval": MAX_POLL_INTERVAL_S,
         "broker_commit_interval": runtime.commit_interval_s,
         "processing_guarantee": "at_least_once",

@@ -237,7 +237,7 @@ async def run_stage(
 
     A :class:`FakeClock` is advanced while work is in flight, so that graces and backoffs end.
     The stage is started, and left running: the pipeline is returned for more. Raises what stopped
-    the stage, or ``TimeoutError`` with the number of messages in flight.
+    or halted the stage, or ``TimeoutError`` with the number of messages in flight.
     """
     clock = clock or FakeClock()
     pipeline = Pipeline(stage, outputs, config or Config(), clock, recall=source)
@@ -271,8 +271,8 @@ async def feed(
     offering = asyncio.ensure_future(offer_all())
     try:
         while not offering.done() or pipeline.inflight_messages:
-            if pipeline.fatal is not None:
-                raise pipeline.fatal
+            if (ended := pipeline.fatal or pipeline.halted) is not None:
+                raise ended
             if loop.time() > deadline:
                 raise TimeoutError(f"{pipeline.inflight_messages} messages in flight")
             # A real pause too: inference and inserts run on threads that the clock cannot move.

@@ -3,8 +3,10 @@
 A message is offered, waits for room (back-pressure), is processed as a task started in offset
 order, and is acknowledged **strictly in offset order per partition** once everything it calls for
 is durably taken. Errors: retryable ones are tried again for ever; a poisonous message is
-dead-lettered, then acknowledged; anything else, and too many dead letters, is fail-stop: nothing
-is acknowledged any more and the worker exits, so that a restart begins at the last commit.
+dead-lettered, then acknowledged; anything else is fail-stop: nothing is acknowledged any more and
+the worker exits, so that a restart begins at the last commit. Too many dead letters are a halt:
+nothing is acknowledged any more either, but the worker stays and keeps its partitions, since the
+next one would only dead-letter on.
 """
 
 import asyncio
@@ -14,24 +16,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 
 from ingest import telemetry
-from processors.runtime.backoff import Backoff
-from processors.runtime.dead_letter_limits import DeadLetterLimits
+from processors.runtime.dead_letter_limits import DeadLetterLimitError
 from processors.runtime.errors import FatalStageError, SkippedMessageError
 from processors.runtime.failpoints import failpoint
 from processors.runtime.life import last_life_s
+from processors.runtime.processing import Outcome, Processing
 from processors.runtime.recall import RecallReader
 from schemas import metrics
 from schemas.config import Config
-from schemas.dead_letters import whole_letter
-from schemas.protocols import (
-    Clock,
-    DeadLetter,
-    Message,
-    Outputs,
-    PoisonError,
-    RetryableError,
-    Stage,
-)
+from schemas.protocols import Clock, Message, Outputs, Stage
 
 logger = logging.getLogger(__name__)
 
@@ -75,13 +68,10 @@ class Pipeline:
         recall: RecallReader | None = None,
     ) -> None:
         self._stage = stage
-        self._outputs = outputs
+        self._processing = Processing(stage, outputs, config, clock)
         self._config = config
         self._clock = clock
         self._recall = recall
-        self._limits = DeadLetterLimits(
-            config.runtime.dead_letter_run_limit, config.runtime.dead_letter_ratio_limit
-        )
         self._assignments: dict[TopicPartition, _Assignment] = {}
         self._revocations: Counter[TopicPartition] = Counter()
         self._recalled: set[TopicPartition] = set()
@@ -96,6 +86,9 @@ class Pipeline:
         self.failed = asyncio.Event()
         """Set when the stage has failed for good; :attr:`fatal` says why."""
         self.fatal: BaseException | None = None
+        self.halted: DeadLetterLimitError | None = None
+        """Too many dead letters, if so: a person must look, and then restart the worker."""
+        metrics.STAGE_HALTED.labels(stage.name).set(0)
 
     # --- runner's side ---------------------------------------------------------------------------
 
@@ -111,6 +104,8 @@ class Pipeline:
         memory even if no message comes.
         """
         async with self._offering:
+            if self.halted is not None:
+                return
             anchor_ms = self._clock.time_ns() // 1_000_000
             assignment = await self._assignment((topic, partition), position, anchor_ms)
             if assignment.next_offset is None:
@@ -122,29 +117,34 @@ class Pipeline:
         ``ack`` is called on this event loop, in offset order, once the message is done; never
         after its partition was revoked. A message offered again within one assignment is ignored,
         and so is one whose partition is revoked while it waits. Raises :class:`FatalStageError`
-        once the stage failed.
+        once the stage failed; does not return once it has halted, so that nothing more is read.
         """
-        key = (message.topic, message.partition)
-        revocations = self._revocations[key]
+        revocations = self._revocations[message.topic, message.partition]
         async with self._offering:
-            self._raise_if_failed()
-            if self._revocations[key] != revocations:
-                return
-            self._note_progress()
-            assignment = await self._assignment(key, message.offset, message.timestamp_ms)
-            if not await self._in_sequence(assignment, message):
-                return
-            size = MESSAGE_OVERHEAD_BYTES + len(message.value or b"") + len(message.key or b"")
-            await self._wait_for_room(size)
-            if assignment.revoked:
-                return
-            assignment.next_offset = message.offset + 1
-            entry = _InFlight(message, ack, size, self._clock.monotonic())
-            assignment.waiting.append(entry)
-            self._hold(entry)
-            task = asyncio.get_running_loop().create_task(self._run(assignment, entry))
-            self._tasks.add(task)
-            task.add_done_callback(self._task_ended)
+            await self._take(message, ack, revocations)
+        if self.halted is not None:
+            await asyncio.Event().wait()
+
+    async def _take(self, message: Message, ack: Ack, revocations: int) -> None:
+        key = (message.topic, message.partition)
+        self._raise_if_failed()
+        if self.halted is not None or self._revocations[key] != revocations:
+            return
+        self._note_progress()
+        assignment = await self._assignment(key, message.offset, message.timestamp_ms)
+        if not await self._in_sequence(assignment, message):
+            return
+        size = MESSAGE_OVERHEAD_BYTES + len(message.value or b"") + len(message.key or b"")
+        await self._wait_for_room(size)
+        if self.halted is not None or assignment.revoked:
+            return
+        assignment.next_offset = message.offset + 1
+        entry = _InFlight(message, ack, size, self._clock.monotonic())
+        assignment.waiting.append(entry)
+        self._hold(entry)
+        task = asyncio.get_running_loop().create_task(self._run(assignment, entry))
+        self._tasks.add(task)
+        task.add_done_callback(self._task_ended)
 
     async def revoke(self, partitions: Iterable[TopicPartition]) -> None:
         """Drain the partitions for at most ``drain_s``, then drop their acks and state.
@@ -170,19 +170,18 @@ class Pipeline:
 
     async def stop(self) -> None:
         """Drain everything for at most ``drain_s`` and stop the stage."""
-        if self.fatal is None:
-            await self._drain(list(self._assignments))
+        await self._drain(list(self._assignments))
         await self._stage.stop()
 
     def stalled_s(self) -> float:
         """Seconds without a sign of life while messages are in flight, or partitions are being
-        prepared; 0 when idle.
+        prepared; 0 when idle or halted.
 
         Offers, completions, acknowledgements, retries and what a stage itself reports of a
         message's work (``note_life``) are signs of life. A grace is shorter than any sensible
         limit: one message in flight that waits for it is not stuck.
         """
-        if not self._inflight_messages and not self.preparing:
+        if self.halted is not None or not (self._inflight_messages or self.preparing):
             return 0.0
         return self._clock.monotonic() - max(self._progress_s, last_life_s())
 
@@ -277,9 +276,13 @@ class Pipeline:
 
     async def _wait_for_room(self, size: int) -> None:
         runtime = self._config.runtime
-        while self._inflight_messages and (
-            self._inflight_messages >= runtime.inflight_messages
-            or self._inflight_bytes + size > runtime.inflight_bytes
+        while (
+            self.halted is None
+            and self._inflight_messages
+            and (
+                self._inflight_messages >= runtime.inflight_messages
+                or self._inflight_bytes + size > runtime.inflight_bytes
+            )
         ):
             self._raise_if_failed()
             self._stage.relieve()
@@ -309,7 +312,7 @@ class Pipeline:
         """Wait until nothing of ``keys`` is in flight, at most ``drain_s``."""
         limit = asyncio.ensure_future(self._clock.sleep(self._config.runtime.drain_s))
         try:
-            while self.fatal is None and any(
+            while not self._ended and any(
                 self._assignments[key].waiting for key in keys if key in self._assignments
             ):
                 if limit.done():
@@ -328,7 +331,9 @@ class Pipeline:
         """Process one message to its end and acknowledge what is ready."""
         try:
             with telemetry.message_span(self._stage.name, entry.message) as span:
-                outcome = await self._complete(assignment, entry)
+                outcome = await self._processing.complete(
+                    entry.message, lambda: assignment.revoked or self._ended
+                )
                 span.set(telemetry.OUTCOME, outcome or "revoked")
             entry.done = True
             self._note_progress()
@@ -338,43 +343,13 @@ class Pipeline:
                 self._release(entry)
             else:
                 self._acknowledge(assignment)
+        except DeadLetterLimitError as error:
+            self._halt(error)
         except Exception as error:  # the boundary at which a worker fails and stops
-            self.fail(error)
+            if self.halted is None:
+                self.fail(error)
 
-    async def _complete(self, assignment: _Assignment, entry: _InFlight) -> str | None:
-        """Process or dead-letter, for as long as it takes; None if revoked meanwhile."""
-        backoff = Backoff(self._clock)
-        poison: PoisonError | None = None
-        while True:
-            try:
-                if poison is None:
-                    await self._stage.process(entry.message)
-                    self._limits.count(dead=False)
-                    failpoint("processed")
-                    return "done"
-                await self._outputs.dead_letter(self._letter(entry.message, poison, backoff))
-                failpoint("dead_lettered")
-                return "dead"
-            except PoisonError as error:
-                if poison is not None:
-                    raise FatalStageError("a dead letter was refused") from error
-                self._limits.count(dead=True)
-                poison = error
-                telemetry.note(telemetry.ERROR, error.reason)
-                continue
-            except RetryableError as error:
-                metrics.STAGE_MESSAGES.labels(self._stage.name, "retried").inc()
-                logger.warning("%s retries a message: %s", self._stage.name, error)
-            if assignment.revoked or self.fatal is not None:
-                return None
-            await backoff.wait()
-
-    def _letter(self, message: Message, poison: PoisonError, backoff: Backoff) -> DeadLetter:
-        metrics.DEAD_LETTERS.labels(self._stage.name, poison.reason).inc()
-        attempts = backoff.attempts + 1
-        return whole_letter(message, self._stage.name, poison, attempts, self._config.tenant)
-
-    def _count(self, entry: _InFlight, outcome: str) -> None:
+    def _count(self, entry: _InFlight, outcome: Outcome) -> None:
         name = self._stage.name
         metrics.STAGE_MESSAGES.labels(name, outcome).inc()
         metrics.STAGE_LATENCY.labels(name).observe(self._clock.monotonic() - entry.started_s)
@@ -382,7 +357,7 @@ class Pipeline:
     def _acknowledge(self, assignment: _Assignment) -> None:
         """Ack every finished message that no unfinished one precedes."""
         waiting = assignment.waiting
-        while waiting and waiting[0].done and self.fatal is None:
+        while waiting and waiting[0].done and not self._ended:
             entry = waiting.popleft()
             self._release(entry)
             entry.ack()
@@ -392,8 +367,26 @@ class Pipeline:
 
     def _task_ended(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
-        if task.cancelled() and self.fatal is None:
+        if task.cancelled() and not self._ended:
             self.fail(FatalStageError("a message's task was cancelled from outside"))
+
+    @property
+    def _ended(self) -> bool:
+        return self.halted is not None or self.fatal is not None
+
+    def _halt(self, reason: DeadLetterLimitError) -> None:
+        """Acknowledge, dead-letter and take nothing more, and say so once."""
+        if self._ended:
+            return
+        logger.critical(
+            "stage %s halts: %s. It takes nothing more until it is restarted: see "
+            "docs/runbooks/DeadLetters.md", self._stage.name, reason,
+        )  # fmt: skip
+        metrics.STAGE_HALTED.labels(self._stage.name).set(1)
+        self.halted = reason
+        for task in self._tasks - {asyncio.current_task()}:
+            task.cancel()
+        self._changed.set()
 
     def fail(self, error: BaseException) -> None:
         """Fail-stop: keep the first error, ack nothing more, wake whoever waits."""

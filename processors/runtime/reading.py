@@ -18,6 +18,9 @@ from schemas.config import KafkaConfig
 from schemas.protocols import Message
 
 FETCH_WAIT_MS = 100
+POLL_MESSAGES = 8
+"""Most messages of one poll. Without a bound a client hands over all that it has fetched, inflated:
+a few MB of topic that compress well would be gigabytes."""
 STOP_S = 2.0
 READ_STALL_S = 10.0
 """Without a record for this long the read starts again."""
@@ -122,7 +125,7 @@ async def ends(
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + READ_STALL_S
     while waiting and loop.time() < deadline_s:
-        await consumer.getmany(*waiting, timeout_ms=FETCH_WAIT_MS)
+        await consumer.getmany(*waiting, timeout_ms=FETCH_WAIT_MS, max_records=1)
         for tp in list(waiting):
             highwater = consumer.highwater(tp)
             if highwater is not None:
@@ -142,7 +145,7 @@ async def records(
     loop = asyncio.get_running_loop()
     moved_s, position = loop.time(), start
     while position < stop:
-        fetched = await consumer.getmany(tp, timeout_ms=FETCH_WAIT_MS)
+        fetched = await consumer.getmany(tp, timeout_ms=FETCH_WAIT_MS, max_records=POLL_MESSAGES)
         for record in fetched.get(tp, ()):
             if record.offset >= stop:
                 return

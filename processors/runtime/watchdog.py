@@ -3,12 +3,15 @@
 Consumers have died silently (fetchers that stop after a rebalance, lost recoveries). Two signs:
 messages in flight, or partitions being prepared, without a sign of life (an offer, completion,
 acknowledgement or retry, a batch that was scored, a message of the history) for ``stuck_s``; or the
-broker holding messages past our position, and the position not moving for ``stuck_s``.
+broker holding messages past our position in a partition, and that position not moving for
+``stuck_s``. While others are in flight a partition may just wait its turn, so that this counts only
+as long as polls take all that is fetched: then what stands still is not fetched.
 """
 
 import asyncio
 import logging
 import time
+from collections.abc import Callable
 
 from aiokafka.errors import KafkaError
 
@@ -28,37 +31,49 @@ class StuckError(Exception):
 class Watchdog:
     """Judges one worker each time :meth:`check` is called."""
 
-    def __init__(self, pipeline: Pipeline, history: KafkaHistory, stuck_s: float) -> None:
+    def __init__(
+        self,
+        pipeline: Pipeline,
+        history: KafkaHistory,
+        stuck_s: float,
+        caught_up_s: Callable[[], float] = lambda: float("-inf"),
+    ) -> None:
+        """``caught_up_s`` tells when a poll last took all that was fetched, monotonic."""
         self._pipeline = pipeline
         self._history = history
         self._stuck_s = stuck_s
+        self._caught_up_s = caught_up_s
+        self._looked_s = time.monotonic()
         self._seen: dict[TopicPartition, tuple[int, float]] = {}
 
     async def check(self) -> None:
-        """Raises :class:`StuckError` if the worker should be replaced."""
+        """Raises :class:`StuckError` if the worker should be replaced: never once it has halted."""
+        if self._pipeline.halted is not None:
+            return
         stalled_s = self._pipeline.stalled_s()
         if stalled_s > self._stuck_s:
             raise StuckError(f"work in hand, no progress for {stalled_s:.0f} s")
-        if self._pipeline.inflight_messages or self._pipeline.preparing:
+        caught_up = self._caught_up_s() > self._looked_s
+        self._looked_s = time.monotonic()
+        if self._pipeline.preparing or (self._pipeline.inflight_messages and not caught_up):
             self._seen.clear()  # busy, and the pipeline's own clock watches it
             return
         await self._check_fetching()
 
     async def _check_fetching(self) -> None:
-        positions = self._pipeline.next_offsets()
         now = time.monotonic()
-        self._seen = {
-            key: self._seen[key]
-            if key in self._seen and self._seen[key][0] == offset
-            else (offset, now)
-            for key, offset in positions.items()
-        }
+        before, self._seen = self._seen, {}
+        still: dict[TopicPartition, tuple[int, float]] = {}
+        for key, offset in self._pipeline.next_offsets().items():
+            self._seen[key] = (offset, now)
+            if key in before and before[key][0] == offset:
+                self._seen[key] = still[key] = before[key]
         try:
-            ends = await self._history.end_offsets(positions)
+            ends = await self._history.end_offsets(still)
         except (KafkaError, OSError, TimeoutError) as error:
             logger.warning("lag is unknown: %s", type(error).__name__)
             return
-        for key, (offset, since_s) in self._seen.items():
+        for key, (offset, since_s) in still.items():
             if ends.get(key, 0) <= offset:
                 self._seen[key] = (offset, now)
             elif now - since_s > self._stuck_s:

@@ -2,7 +2,8 @@
 
 SIGTERM and SIGINT drain for a bounded time and exit 0. A failed stage, a crashed runner or a stuck
 worker exits 1 without acknowledging anything more, so that the supervisor's restart begins at the
-last commit. Client libraries can hang while closing, so the end is never left to them.
+last commit. One that has halted (too many dead letters) stays, alive and not ready, since a restart
+would dead-letter on. Client libraries can hang while closing, so the end is never left to them.
 """
 
 import asyncio
@@ -45,6 +46,11 @@ class Runner(Protocol):
 
     ready: bool
     """Whether a rebalance has ended with us in the group (perhaps with no partition)."""
+
+    @property
+    def caught_up_s(self) -> float:
+        """When a poll last took all that was fetched, monotonic; minus infinity before."""
+        ...
 
     @property
     def crashed(self) -> BaseException | None:
@@ -130,9 +136,9 @@ class Worker:
             config.runtime.metrics_host,
             port,
             healthy=lambda: pipeline.fatal is None,
-            ready=lambda: runner.ready and pipeline.fatal is None,
+            ready=lambda: runner.ready and pipeline.fatal is None and pipeline.halted is None,
         )
-        watchdog = Watchdog(pipeline, history, config.runtime.stuck_s)
+        watchdog = Watchdog(pipeline, history, config.runtime.stuck_s, lambda: runner.caught_up_s)
         return cls(stage, config, outputs, pipeline, runner, health, watchdog)
 
     async def prepare(self) -> None:

@@ -11,9 +11,10 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-from processors.batches import all_taken, bury, read_batch
+from processors.batches import all_taken, bury, read_batch, refused_alone
+from processors.runtime.errors import FatalStageError
 from processors.store.policy import StorePolicies
 from processors.store.progress import TELL_S, Progress
 from processors.store.rows import (
@@ -133,13 +134,15 @@ class StoreStage(StageBase):
             self._teller.cancel()
             self._teller = None
 
-    async def process(self, message: Message) -> None:
-        """Store one message. Raises :class:`PoisonError`; never for a dead letter."""
+    async def process(self, message: Message) -> Literal["dead"] | None:
+        """Store one message. Raises :class:`PoisonError`, never for a dead letter, and
+        :class:`FatalStageError` if how far the partitions are cannot be told any more."""
         if self._teller is not None and self._teller.done():
-            self._teller.result()
+            # Not as it is: a refused row of progress would make poison of every message.
+            raise FatalStageError("progress cannot be told") from self._teller.exception()
         self._progress.begin(message)
         try:
-            await self._store(message)
+            return await self._store(message)
         finally:
             self._progress.end(message)
 
@@ -149,10 +152,10 @@ class StoreStage(StageBase):
             if rows := self._progress.rows():
                 await self._sink.insert("genai_progress", rows)
 
-    async def _store(self, message: Message) -> None:
+    async def _store(self, message: Message) -> Literal["dead"] | None:
         if message.topic == DEAD_LETTERS.name:
             await self._store_letter(message)
-            return
+            return None
         destination = _DESTINATIONS[message.topic]
         records, letters = read_batch(
             destination.kind, message, self.name, self._outputs, self._tenant
@@ -166,6 +169,7 @@ class StoreStage(StageBase):
         self._progress.stored(message, records)
         STAGE_RECORDS.labels(self.name, "stored").inc(stored - len(refused))
         STAGE_RECORDS.labels(self.name, "dead").inc(len(letters) + len(refused))
+        return "dead" if refused and len(refused) == stored else None
 
     async def _into_tables(
         self, destination: _Destination, records: Sequence[Record]
@@ -176,22 +180,12 @@ class StoreStage(StageBase):
             for table, row_of in destination.tables.items()
         }
         filled = {table: rows for table, rows in made.items() if rows}
-        answers = await all_taken(self._insert(table, rows) for table, rows in filled.items())
+        answers = await all_taken(
+            refused_alone(self._sink, table, rows) for table, rows in filled.items()
+        )
         places = {id(record) for rows in filled.values() for record, _ in rows}
         distinct = {id(record): record for refused in answers for record in refused}
         return list(distinct.values()), len(places)
-
-    async def _insert(self, table: str, filled: Sequence[tuple[Record, Row]]) -> list[Record]:
-        """Insert rows (at least one), halving what is refused; the records refused alone."""
-        try:
-            await self._sink.insert(table, [row for _, row in filled])
-        except PoisonError:
-            if len(filled) == 1:
-                return [filled[0][0]]
-            half = len(filled) // 2
-            parts = (self._insert(table, filled[:half]), self._insert(table, filled[half:]))
-            return [record for refused in await all_taken(parts) for record in refused]
-        return []
 
     def _refusal(self, message: Message, record: Record) -> DeadLetter:
         return DeadLetter(

@@ -2,7 +2,8 @@
 
 For every span that got success: one row in ``otel_traces``; if it is a GenAI call, one in
 ``v_calls`` with its content's hash and one ``operation`` row per active evaluator of every call,
-in some state, in ``v_verdicts``; or a dead letter that names it. *Lost* is a missing one,
+in some state, in ``v_verdicts``; or a dead letter that names it, of a stage that the row needs:
+one of ``evaluate`` explains that a verdict is missing, never a span. *Lost* is a missing one,
 *duplicate* one that is visible twice, *phantom* a row of a span that was never sent.
 """
 
@@ -14,7 +15,9 @@ from dataclasses import dataclass, field
 from clickhouse_connect.driver.client import Client
 from clickhouse_connect.driver.exceptions import ClickHouseError
 
+from schemas.dead_letters import PART_ERROR_CLASS
 from schemas.evaluators import EVERY_CALL
+from schemas.topics import EVALUATIONS
 from stack.verify.journal import Journal, SentSpan
 
 Key = tuple[str, str]
@@ -33,7 +36,15 @@ VERDICTS_SQL = (
     "SELECT trace_id, span_id, evaluator FROM v_verdicts WHERE service_name = {service:String} "
     "AND target = 'operation' AND evaluator = {evaluator:String}"
 )
-DEAD_SQL = "SELECT DISTINCT trace_id, span_id, '' FROM genai_dead_letters WHERE trace_id != ''"
+DEAD_SQL = (
+    "SELECT DISTINCT trace_id, span_id, multiIf("  # noqa: S608 - our own constants
+    "stage = 'traces', 'spans', "
+    f"stage = 'operations' AND error_class = '{PART_ERROR_CLASS}', 'all', "
+    f"stage = 'evaluate' OR origin_topic = '{EVALUATIONS.name}', 'verdicts', 'calls') "
+    "FROM genai_dead_letters WHERE trace_id != ''"
+)
+"""Of each dead letter that names a span, what it explains the lack of: the span's row, everything
+that is made of it (bytes that no stage can read), its verdicts, or the call with its verdicts."""
 
 
 @dataclass(slots=True)
@@ -89,16 +100,21 @@ def _count(
 def check(client: Client, journal: Journal, service: str) -> Report:
     """Compare once, now. Raises clickhouse-connect's errors when the database is away."""
     sent = set(journal.sent)
-    dead = {(a, b) for a, b, _ in _rows(client, DEAD_SQL, service)}
+    letters: dict[str, set[Key]] = {"spans": set(), "all": set(), "calls": set(), "verdicts": set()}
+    for trace_id, span_id, explained in _rows(client, DEAD_SQL, service):
+        letters[explained].add((trace_id, span_id))
+    dead = set().union(*letters.values())
     spans = Counter((a, b) for a, b, _ in _rows(client, SPANS_SQL, service))
     calls = _rows(client, CALLS_SQL, service)
 
-    living = [key for key in journal.acked if key not in dead]
-    living_calls = [key for key in living if journal.sent[key].call]
+    living_spans = journal.acked - letters["all"] - letters["spans"]
+    acked_calls = {key for key in journal.acked if journal.sent[key].call}
+    living_calls = acked_calls - letters["all"] - letters["calls"]
+    judged = living_calls - letters["verdicts"]
     report = Report(
         sent=len(sent), acked=len(journal.acked), calls=len(living_calls), dead=len(dead & sent)
     )
-    _count(report, "otel_traces", living, spans, sent)
+    _count(report, "otel_traces", living_spans, spans, sent)
     _count(report, "v_calls", living_calls, Counter((a, b) for a, b, _ in calls), sent)
     for trace_id, span_id, content_hash in calls:
         span = journal.sent.get((trace_id, span_id))
@@ -110,7 +126,7 @@ def check(client: Client, journal: Journal, service: str) -> Report:
         # One at a time: all at once can be more rows than a result may have.
         verdicts = _rows(client, VERDICTS_SQL, service, evaluator=evaluator)
         seen = Counter((a, b) for a, b, _ in verdicts)
-        _count(report, "v_verdicts", living_calls, seen, sent, evaluator)
+        _count(report, "v_verdicts", judged, seen, sent, evaluator)
     return report
 
 

@@ -51,6 +51,7 @@ class Trial:
         self._journal = folder / f"{self.service}.jsonl"
         self._reached = False
         self._junk: list[tuple[int, int]] = []
+        self._earlier_letters: set[_Letter] = set()
         self._restarts: list[str] = []
         self._broken: list[str] = []
         self._ended_s = 0.0
@@ -60,6 +61,7 @@ class Trial:
     def run(self) -> Result:
         """Traffic and faults, then the comparison."""
         started = time.monotonic()
+        self._earlier_letters = _letters(connect(self._cluster.direct_clickhouse))
         with supervised([*self._cluster.services(), self._plan.spare], self._restarts):
             sender = self._faults_under_traffic()
             self._ended_s = time.monotonic()
@@ -175,6 +177,7 @@ class Trial:
         if report.withheld and not self._plan.redactor_fails:
             problems.append(f"{report.withheld} calls without content, and the redactor worked")
         problems += self._junk_problems(client)
+        problems += self._letter_problems(client)
         alerts = check_alerts(
             client, load_rules(self._cluster.config.watch.rules_file), self.service
         )
@@ -186,22 +189,20 @@ class Trial:
         return problems
 
     def _junk_problems(self, client: Client) -> list[str]:
-        """Each undecodable message has its one dead letter, within the time of a settled line."""
+        """Each undecodable message has its dead letter, within the time of a settled line."""
+        expected = {_of_junk(partition, offset) for partition, offset in self._junk}
         deadline = time.monotonic() + SETTLE_S / 3
-        while self._junk:
-            since = min(offset for _, offset in self._junk)
-            found = client.query(
-                _LETTERS, parameters={"topic": OTLP_SPANS.name, "since": since}
-            ).result_rows
-            seen = [(int(partition), int(offset)) for partition, offset in found]
-            missing = set(self._junk) - set(seen)
-            if not missing or time.monotonic() > deadline:
-                twice = {one for one in self._junk if seen.count(one) > 1}
-                return [f"no dead letter of {one}" for one in sorted(missing)] + [
-                    f"two dead letters of {one}" for one in sorted(twice)
-                ]
+        while missing := expected - _letters(client):
+            if time.monotonic() > deadline:
+                return [f"no dead letter of {one}" for one in sorted(missing)]
             time.sleep(1)
         return []
+
+    def _letter_problems(self, client: Client) -> list[str]:
+        """No fault of the plan costs a message: only junk becomes a dead letter."""
+        expected = {_of_junk(partition, offset) for partition, offset in self._junk}
+        unexpected = _letters(client) - self._earlier_letters - expected
+        return [f"a dead letter without reason: {one}" for one in sorted(unexpected)]
 
     def _memory(self, problems: list[str]) -> dict[str, int]:
         """Resident MiB by process; more than its bound is a problem."""
@@ -214,8 +215,23 @@ class Trial:
         return found
 
 
-_LETTERS = """SELECT origin_partition, origin_offset FROM v_dead_letters
-WHERE stage = 'operations' AND origin_topic = {topic:String} AND origin_offset >= {since:Int64}"""
+_Letter = tuple[str, str, int, int]
+"""Stage, and topic, partition and offset of what it could not process."""
+
+
+def _of_junk(partition: int, offset: int) -> _Letter:
+    return "operations", OTLP_SPANS.name, partition, offset
+
+
+def _letters(client: Client) -> set[_Letter]:
+    """Of every dead letter that is stored; those of earlier seeds are still there."""
+    result = client.query(
+        "SELECT stage, origin_topic, origin_partition, origin_offset FROM v_dead_letters"
+    )
+    return {
+        (str(stage), str(topic), int(partition), int(offset))
+        for stage, topic, partition, offset in result.result_rows
+    }
 
 
 def _thrice(parcels: list[Parcel]) -> list[Parcel]:

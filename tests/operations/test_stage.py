@@ -13,8 +13,9 @@ from processors.operations import stage as stage_module
 from processors.operations.normalize import normalize
 from processors.operations.redact import RedactionKeyError
 from processors.operations.stage import OperationsStage
+from processors.runtime.dead_letter_limits import DeadLetterLimitError
 from processors.runtime.memory import FakeClock, MemoryOutputs, MemorySource, run_stage, settle
-from schemas.config import Config
+from schemas.config import Config, RuntimeConfig
 from schemas.identity import trace_partition
 from schemas.protocols import DeadLetter, Message, PoisonError
 from schemas.records import Fragment, LedgerRow, Record, encode_record
@@ -78,6 +79,45 @@ async def test_one_bad_span_costs_one_span(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.undo()
     replayed, _ = await run(letter.value)
     assert books(replayed) == [(1, 1, 0, 0)]
+
+
+async def test_messages_of_which_no_item_comes_out_halt_the_stage(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A release that fails on every GenAI span must not drain the topic span by span."""
+
+    def fails(span: Span, *_: object) -> None:
+        if any(attribute.key.startswith("gen_ai.") for attribute in span.attributes):
+            raise KeyError("a fault of ours")
+
+    monkeypatch.setattr(stage_module, "normalize", fails)
+    outputs, source, clock = MemoryOutputs(), MemorySource(), FakeClock()
+    value = request(*numbered(3), make_span(OTHER)).SerializeToString()
+    for _ in range(30):
+        source.add("otlp_spans", value)
+    runtime = RuntimeConfig(dead_letter_run_limit=10, inflight_messages=5)
+    config = CONFIG.model_copy(update={"runtime": runtime})
+    stage = OperationsStage(config, outputs, clock)
+    with pytest.raises(DeadLetterLimitError):
+        await run_stage(stage, source, outputs, config=config, clock=clock)
+    assert len(source.acked) < 10
+    assert len(outputs.letters) < 60
+
+
+class RefusesLetters(MemoryOutputs):
+    """Outputs whose broker takes no dead letter."""
+
+    async def dead_letter(self, letter: DeadLetter) -> None:
+        raise PoisonError("record_too_large")
+
+
+async def test_a_message_whose_letter_is_refused_is_booked_before_it_is_poison() -> None:
+    outputs = RefusesLetters()
+    stage = OperationsStage(CONFIG, outputs, FakeClock())
+    value = request(make_span(chat()), make_span(chat(), trace_id=b"")).SerializeToString()
+    with pytest.raises(PoisonError, match="record_too_large"):
+        await stage.process(Message("otlp_spans", 0, 0, 0, None, value))
+    assert books(outputs) == [(2, 0, 0, 2)]
 
 
 async def test_undecodable_spans_and_ids_are_dead_letters_of_their_own() -> None:

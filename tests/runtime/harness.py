@@ -7,8 +7,9 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import tracemalloc
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -68,6 +69,25 @@ async def until(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
         if time.monotonic() > deadline:
             raise TimeoutError("the condition did not come true")
         await asyncio.sleep(0.02)
+
+
+@contextmanager
+def peak_bytes() -> Iterator[Callable[[], int]]:
+    """Tells the most that Python objects held since it was entered, beyond what they held then."""
+    tracemalloc.start()
+    held, _ = tracemalloc.get_traced_memory()
+    try:
+        yield lambda: tracemalloc.get_traced_memory()[1] - held
+    finally:
+        tracemalloc.stop()
+
+
+async def produce_compressible(config: Config, topic: str, count: int, size_bytes: int) -> None:
+    """Messages that are next to nothing on the broker, on partition 0."""
+    outputs = KafkaOutputs(config)
+    for _ in range(count):
+        await outputs.produce(topic, b"x" * size_bytes, partition=0)
+    await outputs.stop()
 
 
 @asynccontextmanager

@@ -3,6 +3,7 @@
 import asyncio
 from collections import defaultdict
 from dataclasses import dataclass, field
+from typing import Literal
 
 from schemas.protocols import History, Message, PoisonError, RetryableError
 
@@ -22,6 +23,7 @@ class ScriptedStage:
     adopted: list[tuple[str, int]] = field(default_factory=list)
     forgotten: list[tuple[str, int]] = field(default_factory=list)
     poison: set[int] = field(default_factory=set)
+    dead: set[int] = field(default_factory=set)
     broken: set[int] = field(default_factory=set)
     failures: dict[int, int] = field(default_factory=dict)
     gated: set[int] = field(default_factory=set)
@@ -37,7 +39,7 @@ class ScriptedStage:
     def recall(self, message: Message) -> None:
         self.recalled.append((message.topic, message.partition, message.offset))
 
-    async def process(self, message: Message) -> None:
+    async def process(self, message: Message) -> Literal["dead"] | None:
         self.started.append((message.partition, message.offset))
         if message.offset in self.gated:
             await self.gates[message.offset].wait()
@@ -49,6 +51,7 @@ class ScriptedStage:
         if message.offset in self.broken:
             raise ZeroDivisionError
         self.finished.append((message.partition, message.offset))
+        return "dead" if message.offset in self.dead else None
 
     def adopt(self, topic: str, partition: int) -> None:
         self.adopted.append((topic, partition))

@@ -38,6 +38,7 @@ from processors.runtime.history import KafkaHistory
 from processors.runtime.life import note_life
 from processors.runtime.memory import MemoryOutputs
 from processors.runtime.pipeline import Pipeline
+from processors.runtime.reading import POLL_MESSAGES
 from processors.runtime.watchdog import StuckError, Watchdog
 from schemas.config import Config
 from schemas.protocols import Message
@@ -287,6 +288,8 @@ async def test_g_h_settings_leave_nothing_to_a_default_that_loses() -> None:
     assert conf.processing_guarantee.value == "at_least_once"
     assert not conf.stream_wait_empty
     assert conf.stream_buffer_maxsize == STREAM_BUFFER_MESSAGES <= 256
+    assert conf.broker_max_poll_records == POLL_MESSAGES <= 16
+    assert conf.broker_max_poll_interval > 7 * 86_400
     assert conf.table_standby_replicas == 0
     assert conf.topic_disable_leader
     assert not conf.topic_allow_declare
@@ -341,6 +344,35 @@ async def test_i_a_consumer_that_dies_silently_is_noticed() -> None:
     await asyncio.sleep(0.06)
     with pytest.raises(StuckError):
         await watchdog.check()
+
+
+@pytest.mark.parametrize("caught_up", [True, False], ids=["all taken", "waits its turn"])
+async def test_i_a_partition_that_stands_still_while_others_move(caught_up: bool) -> None:
+    stage = ScriptedStage(gated=set(range(100)))
+    pipeline = Pipeline(stage, MemoryOutputs(), Config(), SystemClock())
+    await pipeline.assigned(TOPIC, 0, 5)
+    ends = Ends({(TOPIC, 0): 6, (TOPIC, 1): 100})
+    watchdog = Watchdog(
+        pipeline,
+        ends,  # type: ignore[arg-type]
+        stuck_s=0.1,
+        caught_up_s=lambda: time.monotonic() if caught_up else float("-inf"),
+    )
+
+    async def others_move() -> None:
+        for offset in range(12):
+            await pipeline.offer(Message(TOPIC, 1, offset, 0, None, b""), lambda: None)
+            assert pipeline.inflight_messages
+            await watchdog.check()
+            await asyncio.sleep(0.02)
+
+    if caught_up:
+        with pytest.raises(StuckError, match=r"\[0\] stands at 5 of 6"):
+            await others_move()
+    else:
+        await others_move()
+    await pipeline.offer(Message(TOPIC, 0, 5, 0, None, b""), lambda: None)
+    await watchdog.check()
 
 
 async def test_i_what_retention_took_is_passed_over() -> None:

@@ -10,11 +10,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from aiokafka import TopicPartition
+from faust.types import TP
 
 from processors.runtime.admin import TopicError, create_topics
 from processors.runtime.clock import SystemClock
 from processors.runtime.history import KafkaHistory
 from processors.runtime.outputs import KafkaOutputs
+from processors.runtime.reading import POLL_MESSAGES
+from processors.runtime.watchdog import StuckError
+from processors.runtime.worker import Worker
 from schemas.config import Config
 from schemas.dead_letters import CUT_HEADER, decode_headers, replay_headers
 from schemas.encoding import decode_batch
@@ -29,6 +34,8 @@ from tests.runtime.harness import (
     fresh,
     make_config,
     make_topic,
+    peak_bytes,
+    produce_compressible,
     running,
     until,
 )
@@ -192,6 +199,23 @@ async def test_the_first_message_comes_quickly_and_in_time(config: Config) -> No
     assert sorted(delays_ms)[len(delays_ms) // 2] < 500
 
 
+async def test_a_backlog_that_compresses_well_is_read_a_few_messages_at_a_time(
+    config: Config,
+) -> None:
+    topic, count, size = await make_topic(config), 48, 4 << 20
+    await produce_compressible(config, topic, count, size)
+    config.runtime.inflight_bytes = size
+    stage = ScriptedStage(name=fresh("inflated"), topics=(topic,), gated={0})
+    with peak_bytes() as peak:
+        async with running(stage, config):
+            await until(lambda: len(stage.started) == 1)
+            await asyncio.sleep(2.0)
+            stage.gates[0].set()
+            await until(lambda: len(stage.finished) == count)
+        # Those of a poll, those that wait for one, and copies of some on their way.
+        assert peak() < (2 * POLL_MESSAGES + 6) * size < count * size / 2
+
+
 async def test_history_by_time_and_before_an_offset(plain: Config) -> None:
     topic = await make_topic(plain)
     outputs = KafkaOutputs(plain)
@@ -306,6 +330,25 @@ async def test_a_dead_letter_keeps_the_original(plain: Config) -> None:
     }  # fmt: skip
 
 
+async def test_an_id_of_megabytes_is_cut_from_a_dead_letter(plain: Config) -> None:
+    """A sender may have put anything there."""
+    await create_topics(plain)
+    since = {m.partition: m.offset + 1 for m in await read_all(plain, DEAD_LETTERS.name, {})}
+    plain.kafka.max_message_bytes = 100_000
+    origin = Message("otlp_spans", 3, 78, 1234, None, b"x")
+    letter = DeadLetter(
+        origin, "operations", "invalid_trace_id", "PoisonError", b"x" * 200_000, "acme",
+        "ab" * 300_000, "cd" * 300_000,
+    )  # fmt: skip
+    outputs = KafkaOutputs(plain)
+    await outputs.dead_letter(letter)
+    await outputs.stop()
+    (message,) = await read_all(plain, DEAD_LETTERS.name, since)
+    said = decode_headers(message)
+    assert (said.trace_id, said.span_id) == ("ab" * 16, "cd" * 8)
+    assert sum(len(value) for _, value in message.headers) < 1000
+
+
 async def test_topics_are_created_once_and_verified(plain: Config) -> None:
     await create_topics(plain)
     await create_topics(plain)
@@ -314,28 +357,110 @@ async def test_topics_are_created_once_and_verified(plain: Config) -> None:
         await create_topics(plain)
 
 
+def status(worker: Worker, path: str) -> int:
+    """What a probe hears."""
+    port = worker.health._runner.addresses[0][1]  # type: ignore[union-attr]
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
+            return int(answer.status)
+    except urllib.error.HTTPError as error:
+        return error.code
+
+
+async def probes(worker: Worker) -> list[int]:
+    """Whether it is alive, and ready."""
+    return [await asyncio.to_thread(status, worker, path) for path in ("/health", "/ready")]
+
+
 async def test_probes_tell_ready_from_failed(plain: Config) -> None:
     topic = await make_topic(plain)
     stage = ScriptedStage(name=fresh("probed"), topics=(topic,), broken={0})
 
-    def status(worker: Any, path: str) -> int:
-        port = worker.health._runner.addresses[0][1]
-        try:
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=5) as answer:
-                return int(answer.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-
-    async def both(worker: Any) -> list[int]:
-        paths = ("/health", "/ready")
-        return [await asyncio.to_thread(status, worker, path) for path in paths]
-
     async with running(stage, plain) as worker:
-        assert await both(worker) == [200, 200]
+        assert await probes(worker) == [200, 200]
         assert await asyncio.to_thread(status, worker, "/metrics") == 200
         await produce(plain, topic, 1)
         await asyncio.wait_for(worker.pipeline.failed.wait(), 20)
-        assert await both(worker) == [503, 503]
+        assert await probes(worker) == [503, 503]
+
+
+def pause(worker: Worker, topic: str, partition: int) -> None:
+    """Let its client fetch nothing more of a partition, and nobody know."""
+    runner: Any = worker.runner
+    if hasattr(runner, "_app"):
+        runner._app.consumer.pause_partitions([TP(topic, partition)])
+    else:
+        runner._consumer.pause(TopicPartition(topic, partition))
+
+
+async def test_a_partition_that_is_not_fetched_is_noticed_while_others_are_busy(
+    config: Config,
+) -> None:
+    topic = await make_topic(config)
+    config.runtime.stuck_s = 2.0
+
+    class Slow(ScriptedStage):
+        async def process(self, message: Message) -> None:
+            await asyncio.sleep(0.5)
+            await super().process(message)
+
+    outputs = KafkaOutputs(config)
+    stage = Slow(name=fresh("paused"), topics=(topic,))
+
+    async def look_under_traffic(worker: Worker) -> None:
+        for number in range(200):
+            await outputs.produce(topic, b"x", partition=number % PARTITIONS)
+            await asyncio.sleep(0.05)
+            if number % 20 == 19:
+                assert worker.pipeline.inflight_messages
+                await worker.watchdog.check()
+
+    async with running(stage, config) as worker:
+        await produce(config, topic, 8)
+        await until(lambda: len(stage.finished) == 8)
+        pause(worker, topic, 0)
+        with pytest.raises(StuckError, match=rf"{topic}\[0\] stands at 2 of"):
+            await look_under_traffic(worker)
+    await outputs.stop()
+    assert {partition for partition, _ in stage.finished[8:]} == {1, 2, 3}
+
+
+async def test_a_worker_with_more_than_it_can_take_has_not_caught_up(config: Config) -> None:
+    topic = await make_topic(config)
+    config.runtime.inflight_messages = 1
+    stage = ScriptedStage(name=fresh("behind"), topics=(topic,), gated={0})
+    async with running(stage, config) as worker:
+        await until(lambda: worker.runner.caught_up_s > 0)
+        await produce(config, topic, 200)
+        await until(lambda: len(stage.started) == 1)
+        await asyncio.sleep(1.5)
+        caught_up_s = worker.runner.caught_up_s
+        await asyncio.sleep(1.5)
+        assert worker.runner.caught_up_s == caught_up_s
+        stage.gates[0].set()
+        await until(lambda: len(stage.finished) == 200)
+        await until(lambda: worker.runner.caught_up_s > caught_up_s)
+
+
+async def test_a_halted_worker_keeps_its_partitions_and_leaves_when_told(config: Config) -> None:
+    topic = await make_topic(config)
+    await create_topics(config)
+    config.runtime.dead_letter_run_limit = 10
+    stage = ScriptedStage(name=fresh("halted"), topics=(topic,), poison=set(range(100)))
+    async with running(stage, config) as worker:
+        await produce(config, topic, 80)
+        await until(lambda: worker.pipeline.halted is not None)
+        assert await probes(worker) == [200, 503], "alive, not ready"
+        started = len(stage.started)
+        await produce(config, topic, 40, first=80)
+        await asyncio.sleep(config.kafka.session_timeout_s + 1.0)
+        await worker.watchdog.check()
+        assert len(worker.pipeline.next_offsets()) == PARTITIONS
+        assert len(stage.started) == started
+        assert worker.runner.crashed is None
+        began = time.monotonic()
+    assert time.monotonic() - began < config.runtime.drain_s + 5
+    assert await committed(config, stage.name, topic) < 10
 
 
 async def test_two_workers_one_killed_and_a_third_joins(broker: Broker, tmp_path: Path) -> None:

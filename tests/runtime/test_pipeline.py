@@ -20,6 +20,7 @@ from processors.runtime.memory import (
 )
 from processors.runtime.pipeline import MESSAGE_OVERHEAD_BYTES, Pipeline
 from schemas.config import Config, RuntimeConfig
+from schemas.metrics import REGISTRY
 from schemas.protocols import History, Message
 from tests.runtime.stages import TOPIC, ScriptedStage
 
@@ -247,22 +248,59 @@ async def test_failure_wakes_an_offer_that_waits_for_room() -> None:
     assert isinstance(offers[1].exception(), FatalStageError)
 
 
-async def test_a_run_of_dead_letters_stops_the_worker() -> None:
-    stage, source = ScriptedStage(poison=set(range(20))), filled(20)
+@pytest.mark.parametrize("whole", [True, False], ids=["messages", "all parts of messages"])
+async def test_a_run_of_dead_letters_halts_the_worker(whole: bool) -> None:
+    dying = set(range(20))
+    stage = ScriptedStage(poison=dying) if whole else ScriptedStage(dead=dying)
+    source, outputs = filled(20), MemoryOutputs()
     runtime = RuntimeConfig(dead_letter_run_limit=10)
-    outputs = MemoryOutputs()
     with pytest.raises(DeadLetterLimitError):
         await run_stage(stage, source, outputs, config=Config(runtime=runtime))
     assert len(outputs.letters) <= 9
-    assert len(source.acked) <= len(outputs.letters)
+    assert len(source.acked) <= 9
 
 
-async def test_a_share_of_dead_letters_stops_the_worker() -> None:
+async def test_a_share_of_dead_letters_halts_the_worker() -> None:
     stage, source = ScriptedStage(poison=set(range(0, 5000, 2))), filled(2100)
     runtime = RuntimeConfig(inflight_messages=256)
     with pytest.raises(DeadLetterLimitError):
         await run_stage(stage, source, MemoryOutputs(), config=Config(runtime=runtime))
     assert 1000 <= len(source.acked) < 2100
+
+
+async def test_a_halted_worker_stays_and_does_nothing_more(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    """Who restarted would dead-letter as many again, and again."""
+    stage, source = ScriptedStage(poison=set(range(40)) - {6}, gated={6, 7}), filled(40)
+    pipeline, outputs, clock = make(
+        stage, RuntimeConfig(dead_letter_run_limit=10, inflight_messages=20, drain_s=1000)
+    )
+    outputs.fail_next(2)
+    offers = await offer_all(pipeline, source)
+    await clock.advance(1.0)
+    assert isinstance(pipeline.halted, DeadLetterLimitError)
+    letters, acked = len(outputs.letters), list(source.acked)
+    assert letters < 10
+    for gate in (6, 7):
+        stage.gates[gate].set()
+    await clock.advance(10_000)
+    assert (len(outputs.letters), source.acked) == (letters, acked)
+    assert not any(offer.done() for offer in offers[20:]), "nothing more is read"
+    assert pipeline.fatal is None
+    assert not pipeline.failed.is_set()
+    assert pipeline.stalled_s() == 0
+    assert [record.message for record in caplog.records if record.levelname == "CRITICAL"] == [
+        "stage scripted halts: 10 dead letters in a row. It takes nothing more until it is "
+        "restarted: see docs/runbooks/DeadLetters.md"
+    ]
+    assert REGISTRY.get_sample_value("streamgauge_stage_halted", {"stage": "scripted"}) == 1
+    await asyncio.wait_for(pipeline.revoke([(TOPIC, 0)]), 1)
+    await asyncio.wait_for(pipeline.assigned(TOPIC, 0, 0), 1)
+    await asyncio.wait_for(pipeline.stop(), 1)
+    assert stage.adopted == [(TOPIC, 0)]
+    for offer in offers:
+        offer.cancel()
 
 
 def at(source: MemorySource, topic: str, seconds: float, value: bytes = b"x") -> Message:

@@ -8,14 +8,24 @@ from aiokafka import TopicPartition
 
 from processors.runtime.outputs import KafkaOutputs
 from processors.runtime.reading import (
+    POLL_MESSAGES,
     committed_offsets,
+    ends,
     first_offsets_since,
     group_less_consumer,
     partitions_of,
+    records,
 )
 from schemas.config import Config
 from stack.broker import Broker
-from tests.runtime.harness import PARTITIONS, fresh, make_config, make_topic
+from tests.runtime.harness import (
+    PARTITIONS,
+    fresh,
+    make_config,
+    make_topic,
+    peak_bytes,
+    produce_compressible,
+)
 
 
 @pytest.fixture
@@ -53,3 +63,14 @@ async def test_a_group_without_commits_and_times_past_the_end_are_absent(plain: 
     async with group_less_consumer(plain.kafka) as consumer:
         assert await first_offsets_since(consumer, [place], 0) == {place: 0}
         assert await first_offsets_since(consumer, [place], 10**14) == {}
+
+
+async def test_records_that_compress_well_are_read_a_few_at_a_time(plain: Config) -> None:
+    place, count, size = TopicPartition(await make_topic(plain), 0), 48, 4 << 20
+    await produce_compressible(plain, place.topic, count, size)
+    with peak_bytes() as peak:
+        async with group_less_consumer(plain.kafka) as consumer:
+            assert await ends(consumer, [place]) == {place: count}
+            read = [message.offset async for message in records(consumer, place.topic, 0, 0, count)]
+        assert read == list(range(count))
+        assert peak() < (2 * POLL_MESSAGES + 6) * size < count * size / 2

@@ -91,3 +91,28 @@ def test_secrets_are_hidden_when_printed(file: Path, monkeypatch: pytest.MonkeyP
     assert config.kafka.sasl_password.get_secret_value() == SECRET
     for printed in (str(config), repr(config), config.model_dump_json(), str(config.model_dump())):
         assert SECRET not in printed
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://db:99999",
+        "http://db:port",
+        "http://[::1",
+        "db:8123",
+        "",
+        "tcp://db:9000",
+        "http://:1",
+    ],
+)
+def test_a_url_that_never_works_is_refused(file: Path, url: str) -> None:
+    file.write_text(f"clickhouse: {{url: '{url}'}}\n")
+    with pytest.raises(ValidationError, match="must be http:// or https://") as found:
+        Config()
+    assert found.value.errors()[0]["loc"] == ("clickhouse", "url")
+
+
+@pytest.mark.parametrize("url", ["http://db", "https://db:8443/", "http://[::1]:8123"])
+def test_a_url_with_a_host_is_taken(file: Path, url: str) -> None:
+    file.write_text(f"clickhouse: {{url: '{url}'}}\n")
+    assert Config().clickhouse.url == url

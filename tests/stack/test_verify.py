@@ -26,7 +26,8 @@ TABLES = {
     " flags Array(String)",
     "v_verdicts": "trace_id String, span_id String, evaluator String, service_name String,"
     " target String",
-    "genai_dead_letters": "trace_id String, span_id String",
+    "genai_dead_letters": "trace_id String, span_id String, stage String, error_class String,"
+    " origin_topic String",
 }
 RULE = SignalRule(alert="Injected", evaluation=EvaluationCondition(evaluator="injection"))
 BUCKET_AT = datetime(2026, 1, 1, 12, 5, tzinfo=UTC)
@@ -73,11 +74,27 @@ def test_lost_in_every_place(client: Client) -> None:
     assert all(f"{B.trace_id}/{B.span_id}" in item for item in report.lost)
 
 
-def test_a_dead_letter_is_not_a_loss(client: Client) -> None:
+@pytest.mark.parametrize(
+    ("stage", "error_class", "topic", "missing"),
+    [
+        ("operations", "RejectedItem", "otlp_spans", {"otel_traces", "v_calls", "v_verdicts"}),
+        ("operations", "KeyError", "otlp_spans", {"v_calls", "v_verdicts"}),
+        ("assemble", "PoisonError", "genai.fragments.v1", {"v_calls", "v_verdicts"}),
+        ("store", "PoisonError", "genai.operations.v1", {"v_calls", "v_verdicts"}),
+        ("store", "PoisonError", "genai.evaluations.v1", {"v_verdicts"}),
+        ("evaluate", "PoisonError", "genai.operations.v1", {"v_verdicts"}),
+        ("traces", "PoisonError", "otlp_spans", {"otel_traces"}),
+    ],
+)
+def test_a_dead_letter_explains_what_its_stage_makes_and_no_more(
+    client: Client, stage: str, error_class: str, topic: str, missing: set[str]
+) -> None:
     store(client, A)
-    client.insert("genai_dead_letters", [list(B.key)])
+    client.insert("genai_dead_letters", [[*B.key, stage, error_class, topic]])
     report = check(client, journal(A, B), SERVICE)
-    assert (report.clean, report.dead) == (True, 1)
+    lost = {item.split("[")[0].split()[0] for item in report.lost}
+    assert lost == {"otel_traces", "v_calls", "v_verdicts"} - missing
+    assert report.dead == 1
 
 
 def test_other_content_is_a_loss(client: Client) -> None:

@@ -171,6 +171,41 @@ def test_faults_are_told_apart(error: Exception, kind: str) -> None:
     assert _fault(error)[0] == kind
 
 
+@pytest.mark.parametrize("key", ["password_file", "ca_file"])
+@pytest.mark.parametrize("dropped", [False, True], ids=["at the start", "at a new connection"])
+async def test_a_file_that_cannot_be_read_is_waited_for(
+    migrated: Config,
+    client: Client,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    key: str,
+    dropped: bool,
+) -> None:
+    """A secret that is being rotated is not the rows' fault."""
+    path, topic = tmp_path / "file", f"{key} {dropped}"
+    where = migrated.clickhouse.model_copy(update={key: path})
+    sink = ClickHouseSink(migrated.model_copy(update={"clickhouse": where}), SystemClock())
+    if dropped:
+        path.write_text("secret")
+        await sink.insert("genai_ledger", [books(topic, 0)])
+        sink._writers["genai_ledger"]._connection._close()
+        path.unlink()
+    before = inserts("retried")
+    waiting = [
+        asyncio.ensure_future(sink.insert("genai_ledger", [books(topic, n)])) for n in (1, 2)
+    ]
+    async with asyncio.timeout(WAIT_S):
+        while inserts("retried") < before + UNKNOWN_FAULT_ATTEMPTS + 1:
+            await asyncio.sleep(0.05)
+    assert not any(one.done() for one in waiting)
+    assert f"(clickhouse.{key}: cannot read {path}: No such file or directory)" in caplog.text
+    path.write_text("secret")
+    await asyncio.wait_for(asyncio.gather(*waiting), WAIT_S)
+    assert offsets(client, topic)[-2:] == [1, 2]
+    assert "secret" not in caplog.text
+    await sink.close()
+
+
 @dataclasses.dataclass
 class Own:
     """A ClickHouse of one test's own, to kill, and a sink into it."""

@@ -11,8 +11,11 @@ from clickhouse_connect.driver.client import Client
 
 from processors.clickhouse import ClickHouseSink
 from processors.runtime.clock import SystemClock
-from processors.runtime.memory import MemoryOutputs
+from processors.runtime.errors import FatalStageError
+from processors.runtime.memory import FakeClock, MemoryOutputs, MemorySource, feed
+from processors.runtime.pipeline import Pipeline
 from processors.store import StoreStage
+from processors.store.progress import IDLE_S, TELL_S
 from processors.store.rows import content_row, operation_row
 from schemas.alert_records import AlertDelivery, AlertTransition
 from schemas.config import Config
@@ -233,7 +236,8 @@ async def test_a_refused_row_costs_its_neighbours_nothing() -> None:
     bad = operation(1, 4)
     sink, outputs = PickySink(bad.span_id), MemoryOutputs()
     store = StoreStage(Config(), outputs, SystemClock(), sink)
-    await store.process(batch(OPERATIONS, *(operation(1, number) for number in range(1, 8))))
+    neighbours = batch(OPERATIONS, *(operation(1, number) for number in range(1, 8)))
+    assert await store.process(neighbours) is None
     assert len(sink.taken) == 6
     (dead,) = outputs.letters
     assert (dead.reason, dead.span_id, dead.tenant) == ("rows_refused", bad.span_id, bad.tenant)
@@ -243,8 +247,31 @@ async def test_a_refused_row_costs_its_neighbours_nothing() -> None:
         await store.process(whole)
     assert whole_letter(whole, "store", found.value, 1, "default").tenant == bad.tenant
     other = bad.model_copy(update={"tenant": "other"})
-    await store.process(batch(OPERATIONS, bad, other))
+    assert await store.process(batch(OPERATIONS, bad, other)) == "dead"
     assert [dead.tenant for dead in outputs.letters[1:]] == [bad.tenant, "other"]
+
+
+async def test_a_refused_row_of_progress_makes_no_message_poison() -> None:
+    """It is ours, not the messages': the worker ends rather than dead-letter them."""
+    sink, outputs, clock = RefusingSink(), MemoryOutputs(), FakeClock()
+    store = StoreStage(Config(), outputs, clock, sink)
+    source = MemorySource()
+    source.add_batch(OPERATIONS.name, [operation(1, 1)])
+    store.adopt(OPERATIONS.name, 0)
+    await store.start()
+    await clock.advance(IDLE_S + TELL_S)
+    with pytest.raises(FatalStageError, match="progress cannot be told") as found:
+        await store.process(source.pending((OPERATIONS.name,))[0])
+    assert isinstance(found.value.__cause__, PoisonError)
+    with pytest.raises(FatalStageError, match="progress cannot be told"):
+        await feed(
+            Pipeline(store, outputs, Config(), clock),
+            source,
+            source.pending((OPERATIONS.name,)),
+            clock,
+        )
+    assert not outputs.letters
+    assert not source.acked
 
 
 async def test_an_unreadable_record_costs_its_neighbours_nothing() -> None:

@@ -179,27 +179,68 @@ async def test_undecodable_is_counted_and_left_to_operations(
     assert ledger(client, "otlp_spans", 62) == [("default", 0, 0, 0, 0)]
 
 
-class RefusingSink:
-    """A sink whose database refuses spans."""
+class PickySink:
+    """A sink whose database refuses the rows of some spans."""
 
-    def __init__(self) -> None:
+    def __init__(self, *refused: int) -> None:
+        self.refused = {span(number) for number in refused}
+        self.stored: list[Sequence[object]] = []
         self.ledger: list[Sequence[object]] = []
 
     async def insert(self, name: str, rows: Sequence[Sequence[object]]) -> None:
-        if name == "otel_spans":
+        if name == "genai_ledger":
+            self.ledger += rows
+        elif any(self.refused & {cell for cell in row if isinstance(cell, str)} for row in rows):
             raise PoisonError("rows_refused")
-        self.ledger.extend(rows)
+        else:
+            self.stored += rows
+
+    def books(self) -> list[tuple[object, ...]]:
+        """(in, out, dead) of each message."""
+        columns = table("genai_ledger").columns
+        places = [columns.index(name) for name in ("items_in", "items_out", "dead")]
+        return [tuple(row[place] for place in places) for row in self.ledger]
 
 
-async def test_refused_message_is_poison_and_its_books_say_dead() -> None:
+def picky(sink: PickySink) -> tuple[TracesStage, MemoryOutputs]:
+    outputs = MemoryOutputs()
     config = Config(privacy={"redaction_key": REDACTION_KEY})
-    sink = RefusingSink()
-    stage = TracesStage(config, MemoryOutputs(), SystemClock(), sink)
-    value = request([span_of(7, 1, NOW_NS)]).SerializeToString()
+    return TracesStage(config, outputs, SystemClock(), sink), outputs
+
+
+async def test_a_message_of_which_every_row_is_refused_is_poison_and_its_books_say_dead() -> None:
+    sink = PickySink(1, 2)
+    stage, outputs = picky(sink)
+    value = request([span_of(7, 1, NOW_NS), span_of(7, 2, NOW_NS)]).SerializeToString()
     with pytest.raises(PoisonError):
         await stage.process(message(value))
-    books = dict(zip(table("genai_ledger").columns, sink.ledger[0], strict=True))
-    assert (books["items_in"], books["items_out"], books["dead"]) == (1, 0, 1)
+    assert sink.books() == [(2, 0, 2)]
+    assert not outputs.letters, "the runner writes the message's own"
+
+
+async def test_a_refused_row_of_a_message_costs_its_neighbours_nothing() -> None:
+    sink = PickySink(3, 5)
+    stage, outputs = picky(sink)
+    given = [span_of(7, number, NOW_NS) for number in range(1, 8)]
+    assert await stage.process(message(request(given).SerializeToString())) is None
+    assert len(sink.stored) == 5
+    assert sink.books() == [(7, 5, 2)]
+    assert [(x.reason, x.stage, x.span_id) for x in outputs.letters] == [
+        ("rows_refused", "traces", span(3)), ("rows_refused", "traces", span(5))
+    ]  # fmt: skip
+    again = PickySink()
+    await picky(again)[0].process(message(outputs.letters[0].value))
+    assert again.books() == [(1, 1, 0)], "it can be replayed"
+
+
+async def test_a_message_without_a_span_that_is_stored_counts_as_dead() -> None:
+    no_id = span_of(6, 1, NOW_NS)
+    no_id.trace_id = bytes(16)
+    stage, _ = picky(PickySink())
+    unreadable = [b"\xff\xff not otlp", request([no_id]).SerializeToString()]
+    readable = [b"", request([no_id, span_of(6, 2, NOW_NS)]).SerializeToString()]
+    assert [await stage.process(message(value)) for value in unreadable] == ["dead", "dead"]
+    assert [await stage.process(message(value)) for value in readable] == [None, None]
 
 
 def test_every_string_is_redacted() -> None:
