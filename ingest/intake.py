@@ -22,6 +22,7 @@ from ingest.body import (
     Reservation,
     inflate,
 )
+from ingest.bounds import TooDenseError, check_protobuf, may_share
 from ingest.coalesce import Coalescer, Destination
 from ingest.keys import ForbiddenError, KeyRing, UnknownKeyError
 from ingest.otlp import Encoding, OtlpError, RejectedItem, decode
@@ -38,9 +39,6 @@ _INLINE_BYTES = 64 << 10
 _DECODING_THREADS = 2
 _FIRST_TAG = b"\n"
 """Of the first resource. Unknown fields in front could look like JSON to the stages."""
-_SHARING_ELEMENTS = 100_000
-"""A request of more resources, scopes and items might put its neighbours' message over the limit
-of one request."""
 _OVERLOAD_RETRY_S = 1
 _BROKER_RETRY_S = 5
 
@@ -186,11 +184,13 @@ class Intake:
         if decoded.item_count == 0:
             return _Accepted([], 0, rejected)
         if encoding == "json" or rejected or not value.startswith(_FIRST_TAG):
-            value = decoded.request.SerializeToString()
+            value = _decodable(decoded.request.SerializeToString(), signal)
         if len(value) <= self._message_bytes:
-            alone = bool(decoded.repaired) or decoded.elements > _SHARING_ELEMENTS
+            alone = bool(decoded.repaired) or not may_share(value, signal)
             return _Accepted([value], decoded.item_count, rejected, alone)
         parts = split(decoded.request, self._message_bytes, signal)
+        for piece in parts.pieces:
+            _decodable(piece, signal)
         return _Accepted(
             parts.pieces, decoded.item_count - len(parts.rejected), rejected + parts.rejected
         )
@@ -234,6 +234,18 @@ class BodyFaults:
             raise unavailable("too many bytes in flight", _OVERLOAD_RETRY_S) from None
         if isinstance(error, CorruptBodyError):
             raise bad_request(str(error)) from None
+
+
+def _decodable(message: bytes, signal: Signal) -> bytes:
+    """The message, unless the stages would refuse it: less text, and as many parts, than came.
+
+    Raises :class:`Refusal`.
+    """
+    try:
+        check_protobuf(message, signal)
+    except TooDenseError as error:
+        raise bad_request(str(error)) from None
+    return message
 
 
 def unavailable(message: str, retry_after_s: int = _OVERLOAD_RETRY_S) -> Refusal:
