@@ -45,7 +45,10 @@ class OtlpError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RejectedItem:
-    """An item that cannot be used: its own bytes (or JSON) and, where readable, its ids as hex."""
+    """An item that cannot be used: its own bytes (or JSON) and, where readable, its ids as hex.
+
+    The ids have an id's length at most: what is longer is no id, and may be anything.
+    """
 
     reason: str
     bytes: bytes
@@ -177,14 +180,18 @@ def _reject_in_scope(decoded: Decoded, scope: Any) -> None:
         RejectedItem(
             reason,
             kept[index].SerializeToString(),
-            kept[index].trace_id.hex(),
-            kept[index].span_id.hex(),
+            *hex_ids(kept[index]),
         )
         for index, reason in reasons.items()
     ]
     replacement = decoded.signal.scope_kind(**{decoded.signal.items: good})
     scope.ClearField(decoded.signal.items)
     scope.MergeFrom(replacement)
+
+
+def hex_ids(item: Any) -> tuple[str, str]:
+    """Trace and span id of a span or log record as :class:`RejectedItem` has them."""
+    return item.trace_id[:TRACE_ID_BYTES].hex(), item.span_id[:SPAN_ID_BYTES].hex()
 
 
 def _invalid_id(span: Any) -> str | None:
@@ -298,11 +305,12 @@ class _ItemWalk:
         fields = self._signal.item_kind.DESCRIPTOR.fields_by_name
         trace, span = fields["trace_id"].number, fields["span_id"].number
         ids = {trace: "", span: ""}
+        most_bytes = {trace: TRACE_ID_BYTES, span: SPAN_ID_BYTES}
         try:
             for item in self._walker.fields(body, 0, len(body)):
-                short = item.end - item.value_start <= TRACE_ID_BYTES
-                if item.number in ids and item.wire_type == LENGTH and short:
-                    ids[item.number] = body[item.value_start : item.end].hex()
+                if item.number in ids and item.wire_type == LENGTH:
+                    end = min(item.end, item.value_start + most_bytes[item.number])
+                    ids[item.number] = body[item.value_start : end].hex()
                 if ids[trace] and ids[span]:
                     break
         except WireError:
