@@ -4,6 +4,7 @@ import asyncio
 import logging
 import os
 import signal
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,6 +114,16 @@ async def test_a_bug_is_logged_and_the_keeper_goes_on(
     assert "ZeroDivisionError" in caplog.text
 
 
+def freeze(pid: int) -> None:
+    """Stop a process, and wait until each of its threads is."""
+    os.kill(pid, signal.SIGSTOP)
+    threads = list(Path(f"/proc/{pid}/task").glob("*/stat"))
+    deadline_s = time.monotonic() + 5
+    while any(one.read_text().rpartition(")")[2].split()[0] != "T" for one in threads):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.01)
+
+
 async def test_a_broker_that_stays_away_gets_a_new_connection_and_what_waits_is_refused(
     start_gateway: StartGateway, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -136,7 +147,7 @@ async def test_a_broker_that_stays_away_gets_a_new_connection_and_what_waits_is_
         await gateway.wait_ready()
         await accepted_before(gateway, 5)
         before = made
-        os.kill(broker.pid, signal.SIGSTOP)
+        freeze(broker.pid)
         waiting = asyncio.create_task(gateway.post(traces(1).SerializeToString()))
         async with asyncio.timeout(20):
             while made == before:
