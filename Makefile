@@ -57,6 +57,7 @@ lock: ## re-resolve requirements.lock and the image's two (needs uv)
 audit: ## known weaknesses of the locked dependencies, from PyPI's advisories (needs uv)
 	uv tool run pip-audit --strict --require-hashes --disable-pip -r requirements.lock
 	uv tool run pip-audit --strict --require-hashes --disable-pip -r deploy/image/requirements.lock
+	uv tool run pip-audit --strict --require-hashes --disable-pip -r deploy/image/requirements-gpu.lock
 
 clean: ## remove the environment and what runs left behind
 	rm -rf $(VENV) .streamgauge .cache

@@ -111,7 +111,7 @@ def judged_texts(
     for operation in operations:
         prepared = prepare(operation, limit, config.max_pairs)
         texts = [item.reading.text for item in prepared.injection]
-        texts += [passage.text for passage in prepared.toxicity]
+        texts += [item.reading.text for item in prepared.toxicity]
         for claim, chunks in prepared.support.pairs:
             texts += [claim.text, *(chunk.text for chunk in chunks)]
         found += dict.fromkeys(texts)

@@ -1,8 +1,9 @@
 """Request bodies within bounds: a budget of bytes in flight, and bounded decompression.
 
-The budget is asked before a body is read, so that overload costs a refusal and no memory. A body
-grows its reservation as it is read and inflated: a compressed bomb runs into the limit of one
-request or into the budget, whichever is nearer.
+The budget is asked before a body is read, so that overload costs a refusal and no memory. What a
+sender announces takes nothing: a body grows its reservation as it arrives and is inflated. A
+compressed bomb runs into the limit of one request, its tenant's share or the budget, whichever is
+nearest.
 """
 
 import threading
@@ -14,6 +15,8 @@ import zstandard
 
 from schemas.metrics import GATEWAY_INFLIGHT_BYTES
 
+BODY_TIMEOUT_S = 30.0
+"""Longest read of one body: a slow sender holds its share of the budget no longer."""
 CONTENT_ENCODINGS = ("identity", "gzip", "deflate", "zstd")
 
 _FED_BYTES = 1024
@@ -38,49 +41,73 @@ class CorruptBodyError(Exception):
 
 
 class InflightBudget:
-    """Bytes of all requests being served; thread-safe."""
+    """Bytes of all requests being served; thread-safe. No tenant holds more than its share."""
 
-    def __init__(self, limit_bytes: int) -> None:
+    def __init__(self, limit_bytes: int, tenant_limit_bytes: int) -> None:
         self._limit_bytes = limit_bytes
+        self._tenant_limit_bytes = tenant_limit_bytes
         self._used_bytes = 0
+        self._by_tenant: dict[str, int] = {}
         self._lock = threading.Lock()
 
-    def take(self, size_bytes: int) -> None:
+    def has_room(self, tenant: str, size_bytes: int) -> bool:
+        """Whether so much could be taken now."""
+        held_bytes = self._by_tenant.get(tenant, 0)
+        return (
+            self._used_bytes + size_bytes <= self._limit_bytes
+            and held_bytes + size_bytes <= self._tenant_limit_bytes
+        )
+
+    def take(self, tenant: str, size_bytes: int) -> None:
         """Raises :class:`BudgetSpentError`, having taken nothing."""
         with self._lock:
-            if self._used_bytes + size_bytes > self._limit_bytes:
+            if not self.has_room(tenant, size_bytes):
                 raise BudgetSpentError
-            self._used_bytes += size_bytes
-            GATEWAY_INFLIGHT_BYTES.set(self._used_bytes)
+            self._add(tenant, size_bytes)
 
-    def give_back(self, size_bytes: int) -> None:
+    def give_back(self, tenant: str, size_bytes: int) -> None:
         """Return bytes taken before."""
         with self._lock:
-            self._used_bytes -= size_bytes
-            GATEWAY_INFLIGHT_BYTES.set(self._used_bytes)
+            self._add(tenant, -size_bytes)
+
+    def _add(self, tenant: str, size_bytes: int) -> None:
+        self._used_bytes += size_bytes
+        held_bytes = self._by_tenant.pop(tenant, 0) + size_bytes
+        if held_bytes:
+            self._by_tenant[tenant] = held_bytes
+        GATEWAY_INFLIGHT_BYTES.set(self._used_bytes)
 
 
 class Reservation:
-    """One request's share of the budget, from before its body is read until Kafka has it."""
+    """One request's share of the budget, from the first byte of its body until Kafka has it."""
 
-    def __init__(self, budget: InflightBudget, size_bytes: int, max_bytes: int) -> None:
-        """Raises :class:`BodyTooLargeError` or :class:`BudgetSpentError`."""
+    def __init__(self, budget: InflightBudget, tenant: str, max_bytes: int) -> None:
         self._budget = budget
+        self._tenant = tenant
         self.max_bytes = max_bytes
         self._size_bytes = 0
-        self.grow_to(size_bytes)
+
+    def expect(self, size_bytes: int) -> None:
+        """Take nothing; raise :meth:`grow_to`'s errors if so much would not fit now."""
+        if size_bytes > self.max_bytes:
+            raise BodyTooLargeError
+        if not self._budget.has_room(self._tenant, size_bytes):
+            raise BudgetSpentError
 
     def grow_to(self, size_bytes: int) -> None:
-        """Make the share at least this large; the same errors."""
+        """Make the share at least this large.
+
+        Raises :class:`BodyTooLargeError` or :class:`BudgetSpentError`.
+        """
         if size_bytes > self.max_bytes:
             raise BodyTooLargeError
         if size_bytes > self._size_bytes:
-            self._budget.take(size_bytes - self._size_bytes)
+            self._budget.take(self._tenant, size_bytes - self._size_bytes)
             self._size_bytes = size_bytes
 
     def release(self) -> None:
         """Give everything back; more than once is harmless."""
-        self._budget.give_back(self._size_bytes)
+        self._budget.give_back(self._tenant, self._size_bytes)
         self._size_bytes = 0
 
 

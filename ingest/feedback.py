@@ -16,7 +16,7 @@ from aiohttp import web
 from google.rpc.code_pb2 import Code
 from pydantic import ValidationError
 
-from ingest.http import content_encoding, first_share_bytes, read_body
+from ingest.http import announced_bytes, content_encoding, read_body
 from ingest.intake import Intake, Refusal, bad_request, unavailable
 from schemas.faults import first_fault
 from schemas.feedback import OUT_OF_TIME, Feedback
@@ -66,7 +66,7 @@ class FeedbackApi:
         if content_encoding(request) != "identity":
             raise Refusal(415, Code.INVALID_ARGUMENT, "the body must not be compressed")
         tenant = self._intake.caller(request.headers, request.remote)
-        reservation = self._intake.admit_other(tenant, first_share_bytes(request), MAX_BYTES)
+        reservation = self._intake.admit_other(tenant, announced_bytes(request), MAX_BYTES)
         try:
             body = await read_body(request, reservation)
             self._intake.charge(tenant, len(body))

@@ -38,8 +38,9 @@ _FLUSH_S = 1.0
 def run_gateway(config: Config, feedback: FeedbackTaker | None = None) -> None:
     """Serve until SIGTERM or SIGINT; without ``feedback`` its route is not served.
 
-    Raises :class:`ingest.keys.KeysFileError` for an unusable keys file, ``OSError`` for a busy port
-    and ``ValueError`` for headers of telemetry that cannot be read.
+    Raises :class:`ingest.keys.KeysFileError` for an unusable keys file,
+    :class:`schemas.secrets.SecretFileError` for a password or certificate, ``OSError`` for a busy
+    port and ``ValueError`` for headers of telemetry that cannot be read.
     """
     uvloop.run(_serve_until_signal(config, feedback))
 
@@ -63,7 +64,8 @@ class Gateway:
     """The gateway as a service inside a running event loop."""
 
     def __init__(self, config: Config, feedback: FeedbackTaker | None = None) -> None:
-        """Raises :class:`ingest.keys.KeysFileError`."""
+        """Raises :class:`ingest.keys.KeysFileError`, and :class:`schemas.secrets.SecretFileError`
+        for what the connection to Kafka needs."""
         self._config = config
         self._draining = False
         keys = KeyRing(config.gateway.api_keys_file, config.tenant)

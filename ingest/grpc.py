@@ -1,13 +1,16 @@
 """OTLP/gRPC: the trace and log services on ``grpc.aio``, without generated stubs.
 
 Handlers get the request's bytes as they came (no deserialiser), so a body is parsed once, in
-:mod:`ingest.intake`, and forwarded as it is. gRPC reads a whole message before its handler runs:
-what bounds memory here are the longest message and the number of calls served at once.
+:mod:`ingest.intake`, and forwarded as it is. To gRPC the calls are streams of messages from the
+client, on the wire the same as one: a unary handler runs only once it has its message, these read
+it after key, quota, broker and bytes in flight allow. A message that is being read counts
+:data:`_FRAME_BYTES`, since nobody says how long it is, and its size once it is there.
 """
 
+import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Iterable
+from collections.abc import AsyncIterable, Awaitable, Callable, Iterable
 from typing import Any, NoReturn, Protocol
 
 import grpc
@@ -18,7 +21,8 @@ from google.rpc.error_details_pb2 import RetryInfo
 from google.rpc.status_pb2 import Status
 
 from ingest import telemetry
-from ingest.intake import Intake, Refusal, response_of, unavailable
+from ingest.body import BODY_TIMEOUT_S
+from ingest.intake import BodyFaults, Intake, Refusal, bad_request, response_of, unavailable
 from ingest.signals import SIGNALS, Signal
 from ingest.tls import grpc_credentials
 from schemas.config import GatewayConfig
@@ -29,11 +33,15 @@ log = logging.getLogger(__name__)
 _STATUS_METADATA = "grpc-status-details-bin"
 _CODES = {code.value[0]: code for code in grpc.StatusCode}
 _FRAME_BYTES = 64 << 10
-"""A message's share of the in-flight budget is at least this when calls at once are counted."""
-_CALLS_MIN = 16
+"""A call's least share of the bytes in flight: what may have come of it before it is let in."""
+_STREAMS_PER_CONNECTION = 100
+"""What HTTP/2 calls the least that a server should allow; a sender's further calls wait."""
 _HARD_LIMIT_RATIO = 8
-"""Beyond so many times the calls at once gRPC itself refuses, before a body is read: without a
-delay to send again after, so that senders may drop what they have. It protects memory only."""
+"""Beyond so many times the calls that fit gRPC itself refuses, without a delay to send again after,
+so that senders may drop what they have. It protects memory only."""
+
+
+Messages = AsyncIterable[bytes]
 
 
 class Context(Protocol):
@@ -52,14 +60,17 @@ class OtlpGrpc:
     def __init__(self, intake: Intake, config: GatewayConfig) -> None:
         self._intake = intake
         self._config = config
-        self._calls = 0
-        self._calls_most = max(_CALLS_MIN, config.inflight_bytes // _FRAME_BYTES)
+        self._message_bytes = min(config.grpc_message_bytes, config.max_body_bytes)
+        fitting = max(1, config.inflight_bytes // _FRAME_BYTES)
         self._server = grpc.aio.server(
             options=[
-                ("grpc.max_receive_message_length", config.max_body_bytes),
+                ("grpc.max_receive_message_length", self._message_bytes),
+                ("grpc.max_concurrent_streams", _STREAMS_PER_CONNECTION),
+                ("grpc.http2.lookahead_bytes", _FRAME_BYTES),
+                ("grpc.http2.bdp_probe", 0),  # it would raise the lookahead to 4 MiB
                 ("grpc.so_reuseport", 0),
             ],
-            maximum_concurrent_rpcs=_HARD_LIMIT_RATIO * self._calls_most,
+            maximum_concurrent_rpcs=_HARD_LIMIT_RATIO * fitting,
         )
         self._server.add_generic_rpc_handlers((_Services(self._handler),))
         self.port = 0
@@ -82,31 +93,30 @@ class OtlpGrpc:
         """Refuse new calls, finish those in flight within ``grace_s``."""
         await self._server.stop(grace_s)
 
-    def _handler(self, signal: Signal) -> Callable[[bytes, Context], Awaitable[bytes]]:
-        async def export(body: bytes, context: Context) -> bytes:
+    def _handler(self, signal: Signal) -> Callable[[Messages, Context], Awaitable[bytes]]:
+        async def export(messages: Messages, context: Context) -> bytes:
             with telemetry.span("gateway.request") as span:
                 span.set(telemetry.PROTOCOL, "grpc")
-                return await answered(body, context, span)
+                return await answered(messages, context, span)
 
-        async def answered(body: bytes, context: Context, span: telemetry.Span) -> bytes:
+        async def answered(messages: Messages, context: Context, span: telemetry.Span) -> bytes:
             started_s = time.monotonic()
             code = Code.OK
-            self._calls += 1
             try:
-                if self._calls > self._calls_most:
-                    raise unavailable("too many calls at once")
-                return await self._export(signal, body, context)
+                return await self._export(signal, messages, context)
             except Refusal as refusal:
                 code = refusal.code
                 await _refuse(context, refusal)
             except grpc.aio.AbortError:
+                raise
+            except asyncio.CancelledError:
+                code = Code.CANCELLED
                 raise
             except Exception:  # the process boundary: a bug must cost one request, and be seen
                 code = Code.INTERNAL
                 log.exception("export failed")
                 await _refuse(context, Refusal(500, Code.INTERNAL, "internal error"))
             finally:
-                self._calls -= 1
                 span.set("rpc.grpc.status_code", code)
                 span.set(telemetry.OUTCOME, "accepted" if code == Code.OK else "refused")
                 GATEWAY_REQUESTS.labels("grpc", Code.Name(code)).inc()
@@ -114,9 +124,17 @@ class OtlpGrpc:
 
         return export
 
-    async def _export(self, signal: Signal, body: bytes, context: Context) -> bytes:
+    async def _export(self, signal: Signal, messages: Messages, context: Context) -> bytes:
         tenant = self._intake.caller(_headers(context), _peer(context))
-        reservation = self._intake.admit(tenant, len(body))
+        reservation = self._intake.admit(tenant, _FRAME_BYTES)
+        try:
+            with BodyFaults(self._message_bytes):
+                reservation.grow_to(_FRAME_BYTES)
+                body = await _only(messages)
+                reservation.grow_to(len(body))
+        except BaseException:
+            reservation.release()
+            raise
         rejected = await self._intake.export(signal, tenant, body, reservation)
         answer: bytes = response_of(signal, rejected).SerializeToString()
         return answer
@@ -127,13 +145,27 @@ class _Services(grpc.GenericRpcHandler):
 
     def __init__(self, handler: Callable[[Signal], Any]) -> None:
         self._methods = {
-            signal.grpc_method: grpc.unary_unary_rpc_method_handler(handler(signal))
+            signal.grpc_method: grpc.stream_unary_rpc_method_handler(handler(signal))
             for signal in SIGNALS
         }
 
     def service(self, handler_call_details: Any) -> Any:
         """The handler of that method, or None for gRPC's own UNIMPLEMENTED."""
         return self._methods.get(handler_call_details.method)
+
+
+async def _only(messages: Messages) -> bytes:
+    """The call's message. Raises :class:`Refusal` if it is too slow or does not come.
+
+    For one that is too long gRPC itself has answered; here it has not come.
+    """
+    try:
+        async with asyncio.timeout(BODY_TIMEOUT_S):
+            async for message in messages:
+                return message
+    except TimeoutError:
+        raise unavailable("the message took too long to arrive") from None
+    raise bad_request("no message")
 
 
 class _Headers(dict[str, str]):

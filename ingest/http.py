@@ -17,7 +17,7 @@ from google.rpc.code_pb2 import Code
 from google.rpc.status_pb2 import Status
 
 from ingest import telemetry
-from ingest.body import CONTENT_ENCODINGS, Reservation
+from ingest.body import BODY_TIMEOUT_S, CONTENT_ENCODINGS, Reservation
 from ingest.intake import (
     BodyFaults,
     Intake,
@@ -40,10 +40,8 @@ _ENCODINGS: dict[str, Encoding] = {
 }
 _MEDIA_TYPES = {encoding: media_type for media_type, encoding in _ENCODINGS.items()}
 
-BODY_TIMEOUT_S = 30.0
-"""Longest read of one body: a slow sender holds its share of the budget no longer."""
 _UNSIZED_BYTES = 64 << 10
-"""First reservation for a body without Content-Length; it grows as the body comes in."""
+"""Guessed of a body without Content-Length: where not even that fits, it is refused unread."""
 
 
 class OtlpHttp:
@@ -79,7 +77,7 @@ class OtlpHttp:
     async def _export(self, request: web.Request, encoding: Encoding | None) -> web.Response:
         signal, encoding = _checked_request(request, encoding)
         tenant = self._intake.caller(request.headers, request.remote)
-        reservation = self._intake.admit(tenant, first_share_bytes(request))
+        reservation = self._intake.admit(tenant, announced_bytes(request))
         try:
             body = await read_body(request, reservation)
         except BaseException:
@@ -91,8 +89,8 @@ class OtlpHttp:
         return _succeeded(signal, rejected, encoding)
 
 
-def first_share_bytes(request: web.Request) -> int:
-    """What to reserve before the body is read."""
+def announced_bytes(request: web.Request) -> int:
+    """What the sender says of its body's size, or a guess."""
     length = request.content_length
     return _UNSIZED_BYTES if length is None else length
 

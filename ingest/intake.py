@@ -22,6 +22,7 @@ from ingest.body import (
     Reservation,
     inflate,
 )
+from ingest.bounds import TooDenseError, check_protobuf, may_share
 from ingest.coalesce import Coalescer, Destination
 from ingest.keys import ForbiddenError, KeyRing, UnknownKeyError
 from ingest.otlp import Encoding, OtlpError, RejectedItem, decode
@@ -29,7 +30,7 @@ from ingest.producer import RECORD_OVERHEAD_BYTES, GatewayProducer
 from ingest.quotas import Quotas, QuotaSpentError
 from ingest.signals import Signal
 from ingest.split import split
-from schemas.config import Config
+from schemas.config import Config, GatewayConfig
 from schemas.metrics import GATEWAY_ITEMS
 from schemas.protocols import RetryableError
 
@@ -38,9 +39,9 @@ _INLINE_BYTES = 64 << 10
 _DECODING_THREADS = 2
 _FIRST_TAG = b"\n"
 """Of the first resource. Unknown fields in front could look like JSON to the stages."""
-_SHARING_ELEMENTS = 100_000
-"""A request of more resources, scopes and items might put its neighbours' message over the limit
-of one request."""
+_SHARES = 2
+"""Where keys tell tenants apart, each may hold one of so many shares of the bytes in flight: what
+one tenant sends too slowly, or too much of, leaves room for the others."""
 _OVERLOAD_RETRY_S = 1
 _BROKER_RETRY_S = 5
 
@@ -83,7 +84,7 @@ class Intake:
         self._coalescer = coalescer
         self._keys = keys
         self._quotas = Quotas(config.gateway.quota, config.gateway.tenant_quotas)
-        self._budget = InflightBudget(config.gateway.inflight_bytes)
+        self._budget = InflightBudget(config.gateway.inflight_bytes, _tenant_bytes(config.gateway))
         self._threads = ThreadPoolExecutor(_DECODING_THREADS, thread_name_prefix="decode")
 
     def caller(self, headers: Mapping[str, str], peer: str | None) -> str:
@@ -96,19 +97,19 @@ class Intake:
             raise Refusal(403, Code.PERMISSION_DENIED, str(error)) from None
 
     def admit(self, tenant: str, size_bytes: int) -> Reservation:
-        """Reserve room for one export, before it is read.
+        """Let one export of about this size in, before it is read; it grows its reservation.
 
         Raises :class:`Refusal` (413, 429, 503).
         """
         self._within_quota(tenant)
         if not self._producer.available:
             raise unavailable("the broker is slow or away", _BROKER_RETRY_S)
-        return self._reserve(size_bytes, self._gateway.max_body_bytes)
+        return self._reservation(tenant, size_bytes, self._gateway.max_body_bytes)
 
     def admit_other(self, tenant: str, size_bytes: int, max_bytes: int) -> Reservation:
         """:meth:`admit` of a request that needs no broker, with a limit of its own."""
         self._within_quota(tenant)
-        return self._reserve(size_bytes, max_bytes)
+        return self._reservation(tenant, size_bytes, max_bytes)
 
     def charge(self, tenant: str, size_bytes: int) -> None:
         """Take the bytes of a request that :meth:`admit_other` let in."""
@@ -120,9 +121,11 @@ class Intake:
         except QuotaSpentError as spent:
             raise Refusal(429, Code.RESOURCE_EXHAUSTED, str(spent), spent.retry_after_s) from None
 
-    def _reserve(self, size_bytes: int, max_bytes: int) -> Reservation:
+    def _reservation(self, tenant: str, size_bytes: int, max_bytes: int) -> Reservation:
+        reservation = Reservation(self._budget, tenant, max_bytes)
         with BodyFaults(max_bytes):
-            return Reservation(self._budget, size_bytes, max_bytes)
+            reservation.expect(size_bytes)
+        return reservation
 
     async def export(
         self,
@@ -186,11 +189,13 @@ class Intake:
         if decoded.item_count == 0:
             return _Accepted([], 0, rejected)
         if encoding == "json" or rejected or not value.startswith(_FIRST_TAG):
-            value = decoded.request.SerializeToString()
+            value = _decodable(decoded.request.SerializeToString(), signal)
         if len(value) <= self._message_bytes:
-            alone = bool(decoded.repaired) or decoded.elements > _SHARING_ELEMENTS
+            alone = bool(decoded.repaired) or not may_share(value, signal)
             return _Accepted([value], decoded.item_count, rejected, alone)
         parts = split(decoded.request, self._message_bytes, signal)
+        for piece in parts.pieces:
+            _decodable(piece, signal)
         return _Accepted(
             parts.pieces, decoded.item_count - len(parts.rejected), rejected + parts.rejected
         )
@@ -210,6 +215,13 @@ class Intake:
     def close(self) -> None:
         """Stop the decoding threads."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _tenant_bytes(gateway: GatewayConfig) -> int:
+    """What one tenant may hold of the bytes in flight; its largest request fits in any case."""
+    if gateway.api_keys_file is None:
+        return gateway.inflight_bytes
+    return max(gateway.inflight_bytes // _SHARES, gateway.max_body_bytes)
 
 
 def message_cap_bytes(config: Config) -> int:
@@ -234,6 +246,18 @@ class BodyFaults:
             raise unavailable("too many bytes in flight", _OVERLOAD_RETRY_S) from None
         if isinstance(error, CorruptBodyError):
             raise bad_request(str(error)) from None
+
+
+def _decodable(message: bytes, signal: Signal) -> bytes:
+    """The message, unless the stages would refuse it: less text, and as many parts, than came.
+
+    Raises :class:`Refusal`.
+    """
+    try:
+        check_protobuf(message, signal)
+    except TooDenseError as error:
+        raise bad_request(str(error)) from None
+    return message
 
 
 def unavailable(message: str, retry_after_s: int = _OVERLOAD_RETRY_S) -> Refusal:

@@ -1,9 +1,10 @@
 """Decode OTLP requests, protobuf or JSON, so that one bad span (or log record) costs itself.
 
-The usual request is parsed once by the protobuf library. If that refuses, the wire format is
-walked item by item: invalid UTF-8 is repaired (U+FFFD) and listed, an item that still does not
-decode is rejected with a reason, its neighbours keep their bytes. Only if the framing down to the
-items is broken is the whole request refused, by :class:`OtlpError`. No content in error texts.
+What would take too much memory once decoded is refused first (:mod:`ingest.bounds`). The usual
+request is then parsed once by the protobuf library. If that refuses, the wire format is walked item
+by item: invalid UTF-8 is repaired (U+FFFD) and listed, an item that still does not decode is
+rejected with a reason, its neighbours keep their bytes. Only if the framing down to the items is
+broken is the whole request refused, by :class:`OtlpError`. No content in error texts.
 """
 
 import re
@@ -18,15 +19,13 @@ from opentelemetry.proto.logs.v1.logs_pb2 import LogRecord
 from opentelemetry.proto.resource.v1.resource_pb2 import Resource
 from opentelemetry.proto.trace.v1.trace_pb2 import Span
 
+from ingest.bounds import TooDenseError, check_json, check_protobuf
 from ingest.otlp_json import JsonRequest, OtlpJsonError
 from ingest.signals import LOGS, TRACES, Signal
 from ingest.wire import LENGTH, Field, Walker, WireError, delimited
 
 TRACE_ID_BYTES = 16
 SPAN_ID_BYTES = 8
-MAX_ITEMS = 1_000_000
-"""Most resources, scopes and items of one request (about 1 s of one core). The smallest useful
-span takes 60 bytes, so only bodies of millions of empty messages, at 2 bytes each, exceed it."""
 _NO_TRACE_ID = bytes(TRACE_ID_BYTES)
 _NO_SPAN_ID = bytes(SPAN_ID_BYTES)
 _RESOURCES = 1  # field of the request
@@ -46,7 +45,10 @@ class OtlpError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class RejectedItem:
-    """An item that cannot be used: its own bytes (or JSON) and, where readable, its ids as hex."""
+    """An item that cannot be used: its own bytes (or JSON) and, where readable, its ids as hex.
+
+    The ids have an id's length at most: what is longer is no id, and may be anything.
+    """
 
     reason: str
     bytes: bytes
@@ -68,14 +70,12 @@ class Decoded:
     repaired: set[tuple[str, str]] = field(default_factory=set)
     item_count: int = 0
     """Usable spans or log records."""
-    elements: int = 0
-    """Resources, scopes and items that were read."""
 
 
 def decode(value: bytes, content_type: Encoding | Literal["sniff"], signal: Signal) -> Decoded:
     """Decode one request; ``sniff`` tells JSON from protobuf by its first bytes.
 
-    Raises :class:`OtlpError` if the framing is broken.
+    Raises :class:`OtlpError` if the framing is broken, or there are too many parts to decode.
     """
     if content_type == "json":
         decoded = _decode_json(value, signal)
@@ -131,9 +131,10 @@ def _sniff(value: bytes, signal: Signal) -> Decoded:
 
 def _decode_json(value: bytes, signal: Signal) -> Decoded:
     try:
+        check_json(value)
         found = JsonRequest(value, signal)
-    except OtlpJsonError as error:
-        raise OtlpError(error.reason) from None
+    except (TooDenseError, OtlpJsonError) as error:
+        raise OtlpError(str(error)) from None
     rejected = [RejectedItem(*parts) for parts in found.rejected]
     return Decoded(signal, found.request, rejected, found.repaired)
 
@@ -141,7 +142,10 @@ def _decode_json(value: bytes, signal: Signal) -> Decoded:
 def _decode_protobuf(value: bytes, signal: Signal) -> Decoded:
     request = signal.request()
     try:
+        check_protobuf(value, signal)
         request.ParseFromString(value)
+    except TooDenseError as error:
+        raise OtlpError(str(error)) from None
     except DecodeError:
         decoded = _ItemWalk(value, signal).decode()
     else:
@@ -153,26 +157,13 @@ def _decode_protobuf(value: bytes, signal: Signal) -> Decoded:
 
 
 def _reject_invalid_ids(decoded: Decoded) -> None:
-    """Move spans without usable ids from the request to ``rejected``; count the others.
-
-    Raises :class:`OtlpError` beyond :data:`MAX_ITEMS`, before spending time on them.
-    """
+    """Move spans without usable ids from the request to ``rejected``; count the others."""
     signal = decoded.signal
-    resources = signal.resources_of(decoded.request)
-    elements = len(resources)
-    for resource in resources if elements <= MAX_ITEMS else ():
-        scopes = signal.scopes_of(resource)
-        elements += len(scopes)
-        for scope in scopes if elements <= MAX_ITEMS else ():
-            elements += len(signal.items_of(scope))
-            if elements > MAX_ITEMS:
-                break
+    for resource in signal.resources_of(decoded.request):
+        for scope in signal.scopes_of(resource):
             if signal.needs_ids:
                 _reject_in_scope(decoded, scope)
             decoded.item_count += len(signal.items_of(scope))
-    if elements > MAX_ITEMS:
-        raise OtlpError(f"too many resources, scopes and {signal.items} in one request")
-    decoded.elements = elements
 
 
 def _reject_in_scope(decoded: Decoded, scope: Any) -> None:
@@ -189,14 +180,18 @@ def _reject_in_scope(decoded: Decoded, scope: Any) -> None:
         RejectedItem(
             reason,
             kept[index].SerializeToString(),
-            kept[index].trace_id.hex(),
-            kept[index].span_id.hex(),
+            *hex_ids(kept[index]),
         )
         for index, reason in reasons.items()
     ]
     replacement = decoded.signal.scope_kind(**{decoded.signal.items: good})
     scope.ClearField(decoded.signal.items)
     scope.MergeFrom(replacement)
+
+
+def hex_ids(item: Any) -> tuple[str, str]:
+    """Trace and span id of a span or log record as :class:`RejectedItem` has them."""
+    return item.trace_id[:TRACE_ID_BYTES].hex(), item.span_id[:SPAN_ID_BYTES].hex()
 
 
 def _invalid_id(span: Any) -> str | None:
@@ -310,11 +305,12 @@ class _ItemWalk:
         fields = self._signal.item_kind.DESCRIPTOR.fields_by_name
         trace, span = fields["trace_id"].number, fields["span_id"].number
         ids = {trace: "", span: ""}
+        most_bytes = {trace: TRACE_ID_BYTES, span: SPAN_ID_BYTES}
         try:
             for item in self._walker.fields(body, 0, len(body)):
-                short = item.end - item.value_start <= TRACE_ID_BYTES
-                if item.number in ids and item.wire_type == LENGTH and short:
-                    ids[item.number] = body[item.value_start : item.end].hex()
+                if item.number in ids and item.wire_type == LENGTH:
+                    end = min(item.end, item.value_start + most_bytes[item.number])
+                    ids[item.number] = body[item.value_start : end].hex()
                 if ids[trace] and ids[span]:
                     break
         except WireError:

@@ -87,7 +87,7 @@ class JsonRequest:
                 raise OtlpJsonError(reason)
             filler.fill(item, value, _WRAPPING_LEVELS)
         except OtlpJsonError as error:
-            ids = (_text(value, "traceId", "trace_id"), _text(value, "spanId", "span_id"))
+            ids = (_hex(value, 32, "traceId", "trace_id"), _hex(value, 16, "spanId", "span_id"))
             self.rejected.append((error.reason, _dumped(value), *ids))
             return
         into.append(item)
@@ -136,11 +136,11 @@ def _list(value: dict[str, Any], *names: str) -> list[dict[str, Any]]:
     return []
 
 
-def _text(value: dict[str, Any], *names: str) -> str:
-    """A hex id for the rejection's metadata; nothing that is not short hex (it may be content)."""
+def _hex(value: dict[str, Any], digits: int, *names: str) -> str:
+    """An id for the rejection's metadata; nothing that is not short hex (it may be content)."""
     for name in names:
         found = value.get(name)
-        if isinstance(found, str) and re.fullmatch("[0-9a-fA-F]{1,32}", found):
+        if isinstance(found, str) and re.fullmatch(f"[0-9a-fA-F]{{1,{digits}}}", found):
             return found.lower()
     return ""
 

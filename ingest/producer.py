@@ -3,7 +3,8 @@
 ``send`` ends with the broker's acknowledgement (acks=all). aiokafka's idempotent producer retries
 for ever, so callers keep a deadline of their own; while the oldest message waits longer than that
 deadline, or no broker answers, ``available`` is false and new requests are refused unread. A
-producer that can never send again (fenced, out of sequence) is replaced.
+producer that can never send again (fenced, out of sequence), or that has had no answer for long, is
+replaced: the next one reads the password and the certificates anew. What it still held is refused.
 """
 
 import asyncio
@@ -23,6 +24,7 @@ from ingest.kafka import kafka_options
 from ingest.signals import SIGNALS
 from schemas.config import Config
 from schemas.protocols import RetryableError
+from schemas.secrets import SecretFileError
 from schemas.topics import TENANT_HEADER
 
 log = logging.getLogger(__name__)
@@ -32,6 +34,9 @@ RECORD_OVERHEAD_BYTES = 4096
 _PROBE_INTERVAL_S = 2.0
 _PROBE_TIMEOUT_S = 2.0
 _START_TIMEOUT_S = 10.0
+_REPLACE_AFTER_S = 15.0
+"""Without an answer, or the deadline where that is longer: a client keeps the password it began
+with, and a broker that was given another refuses it for ever."""
 _BACKOFF_FIRST_S = 0.25
 _BACKOFF_LONGEST_S = 4.0
 _CLOSE_TIMEOUT_S = 3.0
@@ -43,11 +48,15 @@ class GatewayProducer:
     """Sends message values of a tenant to the gateway's own topics."""
 
     def __init__(self, config: Config) -> None:
+        """Raises :class:`SecretFileError` for a password or certificate that cannot be used now."""
+        kafka_options(config.kafka)
         self._config = config
         self._deadline_s = config.gateway.produce_deadline_s
         self._producer: AIOKafkaProducer | None = None
+        self._given_up: asyncio.Future[None] | None = None
         self._unusable = False
         self._answering = False
+        self._away_since_s: float | None = None
         self._pending: dict[int, float] = {}
         self._numbers = itertools.count()
         self._keeper: asyncio.Task[None] | None = None
@@ -70,7 +79,9 @@ class GatewayProducer:
             self._keeper.cancel()
             with contextlib.suppress(asyncio.CancelledError):
                 await self._keeper
-        await self._discard()
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            await _close(producer)
 
     async def send(self, destination: Destination, value: bytes) -> None:
         """Produce one message; ends when the broker has acknowledged it, however long it takes.
@@ -85,8 +96,8 @@ class GatewayProducer:
             span.set(telemetry.OFFSET, written.offset)
 
     async def _sent(self, destination: Destination, value: bytes) -> RecordMetadata:
-        producer = self._producer
-        if producer is None:
+        producer, given_up = self._producer, self._given_up
+        if producer is None or given_up is None:
             raise RetryableError("no broker")
         number = next(self._numbers)
         self._pending[number] = time.monotonic()
@@ -96,8 +107,8 @@ class GatewayProducer:
                 value,
                 headers=[(TENANT_HEADER, destination.tenant.encode())],
             )
-            await asyncio.wait((acknowledged,))
-            if acknowledged.cancelled():
+            await asyncio.wait((acknowledged, given_up), return_when=asyncio.FIRST_COMPLETED)
+            if not acknowledged.done() or acknowledged.cancelled():
                 raise RetryableError("the producer was closed")
             return acknowledged.result()
         except KafkaError as error:
@@ -111,21 +122,43 @@ class GatewayProducer:
         """Connect, watch, reconnect, for as long as the gateway runs."""
         backoff_s = _BACKOFF_FIRST_S
         while True:
-            if self._unusable:
-                log.warning("producer unusable, replacing it")
-                await self._discard()
-            if self._producer is None and not await self._connect():
+            try:
+                connected = await self._tend()
+            except Exception:  # a bug must be seen, and not leave the gateway without its keeper
+                log.exception("watching the producer failed")
+                connected = False
+            if connected:
+                backoff_s = _BACKOFF_FIRST_S
+                await asyncio.sleep(_PROBE_INTERVAL_S)
+            else:
                 await asyncio.sleep(backoff_s * random.uniform(0.5, 1.0))  # noqa: S311
                 backoff_s = min(backoff_s * 2, _BACKOFF_LONGEST_S)
-                continue
-            backoff_s = _BACKOFF_FIRST_S
-            await self._probe()
-            await asyncio.sleep(_PROBE_INTERVAL_S)
+
+    async def _tend(self) -> bool:
+        """One look at the producer; whether there is one."""
+        if self._unusable or self._away_for_long():
+            log.warning("producer unusable or without an answer for long, replacing it")
+            await self._discard()
+        if self._producer is None and not await self._connect():
+            return False
+        await self._probe()
+        return True
+
+    def _away_for_long(self) -> bool:
+        if self._away_since_s is None:
+            return False
+        away_s = time.monotonic() - self._away_since_s
+        return away_s > max(_REPLACE_AFTER_S, self._deadline_s)
 
     async def _connect(self) -> bool:
         kafka, gateway = self._config.kafka, self._config.gateway
+        try:
+            options = kafka_options(kafka)
+        except SecretFileError as error:
+            log.error("cannot connect to the broker: %s", error)
+            return False
         producer = AIOKafkaProducer(
-            **kafka_options(kafka),
+            **options,
             acks="all",
             enable_idempotence=kafka.idempotent_producer,
             compression_type="zstd",
@@ -144,7 +177,11 @@ class GatewayProducer:
             log.info("no broker yet: %s", type(error).__name__)
             await _close(producer)
             return False
+        except BaseException:  # stopped meanwhile, or a bug: nothing must stay open
+            await _close(producer)
+            raise
         self._producer, self._unusable = producer, False
+        self._given_up = asyncio.get_running_loop().create_future()
         return True
 
     async def _probe(self) -> None:
@@ -154,12 +191,16 @@ class GatewayProducer:
         client = self._producer.client
         try:
             async with asyncio.timeout(_PROBE_TIMEOUT_S):
-                answering = bool(await client.force_metadata_update())
-            answering &= all(
-                client.cluster.partitions_for_topic(signal.topic.name) for signal in SIGNALS
-            )
+                reached = bool(await client.force_metadata_update())
         except (KafkaError, OSError, TimeoutError):
-            answering = False
+            reached = False
+        if reached:
+            self._away_since_s = None
+        elif self._away_since_s is None:
+            self._away_since_s = time.monotonic()
+        answering = reached and all(
+            client.cluster.partitions_for_topic(signal.topic.name) for signal in SIGNALS
+        )
         if answering != self._answering:
             self._answering = answering
             if answering:
@@ -169,10 +210,18 @@ class GatewayProducer:
                 log.warning("broker away, or without the topics %s", topics)
 
     async def _discard(self) -> None:
+        """Close without a flush, which would wait for a broker that may never take it."""
         producer, self._producer = self._producer, None
         self._unusable = self._answering = False
-        if producer is not None:
-            await _close(producer)
+        self._away_since_s = None
+        if self._given_up is not None and not self._given_up.done():
+            self._given_up.set_result(None)
+        if producer is None:
+            return
+        sender = producer._sender  # noqa: SLF001 - no public way to stop sending without a flush
+        if sender is not None and sender.sender_task is not None:
+            await asyncio.wait((asyncio.ensure_future(sender.close()),), timeout=_CLOSE_TIMEOUT_S)
+        await _close(producer)
 
 
 async def _close(producer: AIOKafkaProducer) -> None:

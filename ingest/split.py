@@ -15,7 +15,7 @@ from google.protobuf.descriptor import (
 )
 from google.protobuf.message import Message
 
-from ingest.otlp import RejectedItem
+from ingest.otlp import RejectedItem, hex_ids
 from ingest.signals import Signal
 
 TRUNCATED_ATTRIBUTE = "streamgauge.truncated"
@@ -103,8 +103,7 @@ def _add_truncated(result: SplitRequest, placed: Placed, max_bytes: int, signal:
             RejectedItem(
                 f"{signal.item}_too_large",
                 original.SerializeToString(),
-                original.trace_id.hex(),
-                original.span_id.hex(),
+                *hex_ids(original),
             )
         )
         return

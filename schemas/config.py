@@ -139,7 +139,15 @@ class GatewayConfig(Section):
     max_body_bytes: int = Field(
         default=64 * MIB, description="of one request, after decompression too"
     )
-    inflight_bytes: int = Field(default=128 * MIB, description="of all requests; beyond it 503")
+    grpc_message_bytes: int = Field(
+        default=16 * MIB,
+        description="of one request over gRPC, where that is less: gRPC reads messages whole",
+    )
+    inflight_bytes: int = Field(
+        default=128 * MIB,
+        description="of all requests; beyond it 503. With keys a tenant may hold half of it, or "
+        "max_body_bytes where that is more",
+    )
     linger_ms: int = Field(
         default=5, description="how long small exports of a tenant wait for company"
     )

@@ -1,39 +1,30 @@
-"""Writes card.md from the results, and its plots."""
+"""Evaluates a finished folder and writes its card.md, with plots.
+
+``python -m training.card --data DIR`` does it again for the shipped folder: what only the training
+run knew is in its ``training.json``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from training import sanity
+import numpy as np
+
+from bench.models import measure
+from training import evaluate, sanity
+from training.aims import AIMS, aims, shown
 from training.evaluate import ANSWER_WORDS, LONGER
+from training.options import options
+from training.package import TASKS
 from training.scoring import Scores
 
+RECORD = "training.json"
+SMALL_SHARE = 0.01
 Example = tuple[str, str, str, float, bool]
-
-# (task, set, what, aim); what is AUROC (at least), FPR at warn (at most) or recall at warn.
-AIMS: tuple[tuple[str, str, str, float], ...] = (
-    ("injection", "bipia_test", "auroc", 0.93),
-    ("injection", "injecagent", "auroc", 0.93),
-    ("injection", "deepset_test + piguard_valid", "auroc", 0.965),
-    ("injection", "notinject_fpr", "false_positive_rate", 0.05),
-    ("injection", "wildguard_benign_fpr", "false_positive_rate", 0.02),
-    ("injection", "xstest_fpr", "false_positive_rate", 0.01),
-    ("injection", "deepset_test + piguard_valid", "recall", 0.80),
-    ("toxicity", "openai_moderation", "auroc", 0.92),
-    ("toxicity", "hatecheck", "auroc", 0.80),
-    ("toxicity", "convabuse_test", "auroc", 0.96),
-    ("toxicity", "xstest_safe_fpr", "false_positive_rate", 0.02),
-    ("hallucination", "begin_wow", "auroc", 0.92),
-    ("hallucination", "halueval_qa_test", "auroc", 0.97),
-    ("hallucination", "fm2_test", "auroc", 0.78),
-    ("hallucination", "summedits_core", "auroc", 0.70),
-    ("hallucination", "qags", "auroc", 0.78),
-    ("hallucination", "rte_eval", "auroc", 0.80),
-    ("hallucination", "anli_test_nc", "auroc", 0.60),
-)
-_SPEED_AIMS = {"alone": 120, "cascade": 600}
 
 
 def examples(scores: Scores) -> list[Example]:
@@ -56,78 +47,38 @@ def examples(scores: Scores) -> list[Example]:
     return checked
 
 
-def _span(value: Sequence[float] | None, percent: bool = False) -> str:
-    if value is None:
-        return "-"
-    if percent:
-        return f"{value[0]:.1%} ({value[1]:.1%} to {value[2]:.1%})"
-    return f"{value[0]:.3f} ({value[1]:.3f} to {value[2]:.3f})"
-
-
-def aims(results: Mapping[str, Any]) -> list[str]:
-    """The aims, what was reached, and whether it is enough."""
+def table(sets: Mapping[str, Any], alone: Mapping[str, Sequence[float]]) -> list[str]:
+    """One line a set: AUROC, also of the model ``alone`` without the first pass, and at warn and
+    page the rates, with 95% intervals."""
     lines = [
-        "| task | set | figure | aim | reached | met |",
-        "| --- | --- | --- | --- | --- | --- |",
-    ]
-    for task, name, what, aim in AIMS:
-        found = results["tests"][task].get(name)
-        if found is None:
-            continue
-        value = found.get("auroc") if what == "auroc" else found["warn"].get(what)
-        at_most = what == "false_positive_rate"
-        met = value is not None and (value[0] <= aim if at_most else value[0] >= aim)
-        label = {"auroc": "AUROC", "false_positive_rate": "false positives at warn"}.get(
-            what, "recall at warn"
-        )
-        sign = "at most" if at_most else "at least"
-        shown = f"{aim:.0%}" if what != "auroc" else f"{aim:g}"
-        lines.append(
-            f"| {task} | {name} | {label} | {sign} {shown} | {_span(value, what != 'auroc')} |"
-            f" {'yes' if met else '**no**'} |"
-        )
-    for kind, aim in _SPEED_AIMS.items():
-        value = results["speed"][kind]
-        met = "yes" if value >= aim else "**no**"
-        lines.append(
-            f"| text tasks | speed, {kind} | texts/s | at least {aim} | {value:.0f} | {met} |"
-        )
-    return lines
-
-
-def table(sets: Mapping[str, Any]) -> list[str]:
-    """One line a set: AUROC, and at warn and page the rates, with 95% intervals."""
-    lines = [
-        "| set | rows (bad) | AUROC | recall at warn | false positives at warn | recall at page |"
-        " false positives at page |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        "| set | rows (bad) | AUROC | without the first pass | recall at warn |"
+        " false positives at warn | recall at page | false positives at page |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for name, m in sets.items():
         rates = [
-            _span(m[level].get(k), percent=True)
+            shown(m[level].get(k), percent=True)
             for level in ("warn", "page")
             for k in ("recall", "false_positive_rate")
         ]
         lines.append(
-            f"| {name} | {m['rows']} ({m['positives']}) | {_span(m.get('auroc'))} | "
-            + " | ".join(rates)
-            + " |"
+            f"| {name} | {m['rows']} ({m['positives']}) | {shown(m.get('auroc'))}"
+            f" | {f'{alone[name][0]:.3f}' if name in alone else '-'} | " + " | ".join(rates) + " |"
         )
     return lines
 
 
 def groups(sets: Mapping[str, Any]) -> list[str]:
-    """One line a group: AUROC, recall and false positives at warn."""
+    """One line a group: AUROC, recall and false positives at warn, with 95% intervals."""
     lines = [
         "| set | group | rows | AUROC | recall at warn | false positives at warn |",
         "| --- | --- | --- | --- | --- | --- |",
     ]
     for name, m in sets.items():
         for group, g in m.get("groups", {}).items():
-            area = f"{g['auroc'][0]:.3f}" if "auroc" in g else "-"
+            area = shown(g.get("auroc"))
             rates = [
-                f"{g['warn'][k][0]:.0%}" if k in g["warn"] else "-"
-                for k in ("recall", "false_positive_rate")
+                shown(g["warn"].get(k), percent=True) for k in ("recall", "false_positive_rate")
             ]
             lines.append(f"| {name} | {group} | {g['rows']} | {area} | {' | '.join(rates)} |")
     return lines
@@ -141,6 +92,43 @@ def learning(logs: Mapping[str, Sequence[tuple[int, float]]]) -> str:
         points = [*log[every - 1 :: every]]
         lines.append(f"| {name} | " + ", ".join(f"{s}: {loss:.3f}" for s, loss in points) + " |")
     return "\n".join(lines)
+
+
+def curves(points: Mapping[str, Any]) -> list[str]:
+    """AUROC by the share of the rows, and how many more rows an aim would take at that slope.
+
+    The slope is the gain a doubling of the rows, by least squares over all points: over so short a
+    range AUROC is close to linear in the logarithm of the rows.
+    """
+    shares = sorted(points, key=float)
+    if len(shares) < 2:
+        return ["Not measured for this folder: `python -m training.curve` does it."]
+    wanted_by = {(aim.task, aim.name): aim.value for aim in AIMS if aim.what == "auroc"}
+    doublings = np.log2([float(share) for share in shares])
+    lines = [
+        f"| task | set | {' | '.join(f'{float(s):.3g} of the rows' for s in shares)} |"
+        " gain a doubling | rows to the aim |",
+        "| --- | --- |" + " --- |" * (len(shares) + 2),
+    ]
+    for task, sets in points[shares[-1]].items():
+        for name in sets:
+            areas = [points[share][task][name][0] for share in shares]
+            slope = float(np.polyfit(doublings, areas, 1)[0])
+            wanted = _rows_wanted(wanted_by.get((task, name)), areas[-1], slope)
+            cells = " | ".join(f"{area:.3f}" for area in areas)
+            lines.append(f"| {task} | {name} | {cells} | {slope:+.3f} | {wanted} |")
+    return lines
+
+
+def _rows_wanted(aim: float | None, reached: float, slope: float) -> str:
+    if aim is None:
+        return "-"
+    if reached >= aim:
+        return "met"
+    if slope <= 0:
+        return "more of these rows do not help"
+    times = 2 ** ((aim - reached) / slope)
+    return f"{times:.0f} times" if times < 1000 else "over 1000 times"
 
 
 def lengths(sets: Mapping[str, Any]) -> list[str]:
@@ -160,8 +148,8 @@ def lengths(sets: Mapping[str, Any]) -> list[str]:
 def _pools(results: Mapping[str, Any]) -> list[str]:
     lines = [
         "| task | harmless rows | warn at | flagged (limit) | page at | flagged (limit) |"
-        " warn set by |",
-        "| --- | --- | --- | --- | --- | --- | --- |",
+        " warn set by | asked for and not given |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- |",
     ]
     for task, told in results["pools"].items():
         cells = [
@@ -169,7 +157,15 @@ def _pools(results: Mapping[str, Any]) -> list[str]:
             f" ({told[level]['upper']:.2%})"
             for level in ("warn", "page")
         ]
-        lines.append(f"| {task} | {told['pool']} | {' | '.join(cells)} | {told['decided']} |")
+        refused = ", ".join(f"{limit} by {name}" for name, limit in told["refused"].items())
+        lines.append(
+            f"| {task} | {told['pool']} | {' | '.join(cells)} | {told['decided']} |"
+            f" {refused or '-'} |"
+        )
+    for task, told in results["pools"].items():
+        few = sum(n for n in told["sources"].values() if n < told["pool"] * SMALL_SHARE)
+        rows = [f"{s} {n}" for s, n in told["sources"].items() if n >= told["pool"] * SMALL_SHARE]
+        lines += ["", f"Harmless rows of {task} by source: {', '.join(rows)}, others {few}."]
     return lines
 
 
@@ -194,50 +190,85 @@ def plots(folder: Path, results: Mapping[str, Any]) -> None:
     pyplot.close(figure)
 
 
-def write(folder: Path, results: Mapping[str, Any], found: Sequence[Example]) -> None:
-    """card.md beside the finished files in ``folder``."""
-    plots(folder, results)
-    failed = [e for e in found if not e[4]]
-    size = sum(p.stat().st_size for p in folder.iterdir() if p.suffix in (".onnx", ".json")) / 1e6
-    parts = [
-        *(
-            "\n".join(["", f"### {task}", "", *table(sets)])
-            for task, sets in results["tests"].items()
-        )
-    ]
-    by_group = [
-        "\n".join(["", f"### {task}", "", *groups(sets)]) for task, sets in results["tests"].items()
-    ]
-    shown = [
-        f"| {task} | {text.replace('|', '/')} | {side} | {score:.4f} |"
-        f" {'ok' if passed else '**fails**'} |"
-        for task, text, side, score, passed in found
-    ]
-    cascade = [
-        f"- {task}: {told['flagged']} dev rows are flagged by the model, {told['kept']:.2%} of them"
-        f" pass the first pass; it clears {told['cleared_harmless']:.0%} of the harmless ones"
-        f" (limit {told['limit']:.4f})."
+def _sections(results: Mapping[str, Any], lines: Callable[[str, Any], list[str]]) -> str:
+    parts = (["", f"### {task}", "", *lines(task, m)] for task, m in results["tests"].items())
+    return "\n".join(line for part in parts for line in part)
+
+
+def _cascade(results: Mapping[str, Any]) -> str:
+    return "\n".join(
+        f"- {task}: {told['flagged']} dev texts are flagged by the model; of {told['kept']:.2%} it"
+        " sees a window that flags them. The first pass clears"
+        f" {told['cleared_harmless']:.0%} of the harmless ones (limit {told['limit']:.4f})."
         for task, told in results["cascade"].items()
-    ]
+    )
+
+
+def _render(folder: Path, results: Mapping[str, Any], found: Sequence[Example]) -> str:
+    size = sum(p.stat().st_size for p in folder.iterdir() if p.suffix in (".onnx", ".json")) / 1e6
     speed = results["speed"]
     text = (Path(__file__).parent / "card_template.md").read_text(encoding="utf-8")
     for mark, value in {
         "AIMS": "\n".join(aims(results)),
-        "TABLES": "\n".join(parts),
-        "GROUPS": "\n".join(by_group),
+        "TABLES": _sections(
+            results, lambda task, sets: table(sets, results["alone"].get(task, {}))
+        ),
+        "GROUPS": _sections(results, lambda _, sets: groups(sets)),
         "POOLS": "\n".join(_pools(results)),
-        "CASCADE": "\n".join(cascade),
-        "EXAMPLES": "\n".join(shown),
-        "FAILED": f"{len(failed)} of {len(found)}",
+        "CASCADE": _cascade(results),
+        "LABELS": ", ".join(
+            f"{label} {shown(told['auroc'])} on {told['rows']} rows, {told['positives']} of them so"
+            for label, told in results["labels"].items()
+        ),
+        "PLACEHOLDERS": "; ".join(
+            f"{task}: AUROC {told['auroc'][0]:.3f} without, {told['auroc'][1]:.3f} with, and"
+            f" {told['changed']} of {told['rows']} verdicts change"
+            for task, told in results["placeholders"].items()
+        ),
+        "EXAMPLES": "\n".join(
+            f"| {task} | {shown_text.replace('|', '/')} | {side} | {score:.4f} |"
+            f" {'ok' if passed else '**fails**'} |"
+            for task, shown_text, side, score, passed in found
+        ),
+        "FAILED": f"{sum(not passed for *_, passed in found)} of {len(found)}",
         "SPEED": f"{speed['alone']:.0f} texts/s alone, {speed['cascade']:.0f} texts/s through the"
         f" cascade ({speed['cleared']:.0%} cleared)",
         "SIZE": f"{size:.1f} MB",
         "TRAINED": results["trained"],
         "LEARNING": learning(results["learning"]),
+        "CURVES": "\n".join(curves(results["curve"])),
         "LENGTHS": "\n".join(lengths(results["tests"]["hallucination"])),
     }.items():
         text = text.replace("{{" + mark + "}}", value)
-    (folder / "card.md").write_text(text, encoding="utf-8")
-    print(f"plain examples: {len(found) - len(failed)}/{len(found)} as expected; {size:.1f} MB")
-    for task, text, side, score, _ in failed:
-        print(f"  fails: {task} expected {side}, score {score:.4f}: {text[:90]}")
+    return text
+
+
+def write(folder: Path, record: Mapping[str, Any], args: argparse.Namespace) -> Mapping[str, Any]:
+    """Evaluate the finished files in ``folder``; card.md and training.json (what the run knew,
+    ``record``) beside them. Returns the figures by task and set."""
+    scores = Scores(folder, args.cache / "scores", args.threads)
+    tests = {task: evaluate.run(scores, args.data, task) for task in TASKS}
+    results = {
+        **record,
+        "tests": tests,
+        "speed": measure(scores.model),
+        "labels": evaluate.labels(scores, args.data),
+        "placeholders": evaluate.placeholders(scores, args.data),
+    }
+    found = examples(scores)
+    (folder / RECORD).write_text(json.dumps(record, indent=1) + "\n")
+    plots(folder, results)
+    (folder / "card.md").write_text(_render(folder, results, found), encoding="utf-8")
+    for task, text, side, score, passed in found:
+        if not passed:
+            print(f"fails: {task} expected {side}, score {score:.4f}: {text[:90]}")
+    return tests
+
+
+def main() -> None:
+    args = options(argparse.ArgumentParser(prog="python -m training.card", description=__doc__))
+    write(args.out, json.loads((args.out / RECORD).read_text()), args)
+
+
+if __name__ == "__main__":
+    main()

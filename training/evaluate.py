@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import random
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
@@ -13,18 +12,23 @@ import numpy as np
 
 from processors.evaluate.assess import Row
 from processors.evaluate.metrics import auroc
-from training import calibrate, data
+from training import calibrate, data, support_rows
 from training.calibrate import F64, Labels
+from training.package import CLAIMED_LABELS, TASKS
 from training.scoring import Scores
+from training.written.noise import with_placeholder
 
 ANSWERS = 600  # rows of each hallucination test set, sampled: reading long evidence is the cost
-GROUP_ROWS = 15  # smaller groups are not shown
+PLACEHOLDER_ROWS = 400
+GROUP_ROWS = 10  # smaller groups are not shown
 GROUPS = (
     "kind", "attack", "position", "variant", "category", "functionality", "type", "domain", "edit",
     "model", "round",
 )  # fmt: skip
 ANSWER_WORDS = (4, 9, 19)
 LONGER = "longer"
+POOLED = ("deepset_test", "piguard_valid")
+"""Small sets that are also read as one."""
 IDENTITIES = {
     "women": ("women", "woman", "female"), "trans people": ("trans",),
     "gay people": ("gay", "homo"),
@@ -99,9 +103,12 @@ def grouped(
 def test_rows(path: Path, task: str) -> list[dict[str, Any]]:
     """Rows of a test file: all of the texts, a seeded sample of the answers.
 
-    Of a ``*_fpr`` file only the half that no choice was made on.
+    Of a ``*_fpr`` file only the half that no choice was made on, wherever its rows are.
     """
     rows = data.read(path)
+    if path.name == "piguard_valid.jsonl.gz":  # it borrows rows of a set whose half was open
+        other = {r["text"] for r in data.read(path.with_name("wildguard_benign_fpr.jsonl.gz"))}
+        return [r for r in rows if r["text"] not in other or not data.validation_half(r["text"])]
     if path.name.endswith("_fpr.jsonl.gz"):
         return [r for r in rows if not data.validation_half(r["text"])]
     if task == "hallucination" and len(rows) > ANSWERS:  # dev too
@@ -145,14 +152,72 @@ def run(scores: Scores, folder: Path, task: str) -> dict[str, Any]:
         found[name]["groups"] = grouped(rows, values, labels, levels)
         if task == "hallucination":
             found[name]["length_alone"] = length_alone(rows, labels)
-        if name in ("deepset_test", "piguard_valid"):
+        if name in POOLED:
             pooled.append((values, labels))
     if pooled:
         values, labels = (np.concatenate(part) for part in zip(*pooled, strict=True))
-        found["deepset_test + piguard_valid"] = figures(values, labels, levels)
+        found[" + ".join(POOLED)] = figures(values, labels, levels)
     return found
 
 
-def save(path: Path, results: Mapping[str, Any]) -> None:
-    """Results as JSON."""
-    path.write_text(json.dumps(results, indent=1))
+def areas(
+    scores: Scores, folder: Path, tasks: Sequence[str] = TASKS
+) -> dict[str, dict[str, list[float]]]:
+    """AUROC with its 95% interval by task and set: of a folder that is not calibrated yet."""
+    found = {task: run(scores, folder, task) for task in tasks}
+    return {
+        task: {name: told["auroc"] for name, told in sets.items() if "auroc" in told}
+        for task, sets in found.items()
+    }
+
+
+def labels(scores: Scores, folder: Path) -> dict[str, dict[str, Any]]:
+    """AUROC of the claimed finer labels on the dev rows where they are known."""
+    rows = data.read(folder / "dev" / "toxicity.jsonl.gz")
+    names = {label: f"label_{label}" for label in CLAIMED_LABELS}
+    values = scores.labels("dev", [r["text"] for r in rows], list(names.values()))
+    found = {}
+    for label, output in names.items():
+        known = [i for i, r in enumerate(rows) if (r.get("labels") or {}).get(label) in (0, 1)]
+        truth = np.asarray([int(rows[i]["labels"][label]) for i in known])
+        area = auroc(values[output][known], truth)
+        low, high = calibrate.auroc_interval(values[output][known], truth, area or 0.5)
+        found[label] = {
+            "rows": len(known),
+            "positives": int(truth.sum()),
+            "auroc": [round(v, 4) for v in (area or 0.5, low, high)],
+        }
+    return found
+
+
+def placeholders(scores: Scores, folder: Path) -> dict[str, dict[str, Any]]:
+    """Dev rows as they are and with a placeholder of the redactor among their words: AUROC of both,
+    and verdicts at warn that change."""
+    found = {}
+    for task in TASKS:
+        rng = random.Random(f"{data.SEED}:placeholders")
+        name = f"placeholders {task}"
+        if task == "hallucination":
+            kept = rng.sample(support_rows.dev_rows(folder), PLACEHOLDER_ROWS)
+            truth = np.asarray([r.label for r in kept])
+            other = [support_rows.hidden(r, rng) for r in kept]
+            plain, marked = (
+                scores.pairs(f"{name} {n}", [(r.claim, r.evidence) for r in part])
+                for n, part in enumerate((kept, other))
+            )
+        else:
+            rows = data.read(folder / "dev" / f"{task}.jsonl.gz")
+            picked = rng.sample(rows, PLACEHOLDER_ROWS)
+            truth = np.asarray([int(r["label"]) for r in picked])
+            texts = [r["text"] for r in picked]
+            plain, marked = (
+                scores.texts(f"{name} {n}", part)[task]
+                for n, part in enumerate((texts, [with_placeholder(t, rng) for t in texts]))
+            )
+        warn = scores.model.manifest.tasks[task].thresholds.warn
+        found[task] = {
+            "rows": len(truth),
+            "auroc": [auroc(plain, truth), auroc(marked, truth)],
+            "changed": int(((plain >= warn) != (marked >= warn)).sum()),
+        }
+    return found

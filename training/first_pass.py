@@ -8,17 +8,18 @@ it lets through the model judges (``thresholds`` sets its limits).
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 from torch import Tensor, nn
 
 from training.first_graph import FACTOR, OUTPUTS, PAIRS
-from training.fit import Item, masked_loss, plan, tensors
+from training.fit import Item, is_other, masked_loss, origin, plan, tensors
 from training.shape import WORDS
 
 SIZE, HEAD = 24, 32
+FILE = "first_pass.pt"
 EPOCHS, BATCH_TOKENS, RATE = 4, 16_384, 4e-3
 
 
@@ -45,15 +46,17 @@ class Bag(nn.Module):
         return self.last(torch.relu(self.first(torch.cat([mean, highest], 1))))
 
 
-def run(make: Callable[[], Sequence[Item]], cache: Path, seed: int) -> Bag:
-    """A bag trained on the safety rows that ``make`` gives."""
+def run(items: Sequence[Item], cache: Path, seed: int, keep: bool = False) -> Bag:
+    """A bag trained on the safety rows. Raises :class:`training.fit.OtherRunError`."""
     torch.manual_seed(seed)
     bag = Bag()
-    path = cache / "first_pass.pt"
+    path = cache / FILE
+    made_from = origin(items, SIZE, HEAD, EPOCHS, BATCH_TOKENS, RATE, seed)
     if path.exists():
-        bag.load_state_dict(torch.load(path, weights_only=True))
+        state = torch.load(path, weights_only=True)
+        is_other(state["origin"], made_from, path, keep)
+        bag.load_state_dict(state["bag"])
         return bag.eval()
-    items = make()
     optimiser = torch.optim.Adam(bag.parameters(), lr=RATE)
     rng = random.Random(seed)
     weights = torch.ones(len(OUTPUTS))
@@ -72,5 +75,5 @@ def run(make: Callable[[], Sequence[Item]], cache: Path, seed: int) -> Bag:
             optimiser.zero_grad()
             total += loss.item()
         print(f"first pass: epoch {epoch + 1}/{EPOCHS} loss {total / len(batches):.4f}", flush=True)
-    torch.save(bag.state_dict(), path)
+    torch.save({"bag": bag.state_dict(), "origin": made_from}, path)
     return bag.eval()

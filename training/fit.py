@@ -1,11 +1,13 @@
 """One training run: batches under a token budget, one epoch, checkpoints, a small log.
 
 The number of steps and the order of the rows are fixed by the seed before the first step, so a run
-that was cut off goes on from its last checkpoint to the same end.
+that was cut off goes on from its last checkpoint to the same end. A checkpoint knows the rows and
+the recipe it was made from: one of others is refused, or kept and said so.
 """
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import time
@@ -97,10 +99,43 @@ def masked_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
     return total.sum()
 
 
+class OtherRunError(Exception):
+    """A checkpoint was made from other rows, or by another recipe."""
+
+
+def origin(items: Sequence[Item], *recipe: object) -> str:
+    """Hex digest of what a run is made from."""
+    digest = hashlib.sha256(repr(recipe).encode())
+    for item in items:
+        digest.update(np.asarray(item.ids, np.int32).tobytes())
+        digest.update(np.asarray(item.targets, np.float32).tobytes())
+        if item.features is not None:
+            digest.update(item.features.tobytes())
+    return digest.hexdigest()
+
+
+def is_other(found: object, wanted: str, path: Path, keep: bool) -> bool:
+    """Whether a checkpoint is of another run, and kept. Raises :class:`OtherRunError` for one that
+    is not to be kept."""
+    if found == wanted:
+        return False
+    if not keep:
+        raise OtherRunError(
+            f"{path} was made from other rows or by another recipe: delete it to train anew, or "
+            "use it as it is with --keep"
+        )
+    print(f"note: {path} was made from other rows or by another recipe, and is kept", flush=True)
+    return True
+
+
 def train(
-    network: Network, items: Sequence[Item], loss: Loss, folder: Path, recipe: Recipe, seed: int
-) -> None:
-    """Train in place; state in ``folder``. Does nothing when a finished run is there."""
+    network: Network, items: Sequence[Item], loss: Loss, folder: Path, recipe: Recipe, seed: int,
+    keep: bool = False,
+) -> None:  # fmt: skip
+    """Train in place; state in ``folder``. Does nothing when a finished run is there.
+
+    Raises :class:`OtherRunError` where the state is that of another run and not to be kept.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     batches = plan([len(item.ids) for item in items], recipe.batch_tokens, random.Random(seed))
     optimiser = torch.optim.AdamW(
@@ -117,8 +152,9 @@ def train(
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, [lambda s: factor(s, alone), lambda s: factor(s, 0.0)]
     )
-    run = _Run(folder, network, optimiser, schedule)
-    run.resume()
+    run = _Run(folder, network, optimiser, schedule, origin(items, recipe, seed))
+    if run.resume(keep):
+        return
     network.train()
     torch.manual_seed(seed + run.step)
     saved = time.monotonic()
@@ -140,8 +176,10 @@ class _Run:
         network: Network,
         optimiser: torch.optim.Optimizer,
         schedule: torch.optim.lr_scheduler.LRScheduler,
+        made_from: str,
     ) -> None:
         self._folder, self._network = folder, network
+        self._made_from = made_from
         self._optimiser, self._schedule = optimiser, schedule
         self.step = self._first = 0
         self._started = time.monotonic()
@@ -177,19 +215,21 @@ class _Run:
         partial = self._folder / "state.part"
         parts = {"network": self._network, "optimiser": self._optimiser, "schedule": self._schedule}
         state = {name: part.state_dict() for name, part in parts.items()}
-        torch.save(state | {"step": self.step}, partial)
+        torch.save(state | {"step": self.step, "origin": self._made_from}, partial)
         partial.rename(self._folder / "state.pt")
 
-    def resume(self) -> None:
-        """Takes up the last checkpoint, if there is one."""
+    def resume(self, keep: bool) -> bool:
+        """Takes up the last checkpoint, if there is one; whether it is of another run, and kept."""
         path = self._folder / "state.pt"
         if not path.exists():
-            return
+            return False
         state = torch.load(path, weights_only=True)
+        other = is_other(state.get("origin"), self._made_from, path, keep)
         self._network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
         self._schedule.load_state_dict(state["schedule"])
         self.step = self._first = int(state["step"])
+        return other
 
 
 def losses(folder: Path) -> list[tuple[int, float]]:

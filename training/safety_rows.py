@@ -32,10 +32,13 @@ REPEATED = {
 DOCUMENTS = 3_000
 PASSAGES = 1_500  # evidence passages lent to written documents
 BORROWED = 800
+JOINED = 1_200
+"""Long harmless messages made of short ones: public prompts are short, and length is no attack."""
 RESTYLED, PLACEHOLDERS = 0.08, 0.06  # shares of rows
 _MAYBE_TOXIC = {"plain_harmful_requests", "synth_benign_document:wiki_talk", "convabuse_chat_turns"}
 
 
+_SHORT = 400  # characters of a message that is joined with others
 _PASSAGE = 1_200  # characters of an evidence passage in a pool
 _DOCUMENTS = ("synth_indirect:", "synth_benign_document:")
 
@@ -110,6 +113,16 @@ def _written(passages: list[str], rng: random.Random) -> list[SafetyRow]:
     return found
 
 
+def _joined(rows: list[SafetyRow], rng: random.Random) -> list[SafetyRow]:
+    both = [TARGETS.index(name) for name in ("injection", "toxicity")]
+    calm = [r.text for r in rows if not any(r.targets[both]) and len(r.text) < _SHORT]
+    found = []
+    for _ in range(JOINED):
+        text = rng.choice(("\n", "\n\n", " ")).join(rng.sample(calm, rng.randrange(4, 12)))
+        found.append(SafetyRow(text, targets(injection=0, toxicity=0), "joined"))
+    return found
+
+
 def training_rows(folder: Path) -> list[SafetyRow]:
     """Everything the safety model is trained on, in a seeded order."""
     rng = random.Random(f"{data.SEED}:safety")
@@ -131,6 +144,7 @@ def training_rows(folder: Path) -> list[SafetyRow]:
     for text in contexts[PASSAGES : PASSAGES + BORROWED]:
         plain = targets(injection=0, toxicity=0)
         rows.append(SafetyRow(data.redacted(text[:2000]), plain, "borrowed"))
+    rows += _joined(rows, rng)
     rng.shuffle(rows)
     return [_varied(row, rng) for row in rows]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,7 @@ from processors.evaluate.batching import (
     tokenise,
     tokenise_pairs,
 )
-from processors.evaluate.graphs import Model
+from processors.evaluate.graphs import Model, padded
 from processors.evaluate.models import load_model
 from processors.evaluate.normalise import readings
 from schemas.config import EvaluateConfig
@@ -29,7 +29,9 @@ from training.data import redacted
 
 BATCH_TOKENS = 4096
 WINDOWS = 16
+TEXT_TASKS = ("injection", "toxicity")
 _AT_ONCE = 1000
+_FIRST_PASS_TOKENS = 64 << 10
 
 
 def config(folder: Path, threads: int) -> EvaluateConfig:
@@ -60,25 +62,34 @@ class Scores:
         return self._kept(name, list(texts), lambda: self._texts(name, texts))
 
     def _texts(self, name: str, texts: Sequence[str]) -> dict[str, F64]:
-        shown = [redacted(t) for t in texts]
-        read = [[r.text for r in readings(t)] for t in shown]
-        every = list(
-            dict.fromkeys(t for one, more in zip(shown, read, strict=True) for t in (one, *more))
-        )
+        read = [[r.text for r in readings(redacted(t))] for t in texts]
         found: dict[str, dict[str, float]] = {}
-        # Like lengths together, so that a part of the work is a part of the time.
-        every.sort(key=len)
+        for part in self._parts(name, (t for more in read for t in more)):
+            found.update(zip(part, self._windows(part), strict=True))
+        injection = [max(found[t]["injection"] for t in more) for more in read]
+        toxicity = [found[more[0]]["toxicity"] for more in read]
+        return {"injection": np.asarray(injection), "toxicity": np.asarray(toxicity)}
+
+    def _parts(self, name: str, texts: Iterable[str]) -> Iterator[list[str]]:
+        """Different texts, like lengths together, so that a part of the work is a part of the time;
+        tells how far it is."""
+        every = sorted(dict.fromkeys(texts), key=len)
         for start in range(0, len(every), _AT_ONCE):
             part = every[start : start + _AT_ONCE]
-            found.update(zip(part, self._windows(part), strict=True))
+            yield part
             print(f"  {name}: {start + len(part)}/{len(every)} texts", flush=True)
-        injection = [max(found[t]["injection"] for t in more) for more in read]
-        toxicity = [found[t]["toxicity"] for t in shown]
-        return {"injection": np.asarray(injection), "toxicity": np.asarray(toxicity)}
 
     def _windows(self, texts: Sequence[str]) -> list[dict[str, float]]:
         tokenised = tokenise(self.model, texts, WINDOWS)
-        rows = [w.ids for one in tokenised for w in one.windows]
+        seen = self._scored([w.ids for one in tokenised for w in one.windows])
+        found, at = [], 0
+        for one in tokenised:
+            windows = seen[at : at + len(one.windows)]
+            at += len(one.windows)
+            found.append({t: max(w[t] for w in windows) for t in TEXT_TASKS})
+        return found
+
+    def _scored(self, rows: Sequence[Sequence[int]]) -> list[dict[str, float]]:
         seen = clear(self.model, rows)
         left = [i for i, scores in enumerate(seen) if scores is None]
         for batch in plan_batches([len(rows[i]) for i in left], BATCH_TOKENS):
@@ -87,12 +98,61 @@ class Scores:
                 places, score_batch(self.model, [rows[p] for p in places]), strict=True
             ):
                 seen[place] = scores
-        found, at = [], 0
-        for one in tokenised:
-            windows = [w.scores for w in seen[at : at + len(one.windows)] if w is not None]
-            at += len(one.windows)
-            found.append({t: max(w[t] for w in windows) for t in ("injection", "toxicity")})
+        judged = [scores.scores for scores in seen if scores is not None]
+        if len(judged) < len(rows):
+            raise ValueError(f"the model cannot judge {len(rows) - len(judged)} windows")
+        return judged
+
+    def windows(self, name: str, texts: Sequence[str]) -> dict[str, F64]:
+        """Arrays over all windows of all readings of a folder without a cascade: ``text`` (which it
+        belongs to), ``first`` (1 in the first reading), by task the score, and as ``cheap_TASK``
+        that of the first pass."""
+        return self._kept(f"windows {name}", list(texts), lambda: self._both(name, texts))
+
+    def _both(self, name: str, texts: Sequence[str]) -> dict[str, F64]:
+        owners: dict[str, list[tuple[int, bool]]] = {}
+        for index, text in enumerate(texts):
+            for place, reading in enumerate(readings(redacted(text))):
+                owners.setdefault(reading.text, []).append((index, place == 0))
+        lines: list[list[float]] = []
+        for part in self._parts(name, owners):
+            tokenised = tokenise(self.model, part, WINDOWS)
+            rows = [w.ids for one in tokenised for w in one.windows]
+            full, cheap = self._scored(rows), self._first_pass(rows)
+            whose = [owners[t] for t, one in zip(part, tokenised, strict=True) for _ in one.windows]
+            for window, places in enumerate(whose):
+                scores = [*(full[window][t] for t in TEXT_TASKS), *cheap[window]]
+                lines += [[index, first, *scores] for index, first in places]
+        columns = ("text", "first", *TEXT_TASKS, *(f"cheap_{t}" for t in TEXT_TASKS))
+        return dict(zip(columns, np.asarray(lines).T, strict=True))
+
+    def _first_pass(self, rows: Sequence[Sequence[int]]) -> F64:
+        """Its scores [rows, tasks]."""
+        found = np.zeros((len(rows), len(TEXT_TASKS)))
+        graph = self.model.graphs["first"]
+        for batch in plan_batches([len(r) for r in rows], _FIRST_PASS_TOKENS):
+            ids, mask = padded([rows[i] for i in batch])
+            values = graph.run(TEXT_TASKS, {"input_ids": ids, "attention_mask": mask})
+            found[batch] = np.stack(values, axis=1)
         return found
+
+    def labels(self, name: str, texts: Sequence[str], outputs: Sequence[str]) -> dict[str, F64]:
+        """Other outputs of the text graph: the worst window of every text's first reading."""
+        return self._kept(f"labels {name}", list(texts), lambda: self._labels(texts, outputs))
+
+    def _labels(self, texts: Sequence[str], outputs: Sequence[str]) -> dict[str, F64]:
+        tokenised = tokenise(self.model, [readings(redacted(t))[0].text for t in texts], WINDOWS)
+        rows = [w.ids for one in tokenised for w in one.windows]
+        owner = np.asarray([i for i, one in enumerate(tokenised) for _ in one.windows])
+        scored = np.zeros((len(rows), len(outputs)))
+        (graph,) = self.model.text_graphs()
+        for batch in plan_batches([len(row) for row in rows], BATCH_TOKENS):
+            ids, mask = padded([rows[i] for i in batch])
+            feeds = {"input_ids": ids, "attention_mask": mask}
+            scored[batch] = np.stack(self.model.graphs[graph].run(outputs, feeds), axis=1)
+        worst = np.zeros((len(texts), len(outputs)))
+        np.maximum.at(worst, owner, scored)
+        return dict(zip(outputs, worst.T, strict=True))
 
     def pairs(self, name: str, pairs: Sequence[tuple[str, str]]) -> F64:
         """P(unsupported) of (claim, evidence), the best window of the evidence."""

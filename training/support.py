@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
 
 from processors.evaluate.support_features import FEATURE_NAMES
 from training import data, tokens
-from training.fit import Recipe, masked_loss, steps, train
+from training.fit import Item, Recipe, masked_loss, steps, train
 from training.network import Network
 from training.support_rows import training_rows
 
@@ -22,13 +23,22 @@ def network(base: Path) -> Network:
     return Network(base, 1, features=len(FEATURE_NAMES))
 
 
-def run(folder: Path, base: Path, cache: Path) -> Network:
+def items(folder: Path, base: Path) -> list[Item]:
+    """Every row that it is trained on, in random order."""
+    found = tokens.pair_items(tokens.load(base / "tokenizer.json"), training_rows(folder))
+    print(f"{NAME}: {len(found)} rows, {sum(len(i.ids) for i in found)} tokens", flush=True)
+    return found
+
+
+def run(made: Sequence[Item], base: Path, cache: Path, keep: bool = False) -> Network:
     """The trained network; goes on from the last checkpoint."""
     net = network(base)
-    items = tokens.pair_items(tokens.load(base / "tokenizer.json"), training_rows(folder))
-    print(f"{NAME}: {len(items)} rows, {sum(len(i.ids) for i in items)} tokens", flush=True)
     weights = torch.ones(1)
-    train(net, items, lambda x, y: masked_loss(x, y, weights), cache / NAME, RECIPE, data.SEED)
+
+    def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return masked_loss(logits, targets, weights)
+
+    train(net, made, loss, cache / NAME, RECIPE, data.SEED, keep)
     return net.eval()
 
 

@@ -84,10 +84,11 @@ def _from_case(case: Case, source: str) -> SupportRow:
     return SupportRow(claim, paired(claim, evidence), case.label, source)
 
 
-def _hidden(row: SupportRow, rng: random.Random) -> SupportRow:
-    """One word that claim and evidence share as the same placeholder on both sides."""
+def hidden(row: SupportRow, rng: random.Random, share: float = 1.0) -> SupportRow:
+    """One word that claim and evidence share as the same placeholder on both sides, in a share of
+    the rows."""
     shared = [w for w in row.claim.split() if len(w) > 3 and f" {w} " in f" {row.evidence} "]
-    if not shared or rng.random() > PLACEHOLDERS:
+    if not shared or rng.random() > share:
         return row
     word, mark = rng.choice(shared), placeholder(rng)
     hide = lambda text: " ".join(mark if w == word else w for w in text.split())  # noqa: E731
@@ -117,7 +118,7 @@ def training_rows(folder: Path) -> list[SupportRow]:
     rows += [_from_case(c, "written:claims") for c in claims.cases(passages, WRITTEN_CLAIMS, rng)]
     rows += [_from_case(c, "written:facts") for c in facts.cases(WRITTEN_FACTS, rng)]
     rng.shuffle(rows)
-    return [_hidden(row, rng) for row in rows]
+    return [hidden(row, rng, PLACEHOLDERS) for row in rows]
 
 
 def dev_rows(folder: Path) -> list[SupportRow]:

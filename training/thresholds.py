@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from processors.evaluate.batching import plan_batches, tokenise
-from processors.evaluate.graphs import Model
 from training import calibrate, data, safety_rows, support_rows
 from training.calibrate import F64, Labels
 from training.package import Settings
 from training.safety_rows import TARGETS
-from training.scoring import WINDOWS, Scores
+from training.scoring import TEXT_TASKS, Scores
 
-TEXT_TASKS = ("injection", "toxicity")
 HARD = {
     "notinject_fpr": 0.04, "wildguard_benign_fpr": 0.015, "xstest_fpr": 0.008,
     "xstest_safe_fpr": 0.015,
 }  # fmt: skip
 """Highest share of harmless texts that look bad, by set, to be flagged at warn."""
 POOL = 10_000  # harmless rows for each threshold, at least
-_FIRST_PASS_TOKENS = 64 << 10
 MISSED = 0.005
 """Share of the dev rows flagged by the model that the first pass may clear, for each task."""
 
@@ -57,36 +54,54 @@ def text_settings(folder: Path, draft: Scores, settings: Settings) -> dict[str, 
     told: dict[str, Any] = {}
     for task in TEXT_TASKS:
         texts, labels = _dev(folder, task)
-        scores = draft.texts(f"dev {task}", texts)[task]
+        scores = _worst(draft.windows(f"dev {task}", texts), task)
         platt = calibrate.platt(logit(scores), labels)
         settings.platt[task] = platt
         harmless = np.asarray([r.targets[TARGETS.index(task)] == 0 for r in pool])
         calm = _calibrated(raw[task][harmless], platt)
         _choose(calm, task, settings)
-        decided = _raise_warn(folder, draft, task, settings)
-        told[task] = _told(calm, settings.thresholds[task]) | {"decided": decided}
+        asked = _raise_warn(folder, draft, task, settings)
+        told[task] = _told(calm, settings.thresholds[task]) | asked
+        told[task]["sources"] = _sources(
+            r.source for r, calm in zip(pool, harmless, strict=True) if calm
+        )
         found = _calibrated(scores, platt)
         told[task]["reliability"] = calibrate.reliability(found, labels)
     return told
 
 
-def _raise_warn(folder: Path, draft: Scores, task: str, settings: Settings) -> str:
-    """Raises warn until the open halves of the ``*_fpr`` sets keep to HARD; what decided.
+def _worst(windows: dict[str, F64], task: str) -> F64:
+    """Score of each text: its worst window, for toxicity of the first reading only."""
+    read = (windows["first"] == 1) | (task == "injection")
+    worst = np.zeros(int(windows["text"].max()) + 1)
+    np.maximum.at(worst, windows["text"][read].astype(int), windows[task][read])
+    return worst
+
+
+def _raise_warn(folder: Path, draft: Scores, task: str, settings: Settings) -> dict[str, Any]:
+    """Raises warn until the open halves of the ``*_fpr`` sets keep to HARD; what decided, and
+    limits that were asked for and not given: above page warn would mean nothing.
 
     The pool is ordinary text; these sets are harmless texts chosen to look bad.
     """
-    decided = "the pool"
+    decided, refused = "the pool", {}
     for path in sorted((folder / "test" / task).glob("*_fpr.jsonl.gz")):
         rows = [r for r in data.read(path) if data.validation_half(r["text"])]
         name = path.name.removesuffix(".jsonl.gz")
         raw = draft.texts(f"open half {name}", [r["text"] for r in rows])[task]
         found = np.sort(_calibrated(raw, settings.platt[task]))[::-1]
-        limit = np.floor(float(found[int(HARD[name] * len(found))]) * 1e4 + 1) / 1e4
+        limit = float(np.floor(float(found[int(HARD[name] * len(found))]) * 1e4 + 1) / 1e4)
         limits = settings.thresholds[task]
-        # Never above page: of harmless texts that look bad, some will be flagged.
-        if limits["warn"] < limit < limits["page"]:
-            limits["warn"], decided = float(limit), name
-    return decided
+        if limit >= limits["page"]:
+            refused[name] = limit
+        elif limit > limits["warn"]:
+            limits["warn"], decided = limit, name
+    return {"decided": decided, "refused": refused}
+
+
+def _sources(names: Iterable[str]) -> dict[str, int]:
+    """Rows by source, the most frequent first."""
+    return dict(Counter(names).most_common())
 
 
 def _pool(folder: Path) -> list[safety_rows.SafetyRow]:
@@ -126,64 +141,57 @@ def support_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
     raw = draft.pairs("pool hallucination", [(r.claim, r.evidence) for r in pool])
     calm = _calibrated(raw, platt)
     _choose(calm, task, settings)
-    told = _told(calm, settings.thresholds[task]) | {"decided": "the pool"}
+    told = _told(calm, settings.thresholds[task]) | {"decided": "the pool", "refused": {}}
+    told["sources"] = _sources(r.source for r in pool)
     told["reliability"] = calibrate.reliability(_calibrated(scores, platt), labels)
     return told
 
 
-def cheap_scores(folder: Path, task: str, model: Model) -> dict[str, F64]:
-    """What the first pass says of the dev texts of ``task``: the worst window, by text task."""
-    texts, _ = _dev(folder, task)
-    tokenised = tokenise(model, [data.unmasked(data.redacted(t)) for t in texts], WINDOWS)
-    rows = [w.ids for one in tokenised for w in one.windows]
-    found = {name: np.zeros(len(rows)) for name in TEXT_TASKS}
-    graph = model.graphs["first"]
-    for batch in plan_batches([len(r) for r in rows], _FIRST_PASS_TOKENS):
-        ids = np.zeros((len(batch), max(len(rows[i]) for i in batch)), np.int64)
-        mask = np.zeros_like(ids)
-        for place, index in enumerate(batch):
-            ids[place, : len(rows[index])], mask[place, : len(rows[index])] = rows[index], 1
-        values = graph.run(TEXT_TASKS, {"input_ids": ids, "attention_mask": mask})
-        for name, scores in zip(TEXT_TASKS, values, strict=True):
-            found[name][batch] = scores
-    owner = np.asarray([i for i, one in enumerate(tokenised) for _ in one.windows])
-    worst = {}
-    for name, values in found.items():
-        worst[name] = np.zeros(len(texts))
-        np.maximum.at(worst[name], owner, values)
-    return worst
-
-
-def clear_below(cheap: F64, flagged: npt.NDArray[np.bool_]) -> float:
-    """Highest limit under which at most MISSED of the flagged rows would be cleared."""
-    scores = np.sort(cheap[flagged])
+def clear_below(saving: F64) -> float:
+    """Highest limit under which at most MISSED of the flagged texts would be cleared."""
+    scores = np.sort(saving)
     missed = int(MISSED * len(scores))
     return float(np.floor(scores[missed] * 1e4) / 1e4)
 
 
-def cascade_settings(
-    folder: Path, draft: Scores, cheap: dict[str, dict[str, F64]], settings: Settings
-) -> dict[str, Any]:
-    """Limits under which the first pass clears a text; what it clears of dev.
+def cascade_settings(folder: Path, draft: Scores, settings: Settings) -> dict[str, Any]:
+    """Limits under which the first pass clears a window, and what it does to the dev texts.
 
-    ``cheap`` holds its scores of dev by file and task. A text is cleared only when both tasks say
-    so, so limits that each miss half of what may be missed are on the safe side.
+    A flagged text stays flagged if the model sees one of the windows that flag it, so it is worth
+    the best cheap score among those. A window is cleared only when both tasks say so: the limits,
+    each found alone, are on the safe side.
     """
     told: dict[str, Any] = {}
     for task in TEXT_TASKS:
-        texts, _ = _dev(folder, task)
-        full = _calibrated(draft.texts(f"dev {task}", texts)[task], settings.platt[task])
-        flagged = full >= settings.thresholds[task]["warn"]
-        limit = min(clear_below(cheap[task][task], flagged), settings.thresholds[task]["warn"])
+        windows, flags, _ = _flags(folder, draft, task, settings)
+        saving = np.full(int(windows["text"].max()) + 1, -1.0)
+        np.maximum.at(saving, windows["text"][flags].astype(int), windows[f"cheap_{task}"][flags])
+        limit = min(clear_below(saving[saving >= 0]), settings.thresholds[task]["warn"])
         settings.clear_below[task] = limit
-        told[task] = {"flagged": int(flagged.sum()), "limit": limit, "missed": MISSED}
+        told[task] = {"limit": limit, "missed": MISSED}
     for task in TEXT_TASKS:
-        texts, labels = _dev(folder, task)
-        cleared = np.all([cheap[task][t] < settings.clear_below[t] for t in TEXT_TASKS], axis=0)
-        full = _calibrated(draft.texts(f"dev {task}", texts)[task], settings.platt[task])
-        flagged = full >= settings.thresholds[task]["warn"]
+        windows, flags, labels = _flags(folder, draft, task, settings)
+        seen = np.any(
+            [windows[f"cheap_{t}"] >= settings.clear_below[t] for t in TEXT_TASKS], axis=0
+        )
+        owner = windows["text"].astype(int)
+        flagged, kept, judged = (
+            np.bincount(owner, weights=of, minlength=len(labels)) > 0
+            for of in (flags, flags & seen, seen)
+        )
         told[task] |= {
-            "kept": float(1 - cleared[flagged].mean()) if flagged.any() else 1.0,
-            "cleared_harmless": float(cleared[labels == 0].mean()),
+            "flagged": int(flagged.sum()),
+            "kept": float(kept[flagged].mean()) if flagged.any() else 1.0,
+            "cleared_harmless": float(1 - judged[labels == 0].mean()),
         }
     return told
+
+
+def _flags(
+    folder: Path, draft: Scores, task: str, settings: Settings
+) -> tuple[dict[str, F64], npt.NDArray[np.bool_], Labels]:
+    """Windows of the dev texts, which of them flag their text at warn, and the texts' labels."""
+    texts, labels = _dev(folder, task)
+    windows = draft.windows(f"dev {task}", texts)
+    flags = _calibrated(windows[task], settings.platt[task]) >= settings.thresholds[task]["warn"]
+    return windows, flags & ((windows["first"] == 1) | (task == "injection")), labels

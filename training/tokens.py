@@ -16,7 +16,6 @@ from training.support_rows import SupportRow
 
 MAX_LENGTH = 256  # tokens per window, in the product
 STRIDE = 64  # tokens that neighbouring windows share
-TRAIN_LENGTH = 112  # longer texts lend one window of this size to training
 _CLS, _SEP = 101, 102
 
 
@@ -45,18 +44,20 @@ def pair_items(tokenizer: Tokenizer, rows: Sequence[SupportRow]) -> list[Item]:
 
 
 def safety_items(tokenizer: Tokenizer, rows: Sequence[SafetyRow], seed: int) -> list[Item]:
-    """One window a row.
+    """One window a row, as long as the product's: were windows of one label cut shorter, length
+    would tell the label.
 
-    Every part of a harmless text is harmless, so any window will do. Of an attack whose place is
-    unknown the whole must fit a window of the product, or the row is left out.
+    Every part of a harmless text is harmless, so any window will do. An attack written to the
+    assistant shows at its start; of one whose place in a document is unknown the whole must fit a
+    window, or the row is left out.
     """
     rng = random.Random(seed)
     items = []
+    size = MAX_LENGTH - 2
     for row, encoding in zip(rows, tokenizer.encode_batch([r.text for r in rows]), strict=True):
         ids = encoding.ids[1:-1]
-        if row.cut == "never" and len(ids) > MAX_LENGTH - 2:
+        if row.cut == "never" and len(ids) > size:
             continue
-        size = (MAX_LENGTH if row.cut == "never" else TRAIN_LENGTH) - 2
         start = 0
         if len(ids) > size:
             start = {"start": 0, "end": len(ids) - size}.get(row.cut, -1)

@@ -1,11 +1,12 @@
 """Answers to claims, evidence to chunks, and the few pairs worth scoring. Pure, linear, offsets.
 
-A claim is a sentence that asserts something. Skipped, by rule: questions, greetings and thanks,
-offers of help, refusals and "I don't know" (without a "but"), lead-ins that end in a colon, text
-without letters or digits, and code blocks. An answer of at most four words is judged with its
-question in front, for alone it says too little. Chunks and selection follow the way the support
-model was trained (``training/data.py``): whole sentences up to 80 words, the chunks that share
-most words with the claim.
+A claim is a sentence that asserts something. Skipped, by rule: questions, lead-ins that end in a
+colon, text without letters or digits, code blocks, and sentences that are nothing but greetings and
+thanks, offers of help, refusals or "I don't know" (:mod:`processors.evaluate.courtesies`). It is
+judged without the courtesies in front, which no evidence has and a model holds against it; an
+answer of at most four words with its question in front, for alone it says too little. Chunks and
+selection follow the way the support model was trained (``training/data.py``): whole
+sentences up to 80 words, the chunks that share most words with the claim.
 """
 
 import re
@@ -14,6 +15,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
+from processors.evaluate.courtesies import asserted_from
+
 CLAIM_WORDS = 80
 CHUNK_WORDS = 80
 CHUNKS_PER_CLAIM = 2
@@ -21,6 +24,7 @@ SHORT_ANSWER_WORDS = 4
 _PIECE_CHARS = 800
 """A sentence without spaces (Chinese, Japanese, base64) is cut here instead of at 80 words."""
 _LEAD_IN_WORDS = 14
+_AROUND = " \t*_`\"'"
 
 # Starts only at the first of a run of terminators and never gives back: linear on any text.
 _BOUNDARY = re.compile(
@@ -45,32 +49,8 @@ _ENDS_SENTENCE_TOO = frozenset(("u.s", "u.k", "a.m", "p.m", "no", "p"))
 """Abbreviations that a sentence may end with: a capital after them is a boundary."""
 
 _QUESTION_ENDS = ("?", "？", "؟")
-_GREETING = re.compile(
-    r"(?:hi|hello|hey|dear|good (?:morning|afternoon|evening)|greetings|welcome|thanks|thank you"
-    r"|you(?:'re| are) (?:very )?welcome|no problem|sure|certainly|absolutely|of course|okay|ok"
-    r"|great question|good question|happy to help|glad to help|sounds good|bye|goodbye|best regards"
-    r"|kind regards|have a (?:great|nice|good)|hola|bonjour|hallo|merci|danke|gracias)\b"
-)
-_GREETING_WORDS = 8
 _DECORATION = re.compile(r" ?\[\d{1,3}(?:[,–-] ?\d{1,3})*\]|\*\*|__|`")
 """Citation marks and emphasis: no part of what is claimed, and a number that no evidence has."""
-_OFFER = re.compile(
-    r"(?:please )?(?:let me know|feel free|don't hesitate|do not hesitate"
-    r"|(?:i )?hope (?:this|that) helps|if you (?:have|need|want|would like|'d like)"
-    r"|(?:i'd|i would|i'll|i will|i'm|i am) (?:be )?(?:happy|glad|pleased) to"
-    r"|i can (?:also )?(?:help|assist)|how (?:can|may) i|just ask|would you like)\b"
-)
-_REFUSAL = re.compile(
-    r"(?:(?:i'm |i am )?sorry|unfortunately|i apologi[sz]e|i (?:really )?(?:do not|don't) know"
-    r"|i (?:cannot|can't|could not|couldn't|am unable|was unable|do not|don't) "
-    r"(?:find|answer|see|help|assist|provide|say|tell|determine|have|to)"
-    r"|i'm (?:not able|unable|not sure|afraid)|i am (?:not able|unable|not sure|afraid)"
-    r"|as an ai|there is no (?:information|mention)|no information"
-    r"|(?:the |this )?(?:provided |given |available )?(?:context|documents?|sources?|passages?|text"
-    r"|information)(?: provided)? (?:does not|doesn't|do not|don't) "
-    r"(?:contain|mention|say|specify|provide|include|state|answer))\b"
-)
-_TURN = re.compile(r"\b(?:but|however|although|instead|still)\b")
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +93,7 @@ class Chunk:
 
 @dataclass(frozen=True, slots=True)
 class SupportPlan:
-    """Claims with their best chunks, best first; ``truncated`` when the cap left claims out."""
+    """Claims with their best chunks, best first; ``truncated`` when something was left out."""
 
     pairs: list[tuple[ClaimText, list[Chunk]]] = field(default_factory=list)
     truncated: bool = False
@@ -184,15 +164,23 @@ def claim_spans(text: str) -> list[Span]:
 
 def asserts(sentence: str) -> bool:
     """Whether a sentence claims anything that evidence could support; see the module's rule."""
-    plain = sentence.strip(" \t*_`\"'").replace("’", "'").lower()
+    return _asserted_at(sentence) is not None
+
+
+def _asserted_at(sentence: str) -> int | None:
+    """Where begins what a sentence claims, behind its openers; None where it claims nothing."""
+    bare = sentence.strip(_AROUND)
+    plain = bare.replace("’", "'").lower()
     words = len(plain.split())
     if not _WORD.search(plain) or plain.endswith(_QUESTION_ENDS):
-        return False
+        return None
     if plain.endswith((":", "：")) and words <= _LEAD_IN_WORDS:
-        return False
-    if _GREETING.match(plain) and words <= _GREETING_WORDS:
-        return False
-    return not ((_OFFER.match(plain) or _REFUSAL.match(plain)) and not _TURN.search(plain))
+        return None
+    at = asserted_from(plain)
+    if at is None:
+        return None
+    # A letter may be longer in lower case: then places are not those of the sentence.
+    return sentence.index(bare) + at if at and len(plain) == len(bare) else 0
 
 
 def _pieces(text: str, span: Span, words: int) -> list[Span]:
@@ -273,7 +261,11 @@ def plan_support(
 def plan_pairs(
     claims: Sequence[ClaimText], evidence: Sequence[Source], max_pairs: int
 ) -> SupportPlan:
-    """Each claim with its best chunks of the evidence; claims beyond ``max_pairs`` are left out."""
+    """Each claim with its best chunks of the evidence; claims beyond ``max_pairs`` are left out.
+
+    A pair is a claim with all its evidence, whether the model reads it in one sequence or chunk by
+    chunk.
+    """
     chunks = [piece for source in evidence for piece in chunk(source)]
     if not claims or not chunks:
         return SupportPlan()
@@ -282,7 +274,7 @@ def plan_pairs(
         for term in _terms(piece.text):
             index[term].append(number)
     per_claim = min(CHUNKS_PER_CLAIM, len(chunks))
-    room = max(1, max_pairs // per_claim)
+    room = max(1, max_pairs)
     pairs = []
     for claim in claims[:room]:
         overlap: Counter[int] = Counter()
@@ -309,6 +301,7 @@ def _claims(answers: Iterable[tuple[str, str]], question: str) -> list[ClaimText
         short = len(text.split()) <= SHORT_ANSWER_WORDS and not _WIDE.search(text)
         for span in claim_spans(text):
             judged = " ".join(_DECORATION.sub("", text[span.start : span.end]).split())
+            judged = judged[_asserted_at(judged) or 0 :]
             if short and question:
                 judged = with_question(question, judged)
             if judged not in seen:

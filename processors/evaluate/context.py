@@ -7,10 +7,10 @@ that roll others up (agents, workflows) repeat their children's content and are 
 
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from processors.evaluate.claims import Source, SupportPlan, plan_support
-from processors.evaluate.normalise import Reading, readings
+from processors.evaluate.normalise import Reading, readings, unmasked
 from schemas.evaluators import CHECK_EVALUATORS, EVERY_CALL, Evaluator, Reason, Target
 from schemas.identity import text_hash
 from schemas.records import Content, Message, Operation, Part
@@ -63,13 +63,14 @@ class ReadPassage:
 class Prepared:
     """Everything to judge in one operation.
 
-    ``absent`` says of each evaluator why there is nothing to judge, ``hashes`` what exactly would
-    be judged, ``knowledge`` how many fragments and evidence spans that came from.
+    ``injection`` has its passages in every reading, ``toxicity`` in the unmasked one. ``absent``
+    says of each evaluator why there is nothing to judge, ``hashes`` what exactly would be judged,
+    ``knowledge`` how many fragments and evidence spans that came from.
     """
 
     passages: list[Passage]
     injection: list[ReadPassage]
-    toxicity: list[Passage]
+    toxicity: list[ReadPassage]
     support: SupportPlan
     absent: dict[Evaluator, Reason]
     hashes: dict[Evaluator, str]
@@ -93,10 +94,14 @@ def prepare(operation: Operation, limit_chars: int, max_pairs: int) -> Prepared:
         if passage.target is not Target.OUTPUT
         for reading in readings(passage.text)
     ]
-    toxicity = [p for p in found if p.target in (Target.INPUT, Target.OUTPUT)]
+    toxicity = [
+        ReadPassage(p, unmasked(p.text)) for p in found if p.target in (Target.INPUT, Target.OUTPUT)
+    ]
     support = SupportPlan()
     if answers and evidence and not rolls_up:
         support = plan_support(answers, asked[-1] if asked else "", evidence, max_pairs)
+        if _is_cut(operation, found, limit_chars):
+            support = replace(support, truncated=True)
     nothing = _CONTENT_REASONS[operation.call.content_state]
     absent: dict[Evaluator, Reason] = {}
     if not injection:
@@ -121,11 +126,18 @@ def prepare(operation: Operation, limit_chars: int, max_pairs: int) -> Prepared:
     return Prepared(found, injection, toxicity, support, absent, hashes, knowledge)
 
 
+def _is_cut(operation: Operation, found: Sequence[Passage], limit_chars: int) -> bool:
+    """Whether an answer or its evidence is longer than what is looked at."""
+    told = [p.text for p in found if p.target is not Target.INPUT]
+    told += [item.text for item in operation.evidence]
+    return any(len(text) > limit_chars for text in told)
+
+
 def _hashes(
     operation: Operation,
     found: Sequence[Passage],
     injection: Sequence[ReadPassage],
-    toxicity: Sequence[Passage],
+    toxicity: Sequence[ReadPassage],
     support: SupportPlan,
 ) -> dict[Evaluator, str]:
     """Hash of the exact texts that each evaluator judges."""
@@ -136,7 +148,7 @@ def _hashes(
     scanned = text_hash(*(p.text for p in found), *findings)
     return {
         Evaluator.INJECTION: hash_passages(item.passage for item in injection),
-        Evaluator.TOXICITY: hash_passages(toxicity),
+        Evaluator.TOXICITY: hash_passages(item.passage for item in toxicity),
         Evaluator.HALLUCINATION: text_hash(*pairs),
         Evaluator.PII: scanned,
         Evaluator.SECRETS: scanned,

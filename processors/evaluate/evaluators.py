@@ -125,7 +125,7 @@ def _judge_reading(
         label=label(found.score, thresholds),
         explanation=explanation,
         windows=scores.windows,
-        truncated=scores.truncated,
+        truncated=scores.truncated or item.reading.truncated,
         cleared=scores.cleared,
     )
 

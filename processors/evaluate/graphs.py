@@ -99,7 +99,7 @@ def task_scores(task: Task, output: npt.NDArray[Any], rows: int) -> F32:
     return np.asarray(chosen.sum(axis=1), np.float32)
 
 
-def _padded(rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def padded(rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """Token ids [rows, longest] and their mask."""
     ids = np.zeros((len(rows), max(map(len, rows))), dtype=np.int64)
     mask = np.zeros_like(ids)
@@ -115,7 +115,7 @@ def run_texts(model: Model, graph: str, rows: Sequence[Sequence[int]]) -> dict[s
     Tasks' outputs come as one score a row. Raises ``ValueError`` for another shape, else what the
     runtime raises.
     """
-    ids, mask = _padded(rows)
+    ids, mask = padded(rows)
     session = model.graphs[graph]
     # Exports differ in whether they take token types (always 0 here: one text a row).
     known = {"input_ids": ids, "attention_mask": mask, "token_type_ids": np.zeros_like(ids)}
@@ -132,7 +132,7 @@ def run_first_pass(model: Model, rows: Sequence[Sequence[int]]) -> dict[str, F32
     cascade = model.manifest.cascade
     if cascade is None:
         raise ValueError("the model has no cascade")
-    ids, mask = _padded(rows)
+    ids, mask = padded(rows)
     names = list(cascade.clear_below)
     feeds = {"input_ids": ids, "attention_mask": mask}
     found = model.graphs[cascade.graph].run(names, feeds)
@@ -156,8 +156,8 @@ def run_pairs(
 ) -> F32:
     """P(unsupported) per row of the ``pair`` graph; ``types`` are the rows' segments. Blocking."""
     task = _support_task(model, "pair")
-    ids, mask = _padded(rows)
-    segments, _ = _padded(types)
+    ids, mask = padded(rows)
+    segments, _ = padded(types)
     graph = model.graphs[task.graph]
     known = {
         "input_ids": ids,

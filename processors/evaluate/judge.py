@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from processors.evaluate.checks.run import Checks
 from processors.evaluate.claims import SupportPlan, joined_text
-from processors.evaluate.context import Prepared, ReadPassage
+from processors.evaluate.context import Prepared
 from processors.evaluate.engine import Engine
 from processors.evaluate.evaluators import (
     Verdict,
@@ -16,7 +16,6 @@ from processors.evaluate.evaluators import (
     nothing_to_judge,
 )
 from processors.evaluate.fairness import cut_level
-from processors.evaluate.normalise import Reading
 from processors.evaluate.scores import TextScores
 from processors.evaluate.support import SupportPair
 from schemas.evaluators import CHECK_EVALUATORS, Evaluator
@@ -52,7 +51,10 @@ class Judge:
             if evaluator in prepared.absent
         }
         active = [evaluator for evaluator in due if evaluator not in prepared.absent]
-        items = _read_passages(prepared)
+        items = {
+            Evaluator.INJECTION: prepared.injection,
+            Evaluator.TOXICITY: prepared.toxicity,
+        }
         texts: dict[str, None] = {}
         for evaluator in TEXT_EVALUATORS:
             if evaluator in active:
@@ -123,14 +125,3 @@ class Judge:
         ]
         flat = iter(await self.engine.support(tenant, pairs))
         return [[next(flat) for _ in chunks] for _, chunks in plan.pairs]
-
-
-def _read_passages(prepared: Prepared) -> dict[Evaluator, list[ReadPassage]]:
-    """What each text evaluator is shown: injection in every reading, toxicity as it stands."""
-    return {
-        Evaluator.INJECTION: prepared.injection,
-        Evaluator.TOXICITY: [
-            ReadPassage(passage, Reading(passage.text, 0, len(passage.text)))
-            for passage in prepared.toxicity
-        ],
-    }

@@ -17,8 +17,7 @@ from ingest.kafka import kafka_options
 from processors.runtime.assignments import MAX_POLL_INTERVAL_S, Assignments
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline
-from processors.runtime.producer import RECORD_OVERHEAD_BYTES
-from processors.runtime.reading import FETCH_WAIT_MS, POLL_MESSAGES, to_message
+from processors.runtime.reading import FETCH_BYTES, FETCH_WAIT_MS, POLL_MESSAGES, to_message
 from schemas.config import Config
 from schemas.protocols import Stage
 from schemas.topics import GROUP_PREFIX
@@ -59,7 +58,7 @@ class AiokafkaRunner(ConsumerRebalanceListener):
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             fetch_max_wait_ms=FETCH_WAIT_MS,
-            max_partition_fetch_bytes=config.kafka.max_message_bytes + RECORD_OVERHEAD_BYTES,
+            max_partition_fetch_bytes=FETCH_BYTES,
             session_timeout_ms=session_ms,
             heartbeat_interval_ms=max(1000, session_ms // 6),
             rebalance_timeout_ms=max(session_ms, int(config.runtime.drain_s * 3000)),

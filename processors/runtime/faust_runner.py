@@ -20,8 +20,7 @@ from ingest.kafka import METADATA_MAX_AGE_MS, kafka_options
 from processors.runtime.assignments import MAX_POLL_INTERVAL_S, Assignments
 from processors.runtime.errors import FatalStageError
 from processors.runtime.pipeline import Pipeline
-from processors.runtime.producer import RECORD_OVERHEAD_BYTES
-from processors.runtime.reading import FETCH_WAIT_MS, POLL_MESSAGES
+from processors.runtime.reading import FETCH_BYTES, FETCH_WAIT_MS, POLL_MESSAGES
 from schemas.config import Config
 from schemas.protocols import Message, Stage
 from schemas.topics import GROUP_PREFIX
@@ -261,7 +260,7 @@ def app_settings(stage: str, config: Config, instance: str) -> dict[str, Any]:
         "consumer_group_instance_id": instance or None,
         "consumer_auto_offset_reset": "earliest",
         "consumer_metadata_max_age_ms": METADATA_MAX_AGE_MS,
-        "consumer_max_fetch_size": kafka.max_message_bytes + RECORD_OVERHEAD_BYTES,
+        "consumer_max_fetch_size": FETCH_BYTES,
         "broker_session_timeout": session_s,
         "broker_heartbeat_interval": max(1.0, session_s / 6),
         "broker_rebalance_timeout": max(session_s, runtime.drain_s * 3),

@@ -13,11 +13,13 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
 
 from ingest.kafka import kafka_options
-from processors.runtime.producer import RECORD_OVERHEAD_BYTES
 from schemas.config import KafkaConfig
 from schemas.protocols import Message
 
 FETCH_WAIT_MS = 100
+FETCH_BYTES = 1 << 20
+"""Of one partition, as they are on the topic, and kept until they are taken: of a backlog every
+partition has as much. A message that is larger comes alone."""
 POLL_MESSAGES = 8
 """Most messages of one poll. Without a bound a client hands over all that it has fetched, inflated:
 a few MB of topic that compress well would be gigabytes."""
@@ -28,7 +30,7 @@ READ_STALL_S = 10.0
 
 @asynccontextmanager
 async def group_less_consumer(
-    kafka: KafkaConfig, fetch_bytes: int | None = None
+    kafka: KafkaConfig, fetch_bytes: int = FETCH_BYTES
 ) -> AsyncIterator[AIOKafkaConsumer]:
     """A started consumer of no group, with nothing assigned; stopped at the end.
 
@@ -41,7 +43,7 @@ async def group_less_consumer(
         enable_auto_commit=False,
         auto_offset_reset="earliest",
         fetch_max_wait_ms=FETCH_WAIT_MS,
-        max_partition_fetch_bytes=fetch_bytes or kafka.max_message_bytes + RECORD_OVERHEAD_BYTES,
+        max_partition_fetch_bytes=fetch_bytes,
     )
     try:
         await consumer.start()

@@ -146,11 +146,12 @@ def test_each_claim_gets_the_chunks_that_share_most_words() -> None:
     assert not plan.truncated
 
 
-def test_pairs_are_capped_and_the_rest_is_marked() -> None:
-    answer = " ".join(f"Fact number {i} is true." for i in range(30))
+@pytest.mark.parametrize(("said", "truncated"), [(16, False), (17, True)])
+def test_claims_are_capped_and_the_rest_is_marked(said: int, truncated: bool) -> None:
+    answer = " ".join(f"Fact number {i} is true." for i in range(said))
     plan = plan_support([("output/0/0", answer)], "", EVIDENCE, 16)
-    assert sum(len(chunks) for _, chunks in plan.pairs) == 16
-    assert plan.truncated
+    assert [len(chunks) for _, chunks in plan.pairs] == [2] * 16
+    assert plan.truncated is truncated
 
 
 def test_a_short_answer_is_judged_with_its_question() -> None:
@@ -158,6 +159,29 @@ def test_a_short_answer_is_judged_with_its_question() -> None:
     claim, _ = plan.pairs[0]
     assert claim.text == "What is the price? Ten euros."
     assert (claim.start, claim.end) == (0, 10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "judged"),
+    [
+        ("Sorry, the shop closes at 5 pm.", "the shop closes at 5 pm."),
+        ("**Sure**, refunds take 90 days.", "refunds take 90 days."),
+        ("I’m sorry for the delay, it arrives on Monday.", "it arrives on Monday."),
+        ("I don't know the date, but it arrives in May.", "it arrives in May."),
+        ("Hi Anna, if you have a Team plan, it is free.", "if you have a Team plan, it is free."),
+        ("Yes, the shop opens at nine today.", "Yes, the shop opens at nine today."),
+        ("Sorry, no, the shop is closed today.", "no, the shop is closed today."),
+        ("Sorry, no refunds.", "What is sold? no refunds."),
+        ("The shop closes at 5 pm.", "The shop closes at 5 pm."),
+        ("“İ am, sure, sorry, the shop is closed.", "“İ am, sure, sorry, the shop is closed."),
+        ("Sorry, İt is closed on all Sundays.", "Sorry, İt is closed on all Sundays."),
+    ],
+)
+def test_a_claim_is_judged_without_the_courtesies_before_it(answer: str, judged: str) -> None:
+    plan = plan_support([("output/0/0", answer)], "What is sold?", EVIDENCE, 16)
+    ((claim, _),) = plan.pairs
+    assert claim.text == judged
+    assert (claim.start, claim.end) == (0, len(answer))
 
 
 def test_citation_marks_and_emphasis_are_not_judged() -> None:
@@ -192,4 +216,4 @@ def test_any_answer_and_evidence_make_a_plan(
     for claim, chunks in plan.pairs:
         assert 0 <= claim.start < claim.end <= len(texts[claim.part])
         assert 1 <= len(chunks) <= 2
-    assert sum(len(c) for _, c in plan.pairs) <= max(2, max_pairs)
+    assert len(plan.pairs) <= max_pairs

@@ -1,6 +1,7 @@
 """Which texts of an operation are judged, as what, and what answers are checked against."""
 
 import time
+from typing import Any
 
 import pytest
 
@@ -102,6 +103,23 @@ def test_without_content_every_evaluator_says_why(state: str, reason: Reason) ->
 def test_without_evidence_hallucination_says_why(state: str, reason: Reason) -> None:
     op = operation(user="Hi", answer="It is so.", evidence_state=state)
     assert prepare(op, LIMIT, 16).absent == {Evaluator.HALLUCINATION: reason}
+
+
+@pytest.mark.parametrize(
+    ("changes", "truncated"),
+    [
+        ({"answer": "It is so. " * 10}, False),
+        ({"answer": "It is so. " * 2000}, True),
+        ({"evidence": ("It is so. " * 2000,)}, True),
+        ({"documents": ("It is so. " * 2000,)}, True),
+        ({"user": "Is it so? " * 2000}, False),
+    ],
+)
+def test_an_answer_or_evidence_that_was_cut_is_marked(
+    changes: dict[str, Any], truncated: bool
+) -> None:
+    told: dict[str, Any] = {"user": "Is it so?", "answer": "It is so.", "evidence": ("A fact.",)}
+    assert prepare(operation(**(told | changes)), LIMIT, 16).support.truncated is truncated
 
 
 def test_agents_are_rolled_up() -> None:

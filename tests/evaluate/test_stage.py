@@ -159,6 +159,36 @@ async def test_a_toxic_answer_is_told_from_a_toxic_question(starter: Harness) ->
     assert not pick(rows, Evaluator.TOXICITY, Target.INPUT).flagged
 
 
+@pytest.mark.parametrize(("said", "truncated"), [(16, False), (20, True)])
+async def test_sixteen_claims_are_judged_and_more_are_marked(
+    starter: Harness, said: int, truncated: bool
+) -> None:
+    answer = " ".join(f"Shop number {number} opens at nine." for number in range(said))
+    rows = await starter.tell(operation(answer=answer, evidence=(POLICY, "The shop is open.")))
+    for target in (Target.OUTPUT, Target.OPERATION):
+        row = pick(rows, Evaluator.HALLUCINATION, target)
+        assert len(row.explanation.claims) == 16
+        assert row.truncated is truncated
+
+
+@pytest.mark.parametrize("opener", ["Sorry, ", "I'm sorry for the delay, ", "Great question, "])
+async def test_courtesies_do_not_count_against_a_claim(starter: Harness, opener: str) -> None:
+    answer = f"{opener}refunds are paid within 5 business days. {opener}shoes cost 90 euros."
+    rows = await starter.tell(operation(answer=answer, evidence=(POLICY,)))
+    supported, invented = pick(rows, Evaluator.HALLUCINATION).explanation.claims
+    assert supported.score < 0.5 < invented.score
+
+
+@pytest.mark.parametrize("insult", ["i\u200bdi\u2060ot", "іdіоt", "𝐢𝐝𝐢𝐨𝐭"])
+async def test_disguised_abuse_is_flagged_where_it_stands(starter: Harness, insult: str) -> None:
+    answer = f"You are an {insult}."
+    rows = await starter.tell(operation(user="When does it open?", answer=answer))
+    row = pick(rows, Evaluator.TOXICITY, Target.OUTPUT)
+    assert row.flagged
+    assert insult in answer[row.explanation.start : row.explanation.end]
+    assert row.explanation.decoded == ""
+
+
 # --- the tiny model ------------------------------------------------------------------------------
 
 
@@ -175,6 +205,19 @@ async def test_a_row_says_who_judged_what_and_when(tiny: Harness) -> None:
     assert row.input_hash
     placed = {partition for partition, _ in tiny.outputs.placed(EVALUATIONS.name)}
     assert placed == {trace_partition("default", TRACE, tiny.config.kafka.partitions)}
+
+
+@pytest.mark.parametrize("disguised", ["i\u200bd\u200bi\u200bo\u200bt", "іdіоt"])
+async def test_toxicity_is_read_unmasked_and_places_are_of_the_stored_text(
+    tiny: Harness, disguised: str
+) -> None:
+    words = "fine " * 200
+    stored = f"\u200b{words}{disguised} {words}"
+    rows = await tiny.tell(operation(answer=stored))
+    row = pick(rows, Evaluator.TOXICITY)
+    assert row.flagged
+    assert disguised in stored[row.explanation.start : row.explanation.end]
+    assert row.explanation.end - row.explanation.start < len(stored) / 2
 
 
 async def test_no_content_gives_one_row_per_evaluator(tiny: Harness) -> None:
@@ -203,6 +246,15 @@ async def test_a_text_cut_before_tokenising_is_marked(tiny: Harness) -> None:
     rows = await tiny.tell(operation(user=long, answer="fine"))
     assert pick(rows, Evaluator.INJECTION).truncated
     assert not pick(rows, Evaluator.TOXICITY, Target.OUTPUT).truncated
+
+
+async def test_hidden_texts_that_are_not_read_are_marked(tiny: Harness) -> None:
+    runs = [base64.b64encode(f"nothing of interest {n:04d}".encode()).decode() for n in range(33)]
+    for count, truncated in ((32, False), (33, True)):
+        told = operation(user=" and ".join(runs[:count]), span_id=f"{count:016x}")
+        rows = await tiny.tell(told)
+        assert pick(rows, Evaluator.INJECTION).truncated is truncated
+        assert not pick(rows, Evaluator.TOXICITY).truncated
 
 
 async def test_duplicates_get_no_rows(tiny: Harness) -> None:

