@@ -152,6 +152,7 @@ class WorkerProcess:
             "stage": self.stage, "topic": self.topic, "journal": str(self.journal),
             "instance": self.instance, "bootstrap": self.config.kafka.bootstrap_servers,
             "runner": self.config.runtime.runner, "data_dir": str(self.config.runtime.data_dir),
+            "dead_letter_run_limit": str(self.config.runtime.dead_letter_run_limit),
         }  # fmt: skip
         self._starts += 1
         with self.journal.with_suffix(".log").open("ab") as log:

@@ -11,7 +11,7 @@ import uvloop
 from processors.runtime.clock import SystemClock
 from processors.runtime.outputs import KafkaOutputs
 from processors.runtime.worker import Worker
-from schemas.protocols import Message, StageBase
+from schemas.protocols import Message, PoisonError, StageBase
 from tests.runtime.harness import make_config, until
 
 
@@ -26,12 +26,15 @@ class JournalStage(StageBase):
         os.write(self._file, f"{line}\n".encode())
 
     async def process(self, message: Message) -> None:
+        if message.value == b"poison":
+            raise PoisonError("scripted")
         await asyncio.sleep(0.02)
         self.write((message.value or b"").decode())
 
 
 async def main(arguments: dict[str, str]) -> int:
     config = make_config(arguments["bootstrap"], Path(arguments["data_dir"]), arguments["runner"])
+    config.runtime.dead_letter_run_limit = int(arguments["dead_letter_run_limit"])
     stage = JournalStage(arguments["stage"], arguments["topic"], Path(arguments["journal"]))
     clock = SystemClock()
     outputs = KafkaOutputs(config, clock)

@@ -1,9 +1,11 @@
 """A worker of either runner: what it holds, what it tells of itself, and when it stands still."""
 
 import asyncio
+import signal
 import time
 import urllib.error
 import urllib.request
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +21,7 @@ from schemas.config import Config
 from schemas.protocols import Message
 from tests.runtime.harness import (
     PARTITIONS,
+    WorkerProcess,
     committed,
     fresh,
     make_topic,
@@ -152,3 +155,27 @@ async def test_a_halted_worker_keeps_its_partitions_and_leaves_when_told(config:
         began = time.monotonic()
     assert time.monotonic() - began < config.runtime.drain_s + 5
     assert await committed(config, stage.name, topic) < 10
+
+
+async def test_a_halted_process_stays_until_it_is_told_to_end(
+    config: Config, tmp_path: Path
+) -> None:
+    topic = await make_topic(config)
+    await create_topics(config)
+    config.runtime.dead_letter_run_limit = 3
+    halting = WorkerProcess(config, fresh("halting"), topic, tmp_path / "halting")
+    outputs = KafkaOutputs(config)
+    try:
+        halting.start()
+        await until(halting.ready, 40)
+        for _ in range(5):
+            await outputs.produce(topic, b"poison", partition=0)
+        await until(lambda: " halts: " in halting.journal.with_suffix(".log").read_text())
+        await asyncio.sleep(1.0)
+        assert halting.process.poll() is None
+        halting.process.send_signal(signal.SIGTERM)
+        assert await asyncio.to_thread(halting.process.wait, 8) == 0
+        assert await committed(config, halting.stage, topic) <= 2
+    finally:
+        halting.end()
+        await outputs.stop()
