@@ -197,8 +197,9 @@ def _sections(results: Mapping[str, Any], lines: Callable[[str, Any], list[str]]
 
 def _cascade(results: Mapping[str, Any]) -> str:
     return "\n".join(
-        f"- {task}: {told['flagged']} dev texts are flagged by the model; of {told['kept']:.2%} it"
-        " sees a window that flags them. The first pass clears"
+        f"- {task}: {told['flagged_bad']} bad dev texts are flagged by the model; of"
+        f" {told['kept_bad']:.2%} it sees a window that flags them (of {told['kept']:.2%} of all"
+        f" {told['flagged']} that it flags, mistakes among them). The first pass clears"
         f" {told['cleared_harmless']:.0%} of the harmless ones (limit {told['limit']:.4f})."
         for task, told in results["cascade"].items()
     )

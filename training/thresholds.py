@@ -24,7 +24,7 @@ HARD = {
 """Highest share of harmless texts that look bad, by set, to be flagged at warn."""
 POOL = 10_000  # harmless rows for each threshold, at least
 MISSED = 0.005
-"""Share of the dev rows flagged by the model that the first pass may clear, for each task."""
+"""Share of the bad dev rows flagged by the model that the first pass may clear, for each task."""
 
 
 def logit(scores: F64) -> F64:
@@ -148,7 +148,7 @@ def support_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
 
 
 def clear_below(saving: F64) -> float:
-    """Highest limit under which at most MISSED of the flagged texts would be cleared."""
+    """Highest limit under which at most MISSED of these texts would be cleared."""
     scores = np.sort(saving)
     missed = int(MISSED * len(scores))
     return float(np.floor(scores[missed] * 1e4) / 1e4)
@@ -158,15 +158,18 @@ def cascade_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
     """Limits under which the first pass clears a window, and what it does to the dev texts.
 
     A flagged text stays flagged if the model sees one of the windows that flag it, so it is worth
-    the best cheap score among those. A window is cleared only when both tasks say so: the limits,
-    each found alone, are on the safe side.
+    the best cheap score among those. What counts is a bad text that is lost: to clear one that is
+    flagged by mistake is no loss. A window is cleared only when both tasks say so: the limits, each
+    found alone, are on the safe side.
     """
     told: dict[str, Any] = {}
     for task in TEXT_TASKS:
-        windows, flags, _ = _flags(folder, draft, task, settings)
-        saving = np.full(int(windows["text"].max()) + 1, -1.0)
+        windows, flags, labels = _flags(folder, draft, task, settings)
+        saving = np.full(len(labels), -1.0)
         np.maximum.at(saving, windows["text"][flags].astype(int), windows[f"cheap_{task}"][flags])
-        limit = min(clear_below(saving[saving >= 0]), settings.thresholds[task]["warn"])
+        limit = min(
+            clear_below(saving[(saving >= 0) & (labels == 1)]), settings.thresholds[task]["warn"]
+        )
         settings.clear_below[task] = limit
         told[task] = {"limit": limit, "missed": MISSED}
     for task in TEXT_TASKS:
@@ -181,7 +184,9 @@ def cascade_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
         )
         told[task] |= {
             "flagged": int(flagged.sum()),
-            "kept": float(kept[flagged].mean()) if flagged.any() else 1.0,
+            "kept": float(kept[flagged].mean()),
+            "flagged_bad": int((flagged & (labels == 1)).sum()),
+            "kept_bad": float(kept[flagged & (labels == 1)].mean()),
             "cleared_harmless": float(1 - judged[labels == 0].mean()),
         }
     return told
