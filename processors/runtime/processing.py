@@ -54,6 +54,8 @@ class Processing:
                     dead = await self._stage.process(message) == "dead"
                     self._limits.count(dead=dead)
                     failpoint("processed")
+                    if dead:  # the letters of its parts say why
+                        telemetry.note(telemetry.ERROR, "parts_dead")
                     return "dead" if dead else "done"
                 await self._outputs.dead_letter(self._letter(message, poison, backoff))
                 failpoint("dead_lettered")
