@@ -23,8 +23,9 @@ HARD = {
 }  # fmt: skip
 """Highest share of harmless texts that look bad, by set, to be flagged at warn."""
 POOL = 10_000  # harmless rows for each threshold, at least
-MISSED = 0.005
-"""Share of the bad dev rows flagged by the model that the first pass may clear, for each task."""
+MISSED = {"injection": 0.0025, "toxicity": 0.005}
+"""Share of the bad dev rows flagged by the model that the first pass may clear. Half for injection:
+at 0.005 it cleared one in twenty of the hidden orders of ``bipia_test`` that the model flags."""
 
 
 def logit(scores: F64) -> F64:
@@ -147,10 +148,10 @@ def support_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
     return told
 
 
-def clear_below(saving: F64) -> float:
-    """Highest limit under which at most MISSED of these texts would be cleared."""
+def clear_below(saving: F64, share: float) -> float:
+    """Highest limit under which at most this share of the texts would be cleared."""
     scores = np.sort(saving)
-    missed = int(MISSED * len(scores))
+    missed = int(share * len(scores))
     return float(np.floor(scores[missed] * 1e4) / 1e4)
 
 
@@ -168,10 +169,11 @@ def cascade_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
         saving = np.full(len(labels), -1.0)
         np.maximum.at(saving, windows["text"][flags].astype(int), windows[f"cheap_{task}"][flags])
         limit = min(
-            clear_below(saving[(saving >= 0) & (labels == 1)]), settings.thresholds[task]["warn"]
+            clear_below(saving[(saving >= 0) & (labels == 1)], MISSED[task]),
+            settings.thresholds[task]["warn"],
         )
         settings.clear_below[task] = limit
-        told[task] = {"limit": limit, "missed": MISSED}
+        told[task] = {"limit": limit, "missed": MISSED[task]}
     for task in TEXT_TASKS:
         windows, flags, labels = _flags(folder, draft, task, settings)
         seen = np.any(
