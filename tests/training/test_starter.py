@@ -71,7 +71,8 @@ def test_files_match_the_manifest(manifest: dict[str, Any]) -> None:
     for name, digest in manifest["files"].items():
         assert hashlib.sha256((STARTER / name).read_bytes()).hexdigest() == digest, name
     shipped = {p.name for p in STARTER.iterdir()}
-    assert shipped == {*manifest["files"], "manifest.yaml", "card.md", "reliability.png"}
+    documents = {"manifest.yaml", "card.md", "reliability.png", "training.json"}
+    assert shipped == {*manifest["files"], *documents}
     assert sum(p.stat().st_size for p in STARTER.iterdir()) <= 60_000_000
 
 
