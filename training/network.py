@@ -6,7 +6,6 @@ of the published BERT weights.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -116,19 +115,6 @@ class Network(nn.Module):
         inner = torch.relu(self.first(torch.cat(pooled, dim=1)))
         # Each row is seen once, so only the head needs dropout.
         return self.last(nn.functional.dropout(inner, 0.1, self.training))
-
-    def shallower(self, other: Network, kept: Sequence[int]) -> None:
-        """Takes the weights of a deeper network, of its encoder only the layers ``kept``."""
-        place = {f"encoder.encoder.layer.{old}.": new for new, old in enumerate(kept)}
-        mine = {}
-        for name, value in other.state_dict().items():
-            prefix = name[: name.find(".", len("encoder.encoder.layer.")) + 1]
-            if prefix in place:
-                name = f"encoder.encoder.layer.{place[prefix]}." + name.removeprefix(prefix)  # noqa: PLW2901
-            elif name.startswith("encoder.encoder.layer."):
-                continue
-            mine[name] = value
-        self.load_state_dict(mine)
 
     def groups(self, rate: float, head_rate: float) -> list[dict[str, object]]:
         """Parameters for the optimiser: those of the encoder, then the new head's."""

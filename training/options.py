@@ -21,6 +21,9 @@ def options(parser: argparse.ArgumentParser) -> argparse.Namespace:
         "--keep", action="store_true", help="use checkpoints of other rows or recipes as they are"
     )
     args = parser.parse_args()
+    for part in ("train", "dev", "test"):
+        if not (args.data / part).is_dir():
+            parser.error(f"--data: {args.data} has no folder {part}/ (training/README.md: Data)")
     torch.set_num_threads(args.threads)
     data.check(args.data)
     args.cache.mkdir(parents=True, exist_ok=True)
