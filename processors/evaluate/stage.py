@@ -7,89 +7,27 @@ Duplicates of a counted call get no rows. Rows hold places, never text.
 """
 
 import asyncio
-from collections import OrderedDict
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from processors.batches import all_taken, read_batch
 from processors.evaluate.context import Prepared, prepare
 from processors.evaluate.deployed import Deployed, DeployedModels
 from processors.evaluate.embedding import prompt_embedding, sampled
+from processors.evaluate.judged import JudgedMemory
 from processors.evaluate.rows import Timing, evaluation_of
 from processors.runtime.life import note_life
 from schemas.config import Config
-from schemas.evaluators import Evaluator, Reason
-from schemas.identity import text_hash, trace_partition
+from schemas.evaluators import Evaluator
+from schemas.identity import trace_partition
 from schemas.metrics import EVALUATIONS as EVALUATIONS_METRIC
 from schemas.metrics import STAGE_RECORDS
 from schemas.protocols import Clock, Message, Outputs, StageBase
 from schemas.records import Operation
 from schemas.topics import EMBEDDINGS, EVALUATIONS, OPERATIONS
 
-_MAX_RERUNS = 2
-_REMEMBERED = 20_000
-"""Operations remembered; one is about 3 kB."""
 _AT_ONCE = 512
 """Operations judged at once, so that what they are prepared to stays a small part of memory: enough
 for the model's batches to be full."""
-
-OperationKey = tuple[int, str, str, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Judged:
-    """What an evaluator last judged of an operation, once its rows were durably taken."""
-
-    fingerprint: int
-    knowledge: int
-    reruns: int = 0
-
-
-class JudgedMemory:
-    """What was judged, least recently told forgotten first."""
-
-    def __init__(self, capacity: int = _REMEMBERED) -> None:
-        self._capacity = capacity
-        self._known: OrderedDict[OperationKey, dict[Evaluator, Judged]] = OrderedDict()
-
-    def due(self, key: OperationKey, prepared: Prepared) -> list[Evaluator]:
-        """Evaluators to run: never judged, or other texts from more knowledge (at most twice)."""
-        known = self._known.get(key, {})
-        return [
-            evaluator
-            for evaluator in Evaluator
-            if (past := known.get(evaluator)) is None
-            or (
-                past.fingerprint != _fingerprint(evaluator, prepared)
-                and past.knowledge < prepared.knowledge[evaluator]
-                and past.reruns < _MAX_RERUNS
-            )
-        ]
-
-    def note(self, key: OperationKey, prepared: Prepared, evaluators: Sequence[Evaluator]) -> None:
-        """These evaluators' rows of this operation are durably taken."""
-        known = self._known.setdefault(key, {})
-        self._known.move_to_end(key)
-        for evaluator in evaluators:
-            past = known.get(evaluator)
-            known[evaluator] = Judged(
-                _fingerprint(evaluator, prepared),
-                prepared.knowledge[evaluator],
-                past.reruns + 1 if past else 0,
-            )
-        while len(self._known) > self._capacity:
-            self._known.popitem(last=False)
-
-    def forget(self, partition: int) -> None:
-        """Drop what came from one partition."""
-        for key in [key for key in self._known if key[0] == partition]:
-            del self._known[key]
-
-
-def _fingerprint(evaluator: Evaluator, prepared: Prepared) -> int:
-    """64 bits of the input hash and of why there was nothing to judge."""
-    reason = prepared.absent.get(evaluator, Reason.NONE)
-    return int(text_hash(prepared.hashes[evaluator], reason.value)[:16], 16)
 
 
 class EvaluateStage(StageBase):

@@ -1,6 +1,7 @@
 """ClickHouse's side of the books, and whether both sides agree."""
 
-from dataclasses import asdict, dataclass, field
+from collections import Counter
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from clickhouse_connect.driver.client import Client
@@ -25,10 +26,10 @@ WHERE topic = {topic:String}"""
 BOOKS_SQL = f"""SELECT tenant, uniqExact(partition, offset) AS messages, sum(items_in),
   sum(items_out), sum(filtered), sum(dead), countIf(items_in != items_out + filtered + dead)
 FROM genai_ledger FINAL WHERE {_WINDOW} GROUP BY tenant ORDER BY tenant"""  # noqa: S608
-LETTERS_SQL = f"""SELECT tenant, sum(items) FROM genai_dead_letters FINAL
+LETTERS_SQL = f"""SELECT tenant, stage, reason, count(), sum(items) FROM genai_dead_letters FINAL
 WHERE origin_topic = {{topic:String}} AND (origin_partition, origin_offset) IN
   (SELECT partition, offset FROM genai_ledger WHERE {_WINDOW})
-GROUP BY tenant"""  # noqa: S608
+GROUP BY tenant, stage, reason ORDER BY tenant, stage, reason"""  # noqa: S608
 UNWRITTEN_SQL = f"""SELECT partition, offset FROM genai_ledger FINAL
 WHERE {_WINDOW} AND dead > 0 AND (partition, offset) NOT IN
   (SELECT origin_partition, origin_offset FROM genai_dead_letters
@@ -70,6 +71,18 @@ class Books:
 
 
 @dataclass(frozen=True, slots=True)
+class Letters:
+    """One tenant's dead letters of one raw topic, by the stage that gave up and why."""
+
+    tenant: str
+    topic: str
+    stage: str
+    reason: str
+    letters: int
+    items: int
+
+
+@dataclass(frozen=True, slots=True)
 class Account:
     """One stage's account of one raw topic; in flight is what waits or is not stored yet."""
 
@@ -86,6 +99,8 @@ class Ledger:
     """The answer."""
 
     books: list[Books] = field(default_factory=list)
+    dead: list[Letters] = field(default_factory=list)
+    """The letters of the messages in the books."""
     accounts: list[Account] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     """What does not balance; empty if everything does."""
@@ -139,10 +154,13 @@ class _Check:
     def run(self) -> None:
         """Add to the ledger."""
         topic, stage = self._acknowledged.topic, self._acknowledged.stage
-        letters = dict(self._rows(LETTERS_SQL))
+        letters: Counter[str] = Counter()
+        for tenant, gave_up, reason, count, items in self._rows(LETTERS_SQL):
+            letters[tenant] += items
+            self._letters(Letters(tenant, topic, gave_up, reason, count, items))
         unbalanced = booked = 0
         for tenant, messages, items_in, items_out, filtered, dead, odd in self._rows(BOOKS_SQL):
-            items = (items_in, items_out, filtered, dead, letters.get(tenant, 0))
+            items = (items_in, items_out, filtered, dead, letters[tenant])
             self._ledger.books.append(Books(tenant, topic, stage, messages, *items))
             booked += messages
             unbalanced += odd
@@ -160,6 +178,15 @@ class _Check:
             ((differ,),) = self._rows(DIFFER_SQL)
             if differ:
                 self._problem(f"{counted(differ, 'message')} in which traces counted other items")
+
+    def _letters(self, found: Letters) -> None:
+        """Both stages of a topic have the same letters: the one that is further knows them all."""
+        for place, known in enumerate(self._ledger.dead):
+            same = replace(known, letters=found.letters, items=found.items)
+            if same == found:
+                self._ledger.dead[place] = max(known, found, key=lambda one: one.letters)
+                return
+        self._ledger.dead.append(found)
 
     def _on_the_way(self, booked: int) -> int:
         """Acknowledged messages whose row is not stored yet; a missing row is a problem."""

@@ -11,9 +11,11 @@ from stack.printable import counted, printable
 
 
 def show(ledger: Ledger, screen: Console) -> None:
-    """Books by tenant and topic, accounts by stage, then whether they balance."""
+    """Books by tenant and topic, letters by reason, accounts by stage, then if they balance."""
     if ledger.books:
         screen.print(_books(ledger))
+    if ledger.dead:
+        screen.print(_letters(ledger))
     for account in ledger.accounts:
         screen.print(_account(account), highlight=False, markup=False, soft_wrap=True)
     for item in ledger.gateway:
@@ -60,6 +62,20 @@ def _books(ledger: Ledger) -> Table:
         table.add_row(
             Text(printable(books.tenant)), books.topic, books.stage, *(f"{n:,}" for n in numbers)
         )
+    return table
+
+
+def _letters(ledger: Ledger) -> Table:
+    table = Table()
+    for name in ("tenant", "topic", "given up by", "reason"):
+        table.add_column(name)
+    for name in ("letters", "items"):
+        table.add_column(name, justify="right")
+    for one in ledger.dead:
+        table.add_row(
+            Text(printable(one.tenant)), one.topic, one.stage, printable(one.reason),
+            f"{one.letters:,}", f"{one.items:,}",
+        )  # fmt: skip
     return table
 
 

@@ -64,9 +64,15 @@ async def test_books_of_good_and_broken_messages_balance(line_config: Config) ->
         2, 2, 1, 1,
     )  # fmt: skip
     assert rows["default", OTLP_LOGS.name, "operations"]["dead"] == 1
+    undecodable = {"tenant": "default", "stage": "operations", "reason": "undecodable_otlp"}
+    assert found["dead"] == [
+        {**undecodable, "topic": topic, "letters": 1, "items": 1}
+        for topic in (OTLP_SPANS.name, OTLP_LOGS.name)
+    ]
     assert account(found, "traces", OTLP_SPANS.name) == (2, 2, 0, 0)
     status, said = await command(line_config, "ledger")
     assert (status, "balanced: every acknowledged message" in said) == (0, True)
+    assert "undecodable_otlp" in said
 
 
 async def test_what_is_on_its_way_is_no_fault(
