@@ -77,6 +77,14 @@ class KafkaConfig(Section):
                 raise ValueError(
                     f"{self.security_protocol} needs sasl_password or sasl_password_file"
                 )
+        else:
+            # Whoever sets these believes that the connection is authenticated.
+            for name in ("sasl_username", "sasl_password", "sasl_password_file"):
+                if name in self.model_fields_set and getattr(self, name):
+                    raise ValueError(
+                        f"{name} is of no use with security_protocol {self.security_protocol}: "
+                        "set SASL_SSL (or SASL_PLAINTEXT)"
+                    )
         if self.ssl_keyfile is not None and self.ssl_certfile is None:
             raise ValueError("ssl_keyfile is of no use without ssl_certfile")
         return self

@@ -23,10 +23,25 @@ EvaluatorName = Annotated[Evaluator | str, Field(union_mode="left_to_right")]
 """One of ours, or for external evaluations the name that the application gave."""
 
 
+_NO_NAMES: set[str] = set()
+
+
 class Record(BaseModel):
     """Base of every record: frozen, unknown fields ignored."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
+
+    def drop_given_names(self) -> None:
+        """Forget, here and in the records within, which fields were given rather than default.
+
+        Pydantic keeps a set of their names with every object: two thirds of a decoded record's
+        memory, and nothing asks for it. For records that are kept.
+        """
+        object.__setattr__(self, "__pydantic_fields_set__", _NO_NAMES)
+        for value in self.__dict__.values():
+            for one in value if isinstance(value, tuple) else (value,):
+                if isinstance(one, Record):
+                    one.drop_given_names()
 
 
 # --- content -----------------------------------------------------------------------------------

@@ -43,6 +43,7 @@ class SpanEntry:
         What follows from all of them is worked out when it is asked for: a span may have thousands
         of log records, and joining them anew for each would take minutes.
         """
+        fragment.drop_given_names()
         self.fragments[fragment.fragment_id] = fragment
         self.bytes += kept_bytes(fragment)
         if fragment.call is not None:

@@ -17,8 +17,8 @@ Side = Literal["system", "input", "output", "document", "tools"]
 SIDES: tuple[Side, ...] = get_args(Side)
 """First segments of part paths, and ``tools``."""
 
-FRAGMENT_OVERHEAD_BYTES = 10 << 10
-PART_OVERHEAD_BYTES = 1 << 10
+FRAGMENT_OVERHEAD_BYTES = 5 << 10
+PART_OVERHEAD_BYTES = 768
 """Measured with tracemalloc, texts apart; too low a figure would break the memory bound."""
 
 

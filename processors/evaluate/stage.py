@@ -65,6 +65,8 @@ class EvaluateStage(StageBase):
             Operation, message, self.name, self._outputs, self._config.tenant
         )
         operations = [operation for operation in told if not operation.duplicate_of]
+        for operation in operations:
+            operation.drop_given_names()  # in a backlog thousands wait to be judged
         STAGE_RECORDS.labels("evaluate", "duplicate").inc(len(told) - len(operations))
         judged = [self._evaluate(op, message.partition) for op in operations]
         await all_taken([*letters, *judged])

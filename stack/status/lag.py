@@ -92,7 +92,7 @@ async def _oldest(
     loop = asyncio.get_running_loop()
     deadline_s = loop.time() + OLDEST_WAIT_S
     while waiting and loop.time() < deadline_s:
-        fetched = await consumer.getmany(*waiting, timeout_ms=FETCH_WAIT_MS)
+        fetched = await consumer.getmany(*waiting, timeout_ms=FETCH_WAIT_MS, max_records=1)
         for tp, records in fetched.items():
             times.append(records[0].timestamp)
             waiting.discard(tp)

@@ -7,6 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 
 from processors.batches import readable_records
 from processors.runtime.reading import (
+    POLL_MESSAGES,
     ends,
     first_offsets_since,
     group_less_consumer,
@@ -69,7 +70,7 @@ async def _batches(config: Config, since_ms: int | None) -> AsyncIterator[list[M
     async with group_less_consumer(config.kafka) as consumer:
         await _seek(consumer, places, since_ms)
         while True:
-            fetched = await consumer.getmany(*places, timeout_ms=POLL_MS)
+            fetched = await consumer.getmany(*places, timeout_ms=POLL_MS, max_records=POLL_MESSAGES)
             yield [to_message(record) for records in fetched.values() for record in records]
 
 

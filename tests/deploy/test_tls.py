@@ -153,6 +153,11 @@ def test_unusable_secret_files_are_named(tmp_path: Path) -> None:
             {"security_protocol": "SASL_PLAINTEXT", "sasl_username": "u"},
             "needs sasl_password or sasl_password_file",
         ),
+        ({"sasl_username": "u"}, "sasl_username is of no use with security_protocol PLAINTEXT"),
+        (
+            {"security_protocol": "SSL", "sasl_password_file": "a"},
+            "sasl_password_file is of no use with security_protocol SSL",
+        ),
         ({"ssl_keyfile": "a"}, "no use without ssl_certfile"),
         ({"security_protocol": "TLS"}, "SASL_SSL"),
         ({"sasl_mechanism": "GSSAPI"}, "SCRAM-SHA-512"),

@@ -20,13 +20,9 @@ def test_plaintext_needs_an_address_only() -> None:
 
 @pytest.mark.parametrize("protocol", ["SASL_PLAINTEXT", "SASL_SSL", "SSL"])
 def test_tls_verifies_the_broker_and_sasl_carries_the_password(protocol: str) -> None:
-    options = kafka_options(
-        KafkaConfig(
-            security_protocol=protocol,  # type: ignore[arg-type]
-            sasl_username="u",
-            sasl_password=SecretStr("p"),
-        )
-    )
+    sasl = {"sasl_username": "u", "sasl_password": SecretStr("p")}
+    fields = sasl if protocol.startswith("SASL") else {}
+    options = kafka_options(KafkaConfig.model_validate({"security_protocol": protocol, **fields}))
     context = options.get("ssl_context")
     assert isinstance(context, ssl.SSLContext) == ("SSL" in protocol.split("_"))
     if context is not None:

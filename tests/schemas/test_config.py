@@ -87,6 +87,8 @@ def test_secrets_are_hidden_when_printed(file: Path, monkeypatch: pytest.MonkeyP
         "TELEMETRY__HEADERS",
     ):
         monkeypatch.setenv(f"STREAMGAUGE_{name}", SECRET)
+    monkeypatch.setenv("STREAMGAUGE_KAFKA__SECURITY_PROTOCOL", "SASL_SSL")
+    monkeypatch.setenv("STREAMGAUGE_KAFKA__SASL_USERNAME", "u")
     config = Config()
     assert config.kafka.sasl_password.get_secret_value() == SECRET
     for printed in (str(config), repr(config), config.model_dump_json(), str(config.model_dump())):

@@ -42,7 +42,11 @@ def test_children_read_the_configuration_in_force(
 
 def test_secrets_are_kept_private_and_out_of_the_file(tmp_path: Path) -> None:
     config = Config(
-        kafka=KafkaConfig(sasl_password=SecretStr("kafka-pass")),
+        kafka=KafkaConfig(
+            security_protocol="SASL_PLAINTEXT",
+            sasl_username="u",
+            sasl_password=SecretStr("kafka-pass"),
+        ),
         runtime=RuntimeConfig(data_dir=tmp_path),
     )
     effective = embedded_config(config)
