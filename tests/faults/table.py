@@ -189,15 +189,39 @@ def _alerts(found: list[Row]) -> list[str]:
 
 
 def _named(found: list[Row]) -> list[str]:
-    lines = ["## Named runs", "", "`make faults NAME=...`", ""] if found else []
+    if not found:
+        return []
+    lines = ["## Named runs", "", "`make faults NAME=...`; `fault-tests.jsonl` has the memory of every "
+             "process.", "",
+             "| run | commit | spans with success | refused, sent again | lost | duplicates | "
+             "phantoms | wrong | recovered, s | beside |",
+             "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
     for row in found:
-        facts = ", ".join(
-            f"{name} {value}"
-            for name, value in row.items()
-            if name not in ("run", "commit", "service", "rss_mib", "faults")
+        lines.append(
+            f"| {row['run']} | {row['commit']} | {row['spans_acked']:,} | {row['refused']:,} | "
+            f"{row['lost']} | {row['duplicates']} | {row['phantoms']} | {row['problems']} | "
+            f"{row['recovered_s']} | {_beside(row)} |"
         )
-        lines.append(f"- **{row['run']}** ({row['commit']}): {facts}")
-    return [*lines, ""] if found else []
+    return [*lines, ""]
+
+
+def _beside(row: Row) -> str:
+    """What one kind of run alone tells."""
+    told: list[str] = []
+    if "sustained_traces_per_s" in row:
+        told.append(f"sustained {row['sustained_traces_per_s']} traces/s, sent twice that")
+        grown = sorted(row["rss_last_over_minute_2"].items(), key=lambda one: -one[1])
+        worst = ", ".join(f"{name.removesuffix('-0')} {ratio}" for name, ratio in grown[:2])
+        told.append(f"memory at minute 10 over minute 2: {worst}, others less")
+    if "stored_after_median_s_during" in row:
+        before, during = (
+            f"{row[f'stored_after_median_s_{when}']} s (p95 {row[f'stored_after_p95_s_{when}']} s)"
+            for when in ("before", "during")
+        )
+        told.append(f"calls of others stored after {before}, during it {during}")
+    if "hot_refused" in row:
+        told.append(f"the hot tenant was refused {row['hot_refused']} times")
+    return "; ".join(told)
 
 
 def _each(seeds: list[Row]) -> list[str]:
