@@ -191,8 +191,8 @@ def _alerts(found: list[Row]) -> list[str]:
 def _named(found: list[Row]) -> list[str]:
     if not found:
         return []
-    lines = ["## Named runs", "", "`make faults NAME=...`; `fault-tests.jsonl` has the memory of every "
-             "process.", "",
+    lines = ["## Named runs", "",
+             "`make faults NAME=...`; memory of every process is in `fault-tests.jsonl`.", "",
              "| run | commit | spans with success | refused, sent again | lost | duplicates | "
              "phantoms | wrong | recovered, s | beside |",
              "| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |"]  # fmt: skip
