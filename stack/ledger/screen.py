@@ -73,7 +73,7 @@ def _letters(ledger: Ledger) -> Table:
         table.add_column(name, justify="right")
     for one in ledger.dead:
         table.add_row(
-            Text(printable(one.tenant)), one.topic, one.stage, printable(one.reason),
+            Text(printable(one.tenant)), one.topic, one.stage, Text(printable(one.reason)),
             f"{one.letters:,}", f"{one.items:,}",
         )  # fmt: skip
     return table
