@@ -164,7 +164,7 @@ def test_gateway_and_workers_run_by_configuration_alone(secure: str, tmp_path: P
         {"sasl_password": "wrong"},
         {"sasl_username": "nobody"},
         {"ssl_cafile": TLS / "other-ca.pem"},
-        {"security_protocol": "SSL"},
+        {"security_protocol": "SSL", "sasl_username": "", "sasl_password": ""},
     ],
     ids=["password", "user", "authority", "no SASL"],
 )
