@@ -80,7 +80,7 @@ class KafkaConfig(Section):
         else:
             # Whoever sets these believes that the connection is authenticated.
             for name in ("sasl_username", "sasl_password", "sasl_password_file"):
-                if name in self.model_fields_set and getattr(self, name):
+                if getattr(self, name):
                     raise ValueError(
                         f"{name} is of no use with security_protocol {self.security_protocol}: "
                         "set SASL_SSL (or SASL_PLAINTEXT)"

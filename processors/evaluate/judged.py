@@ -1,7 +1,7 @@
 """What was judged of the last operations, so that one told again is judged only when it knows more.
 
-The numbers lie in arrays of a fixed size: as objects of their own, millions of them made and
-dropped among the texts of traffic, they kept pages alive and a process grew for hours.
+The numbers lie in arrays of a fixed size: as small objects, made and dropped among the texts of
+traffic, they were five times as large and lay scattered over pages that stayed in use.
 """
 
 from collections import OrderedDict
