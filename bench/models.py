@@ -43,28 +43,29 @@ def texts(count: int, attacks: float) -> list[str]:
     return made
 
 
-def measure(model: Model, count: int = TEXTS, attacks: float = ATTACKS) -> dict[str, float]:
-    """texts/s of the model alone and through the cascade, and the share that it cleared."""
+def measure(model: Model, count: int = TEXTS, budget: int = BATCH_TOKENS) -> dict[str, float]:
+    """texts/s of the model alone and through the cascade, and the share that it cleared; batches
+    are of ``budget`` tokens."""
     rows = [
         [*one.windows[0].ids[: TOKENS - 1], one.windows[0].ids[-1]]
-        for one in tokenise(model, texts(count, attacks), 1)
+        for one in tokenise(model, texts(count, ATTACKS), 1)
     ]
     few = rows[: count // 8]
-    score_batch(model, few[:16])
+    _full(model, few, budget)
     clear(model, rows[:16])
     started = time.perf_counter()
-    _full(model, few)
+    _full(model, few, budget)
     alone = len(few) / (time.perf_counter() - started)
     started = time.perf_counter()
     seen = clear(model, rows)
-    _full(model, [row for row, scores in zip(rows, seen, strict=True) if scores is None])
+    _full(model, [row for row, scores in zip(rows, seen, strict=True) if scores is None], budget)
     cascade = len(rows) / (time.perf_counter() - started)
     cleared = sum(scores is not None for scores in seen) / len(seen)
     return {"alone": alone, "cascade": cascade, "cleared": cleared}
 
 
-def _full(model: Model, rows: list[list[int]]) -> None:
-    for batch in plan_batches([len(row) for row in rows], BATCH_TOKENS):
+def _full(model: Model, rows: list[list[int]], budget: int) -> None:
+    for batch in plan_batches([len(row) for row in rows], budget):
         score_batch(model, [rows[index] for index in batch])
 
 

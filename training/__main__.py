@@ -21,11 +21,13 @@ from training import (
     support,
     thresholds,
 )
-from training.fit import losses
+from training.fit import describe, losses
 from training.network import weights
 from training.options import base_model, options
 from training.package import Settings, Trained
 from training.scoring import TEXT_TASKS, Scores
+
+_MODELS = (safety, support)
 
 
 def trained(args: argparse.Namespace, base: Path) -> Trained:
@@ -45,7 +47,7 @@ def calibrated(made: Trained, args: argparse.Namespace) -> tuple[Settings, dict[
     settings = Settings()
     draft = args.cache / "draft"
     package.write(draft, made, settings)
-    scores = Scores(draft, args.cache / "scores", args.threads)
+    scores = Scores(draft, args.cache / "scores", args.threads, args.device)
     pools = thresholds.text_settings(args.data, scores, settings)
     pools["hallucination"] = thresholds.support_settings(args.data, scores, settings)
     kept = "; earlier checkpoints were kept" if args.keep else ""
@@ -54,8 +56,8 @@ def calibrated(made: Trained, args: argparse.Namespace) -> tuple[Settings, dict[
         "cascade": thresholds.cascade_settings(args.data, scores, settings),
         "thresholds": settings.thresholds,
         "alone": evaluate.areas(scores, args.data, TEXT_TASKS),
-        "trained": f"{safety.describe(args.cache)}; {support.describe(args.cache)}{kept}",
-        "learning": {name: losses(args.cache / name) for name in (safety.NAME, support.NAME)},
+        "trained": "; ".join(describe(args.cache / m.NAME, m.RECIPE) for m in _MODELS) + kept,
+        "learning": {m.NAME: losses(args.cache / m.NAME) for m in _MODELS},
         "curve": curve.found(args.cache),
     }
 

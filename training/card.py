@@ -15,12 +15,12 @@ from typing import Any
 import numpy as np
 
 from bench.models import measure
-from training import evaluate, sanity
+from training import curve, evaluate, sanity
 from training.aims import AIMS, aims, shown
 from training.evaluate import ANSWER_WORDS, LONGER
 from training.options import options
 from training.package import TASKS
-from training.scoring import Scores
+from training.scoring import Scores, open_model
 
 RECORD = "training.json"
 SMALL_SHARE = 0.01
@@ -94,21 +94,24 @@ def learning(logs: Mapping[str, Sequence[tuple[int, float]]]) -> str:
     return "\n".join(lines)
 
 
-def curves(points: Mapping[str, Any]) -> list[str]:
-    """AUROC by the share of the rows, and how many more rows an aim would take at that slope.
+def curves(curve: Mapping[str, Any]) -> list[str]:
+    """AUROC by the share of the rows, and how many more rows an aim would take at that slope; and
+    of a safety model with half of the layers.
 
     The slope is the gain a doubling of the rows, by least squares over all points: over so short a
     range AUROC is close to linear in the logarithm of the rows.
     """
-    shares = sorted(points, key=float)
-    if len(shares) < 2:
+    if not curve:
         return ["Not measured for this folder: `python -m training.curve` does it."]
+    points = curve["rows"]
+    shares = sorted(points, key=float)
+    ((layers, deeper),) = curve["layers"].items()
     wanted_by = {(aim.task, aim.name): aim.value for aim in AIMS if aim.what == "auroc"}
     doublings = np.log2([float(share) for share in shares])
     lines = [
         f"| task | set | {' | '.join(f'{float(s):.3g} of the rows' for s in shares)} |"
-        " gain a doubling | rows to the aim |",
-        "| --- | --- |" + " --- |" * (len(shares) + 2),
+        f" gain a doubling | rows to the aim | {layers} layers |",
+        "| --- | --- |" + " --- |" * (len(shares) + 3),
     ]
     for task, sets in points[shares[-1]].items():
         for name in sets:
@@ -116,7 +119,8 @@ def curves(points: Mapping[str, Any]) -> list[str]:
             slope = float(np.polyfit(doublings, areas, 1)[0])
             wanted = _rows_wanted(wanted_by.get((task, name)), areas[-1], slope)
             cells = " | ".join(f"{area:.3f}" for area in areas)
-            lines.append(f"| {task} | {name} | {cells} | {slope:+.3f} | {wanted} |")
+            deep = f"{deeper[task][name][0]:.3f}" if task in deeper else "-"
+            lines.append(f"| {task} | {name} | {cells} | {slope:+.3f} | {wanted} | {deep} |")
     return lines
 
 
@@ -247,12 +251,12 @@ def _render(folder: Path, results: Mapping[str, Any], found: Sequence[Example]) 
 def write(folder: Path, record: Mapping[str, Any], args: argparse.Namespace) -> Mapping[str, Any]:
     """Evaluate the finished files in ``folder``; card.md and training.json (what the run knew,
     ``record``) beside them. Returns the figures by task and set."""
-    scores = Scores(folder, args.cache / "scores", args.threads)
+    scores = Scores(folder, args.cache / "scores", args.threads, args.device)
     tests = {task: evaluate.run(scores, args.data, task) for task in TASKS}
     results = {
         **record,
         "tests": tests,
-        "speed": measure(scores.model),
+        "speed": measure(open_model(folder, args.threads)),
         "labels": evaluate.labels(scores, args.data),
         "placeholders": evaluate.placeholders(scores, args.data),
     }
@@ -268,7 +272,8 @@ def write(folder: Path, record: Mapping[str, Any], args: argparse.Namespace) -> 
 
 def main() -> None:
     args = options(argparse.ArgumentParser(prog="python -m training.card", description=__doc__))
-    write(args.out, json.loads((args.out / RECORD).read_text()), args)
+    record = json.loads((args.out / RECORD).read_text())
+    write(args.out, record | {"curve": curve.found(args.cache) or record["curve"]}, args)
 
 
 if __name__ == "__main__":

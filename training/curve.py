@@ -1,8 +1,9 @@
-"""Learning curves: each recipe on a share of its rows, for the card: ``python -m training.curve``.
+"""What more rows give, and more layers, for the card: ``python -m training.curve``.
 
-Run before the last ``python -m training``, with the same options, from the repository root. Every
-point is one epoch, so that fewer rows are fewer steps too. Scores are those of the product without
-the cascade; only AUROC is told, which needs neither calibration nor thresholds.
+Each recipe on a share of its rows, and the safety model with half of the layers. Run after
+``python -m training`` with the same options, from the repository root; the next ``python -m
+training.card`` shows what was found. Scores are those of the product without the cascade; only
+AUROC is told, which needs neither calibration nor thresholds.
 """
 
 from __future__ import annotations
@@ -16,8 +17,9 @@ from training import data, evaluate, first_pass, package, safety, support
 from training.fit import Item
 from training.network import weights
 from training.options import base_model, options
-from training.package import Settings, Trained
-from training.scoring import Scores
+from training.package import TASKS, Settings, Trained
+from training.scoring import TEXT_TASKS, Scores
+from training.shape import LAYERS
 
 SHARES = (1 / 16, 1 / 8, 1 / 4, 1.0)
 FILE = "curve.json"
@@ -25,10 +27,13 @@ Point = Mapping[str, Mapping[str, list[float]]]
 """AUROC with its 95% interval, by task and set."""
 
 
-def found(cache: Path) -> Mapping[str, Point]:
-    """Points by share of the rows, of the last run of this command; none where there was none."""
+def found(cache: Path) -> Mapping[str, Mapping[str, Point]]:
+    """``rows``: points by share of the rows; ``layers``: by layers of the safety model. Of the last
+    run of this command; empty where there was none."""
     path = cache / FILE
-    points: Mapping[str, Point] = json.loads(path.read_text()) if path.exists() else {}
+    if not path.exists():
+        return {}
+    points: Mapping[str, Mapping[str, Point]] = json.loads(path.read_text())
     return points
 
 
@@ -44,22 +49,32 @@ def main() -> None:
     base = base_model(args.base)
     texts, pairs = safety.items(args.data, base), support.items(args.data, base)
     bag = weights(first_pass.run(texts, args.cache, data.SEED, args.keep))
-    points: dict[str, Point] = {}
-    for share in SHARES:
-        # The whole is the run that is shipped.
-        cache = args.cache if share == 1 else args.cache / "curve" / f"{share:g}"
+
+    def point(share: float, cache: Path, layers: int, tasks: Sequence[str]) -> Point:
         made = Trained(
-            safety=weights(safety.run(_part(texts, share), base, cache, args.keep)),
-            support=weights(support.run(_part(pairs, share), base, cache, args.keep)),
+            safety=weights(safety.run(_part(texts, share), base, cache, args.keep, layers)),
+            support=weights(
+                support.run(_part(pairs, share), base, cache, args.keep)
+                if tasks == TASKS
+                else support.network(base, data.SEED)
+            ),
             first=bag,
             tokenizer=base / "tokenizer.json",
         )
-        folder = cache / "draft"
-        package.write(folder, made, Settings())
-        scores = Scores(folder, args.cache / "scores", args.threads)
-        points[f"{share:g}"] = evaluate.areas(scores, args.data)
-        (args.cache / FILE).write_text(json.dumps(points, indent=1))
-        print(json.dumps({f"{share:g}": points[f"{share:g}"]}), flush=True)
+        package.write(cache / "draft", made, Settings())
+        scores = Scores(cache / "draft", args.cache / "scores", args.threads, args.device)
+        areas: Point = evaluate.areas(scores, args.data, tasks)
+        print(json.dumps(areas), flush=True)
+        return areas
+
+    points: dict[str, dict[str, Point]] = {"rows": {}, "layers": {}}
+    for share in SHARES:
+        # The whole is the run that is shipped.
+        cache = args.cache if share == 1 else args.cache / "curve" / f"{share:g}"
+        points["rows"][f"{share:g}"] = point(share, cache, LAYERS, TASKS)
+    cache = args.cache / "curve" / "layers"
+    points["layers"][str(LAYERS // 2)] = point(1.0, cache, LAYERS // 2, TEXT_TASKS)
+    (args.cache / FILE).write_text(json.dumps(points, indent=1))
 
 
 if __name__ == "__main__":

@@ -49,9 +49,10 @@ def validation_half(key: str) -> bool:
     return percentile("half:" + key) < 50
 
 
-def redacted(text: str) -> str:
-    """The text as it reaches a model: personal data and secrets as placeholders."""
-    return _REDACTOR.redact(text, "", text[:64], "")[0]
+def redacted(text: str, call: str | None = None) -> str:
+    """The text as it reaches a model: personal data and secrets as placeholders. A value has the
+    same one in all texts of a ``call``; without, the text is a call of its own."""
+    return _REDACTOR.redact(text, "", text[:64] if call is None else call, "")[0]
 
 
 def unmasked(text: str) -> str:

@@ -53,7 +53,7 @@ def run(items: Sequence[Item], cache: Path, seed: int, keep: bool = False) -> Ba
     path = cache / FILE
     made_from = origin(items, SIZE, HEAD, EPOCHS, BATCH_TOKENS, RATE, seed)
     if path.exists():
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, torch.get_default_device(), weights_only=True)
         is_other(state["origin"], made_from, path, keep)
         bag.load_state_dict(state["bag"])
         return bag.eval()

@@ -1,4 +1,4 @@
-"""One training run: batches under a token budget, one epoch, checkpoints, a small log.
+"""Training runs: batches under a token budget, checkpoints, a small log.
 
 The number of steps and the order of the rows are fixed by the seed before the first step, so a run
 that was cut off goes on from its last checkpoint to the same end. A checkpoint knows the rows and
@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -50,6 +51,10 @@ class Recipe:
     decay: float = 0.01
     batch_tokens: int = 1024
     clip: float = 1.0
+    epochs: int = 1
+    runs: int = 1
+    """Runs, each with its own seed, whose weights are averaged (Wortsman et al. 2022, "Model
+    soups: averaging weights of multiple fine-tuned models improves accuracy")."""
 
 
 Loss = Callable[[Tensor, Tensor], Tensor]
@@ -83,10 +88,14 @@ def tensors(items: Sequence[Item]) -> tuple[Tensor, Tensor, Tensor, Tensor | Non
         ids[row, :size], types[row, :size], mask[row, :size] = item.ids, item.types, 1
     features = None
     if items[0].features is not None:
-        features = torch.from_numpy(np.stack([item.features for item in items]))  # type: ignore[misc]
-    targets = torch.from_numpy(np.stack([item.targets for item in items]))
-    a, b, c = (torch.from_numpy(x) for x in (ids, mask, types))
+        features = _tensor(np.stack([item.features for item in items]))  # type: ignore[misc]
+    targets = _tensor(np.stack([item.targets for item in items]))
+    a, b, c = (_tensor(x) for x in (ids, mask, types))
     return a, b, c, features, targets
+
+
+def _tensor(array: npt.NDArray[Any]) -> Tensor:
+    return torch.from_numpy(array).to(torch.get_default_device())
 
 
 def masked_loss(logits: Tensor, targets: Tensor, weights: Tensor) -> Tensor:
@@ -129,15 +138,37 @@ def is_other(found: object, wanted: str, path: Path, keep: bool) -> bool:
 
 
 def train(
-    network: Network, items: Sequence[Item], loss: Loss, folder: Path, recipe: Recipe, seed: int,
-    keep: bool = False,
-) -> None:  # fmt: skip
-    """Train in place; state in ``folder``. Does nothing when a finished run is there.
+    make: Callable[[int], Network], items: Sequence[Item], loss: Loss, folder: Path, recipe: Recipe,
+    seed: int, keep: bool = False,
+) -> Network:  # fmt: skip
+    """The mean of the recipe's runs; ``make`` gives the untrained network of a seed. State in
+    ``folder``: a finished run is only read.
 
     Raises :class:`OtherRunError` where the state is that of another run and not to be kept.
     """
+    made = []
+    for run in range(recipe.runs):
+        network = make(seed + run)
+        _train(network, items, loss, run_folder(folder, run), recipe, seed + run, keep)
+        made.append(network)
+    states = [network.state_dict() for network in made]
+    mean = {name: torch.stack([s[name] for s in states]).mean(0) for name in states[0]}
+    made[0].load_state_dict(mean)
+    return made[0].eval()
+
+
+def run_folder(folder: Path, run: int) -> Path:
+    """Where one run of several has its state and its log."""
+    return folder / f"run-{run}"
+
+
+def _train(
+    network: Network, items: Sequence[Item], loss: Loss, folder: Path, recipe: Recipe, seed: int,
+    keep: bool,
+) -> None:  # fmt: skip
     folder.mkdir(parents=True, exist_ok=True)
-    batches = plan([len(item.ids) for item in items], recipe.batch_tokens, random.Random(seed))
+    lengths, rng = [len(item.ids) for item in items], random.Random(seed)
+    batches = [b for _ in range(recipe.epochs) for b in plan(lengths, recipe.batch_tokens, rng)]
     optimiser = torch.optim.AdamW(
         network.groups(recipe.rate, recipe.head_rate), weight_decay=recipe.decay, fused=True
     )
@@ -183,7 +214,7 @@ class _Run:
         self._optimiser, self._schedule = optimiser, schedule
         self.step = self._first = 0
         self._started = time.monotonic()
-        self._loss = 0.0
+        self._loss = torch.zeros(())
 
     def one(self, items: Sequence[Item], loss: Loss, clip: float) -> None:
         """One step."""
@@ -194,7 +225,7 @@ class _Run:
         self._optimiser.step()
         self._schedule.step()
         self._optimiser.zero_grad()
-        now = value.item()
+        now = value.detach()  # read when it is told: a GPU need not be waited for in each step
         self._loss = now if self.step == self._first else 0.98 * self._loss + 0.02 * now
         self.step += 1
 
@@ -202,12 +233,10 @@ class _Run:
         """A line on the screen and in the log."""
         seconds = (time.monotonic() - self._started) / max(1, self.step - self._first)
         left = (end - self.step) * seconds / 60
-        name = self._folder.name
-        print(
-            f"{name}: step {self.step}/{end} loss {self._loss:.4f}, {left:.0f} min left", flush=True
-        )
+        loss, name = self._loss.item(), f"{self._folder.parent.name} {self._folder.name}"
+        print(f"{name}: step {self.step}/{end} loss {loss:.4f}, {left:.0f} min left", flush=True)
         with (self._folder / "log.jsonl").open("a") as log:
-            entry = {"step": self.step, "loss": round(self._loss, 4), "at": int(time.time())}
+            entry = {"step": self.step, "loss": round(loss, 4), "at": int(time.time())}
             log.write(json.dumps(entry) + "\n")
 
     def save(self) -> None:
@@ -223,7 +252,7 @@ class _Run:
         path = self._folder / "state.pt"
         if not path.exists():
             return False
-        state = torch.load(path, weights_only=True)
+        state = torch.load(path, torch.get_default_device(), weights_only=True)
         other = is_other(state.get("origin"), self._made_from, path, keep)
         self._network.load_state_dict(state["network"])
         self._optimiser.load_state_dict(state["optimiser"])
@@ -233,12 +262,15 @@ class _Run:
 
 
 def losses(folder: Path) -> list[tuple[int, float]]:
-    """Step and running mean of the loss, along the run in ``folder``."""
-    lines = (folder / "log.jsonl").read_text().splitlines()
+    """Step and running mean of the loss, along the first run in ``folder``."""
+    lines = (run_folder(folder, 0) / "log.jsonl").read_text().splitlines()
     return [(int(e["step"]), float(e["loss"])) for e in map(json.loads, lines)]
 
 
-def steps(folder: Path) -> int:
-    """Steps that the run in ``folder`` has made."""
-    found = losses(folder)
-    return found[-1][0] if found else 0
+def describe(folder: Path, recipe: Recipe) -> str:
+    """How long the runs in ``folder`` were."""
+    steps, _ = losses(folder)[-1]
+    return (
+        f"{folder.name}: {steps} batches of at most {recipe.batch_tokens} tokens, epochs"
+        f" {recipe.epochs}, runs averaged {recipe.runs}"
+    )

@@ -27,7 +27,7 @@ class _Embeddings(nn.Module):
         self.LayerNorm = nn.LayerNorm(HIDDEN, eps=EPSILON)
 
     def forward(self, ids: Tensor, types: Tensor) -> Tensor:
-        places = torch.arange(ids.shape[1])
+        places = torch.arange(ids.shape[1], device=ids.device)
         x = self.word_embeddings(ids) + self.token_type_embeddings(types)
         return self.LayerNorm(x + self.position_embeddings(places))
 
@@ -125,4 +125,4 @@ class Network(nn.Module):
 
 def weights(module: nn.Module) -> Weights:
     """Its parameters as arrays, by name."""
-    return {name: value.detach().numpy() for name, value in module.state_dict().items()}
+    return {name: value.detach().cpu().numpy() for name, value in module.state_dict().items()}

@@ -11,12 +11,15 @@ from training import data
 
 
 def options(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Parsed and checked; the cache folder is there and torch has its threads."""
+    """Parsed and checked; the cache folder is there, torch has its threads and its device."""
     parser.add_argument("--data", type=Path, required=True, help="folder with train/ dev/ test/")
     parser.add_argument("--out", type=Path, default=Path("models/starter"))
     parser.add_argument("--cache", type=Path, default=Path(".cache/training"))
     parser.add_argument("--base", type=Path, help="folder of all-MiniLM-L6-v2 (default: package)")
     parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument(
+        "--device", choices=("cpu", "cuda"), default="cpu", help="where to train and to score"
+    )
     parser.add_argument(
         "--keep", action="store_true", help="use checkpoints of other rows or recipes as they are"
     )
@@ -25,6 +28,8 @@ def options(parser: argparse.ArgumentParser) -> argparse.Namespace:
         if not (args.data / part).is_dir():
             parser.error(f"--data: {args.data} has no folder {part}/ (training/README.md: Data)")
     torch.set_num_threads(args.threads)
+    torch.set_default_device(args.device)
+    torch.set_float32_matmul_precision("high")  # of training alone: scores stay exact
     data.check(args.data)
     args.cache.mkdir(parents=True, exist_ok=True)
     return args

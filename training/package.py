@@ -120,7 +120,7 @@ def _manifest(folder: Path, settings: Settings) -> Mapping[str, Any]:
     manifest: dict[str, Any] = {
         "schema": "streamgauge.model/v1",
         "name": "starter",
-        "version": "3",
+        "version": "4",
         "licence": "Apache-2.0",
         "provenance": PROVENANCE,
         "tokenizer": {"file": TOKENIZER, "max_length": MAX_LENGTH, "stride": STRIDE},

@@ -3,27 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from training import data, tokens
-from training.fit import Item, Recipe, masked_loss, steps, train
+from training.fit import Item, Recipe, masked_loss, train
 from training.network import Network
 from training.safety_rows import TARGETS, training_rows
+from training.shape import LAYERS
 
 NAME = "safety"
 # Slowly: what the base encoder knows serves texts unlike the training rows.
 RECIPE = Recipe(rate=4e-5)
-FROZEN_LAYERS = 2
+FROZEN = 3  # one layer of so many, the lowest ones
 # The two verdicts count fully; the finer labels, known for few rows, steer the encoder.
 WEIGHTS = (1.0, 1.0, 0.3, 0.2, 0.1, 0.1, 0.2, 0.2, 0.2)
 
 
-def network(base: Path) -> Network:
-    """An untrained head on the base encoder."""
-    torch.manual_seed(data.SEED)
-    return Network(base, len(TARGETS), frozen=FROZEN_LAYERS)
+def network(base: Path, layers: int, seed: int) -> Network:
+    """An untrained head on the lower ``layers`` of the base encoder."""
+    torch.manual_seed(seed)
+    return Network(base, len(TARGETS), frozen=layers // FROZEN, layers=layers)
 
 
 def items(folder: Path, base: Path) -> list[Item]:
@@ -34,18 +36,14 @@ def items(folder: Path, base: Path) -> list[Item]:
     return found
 
 
-def run(made: Sequence[Item], base: Path, cache: Path, keep: bool = False) -> Network:
+def run(
+    made: Sequence[Item], base: Path, cache: Path, keep: bool = False, layers: int = LAYERS
+) -> Network:
     """The trained network; goes on from the last checkpoint."""
-    net = network(base)
     weights = torch.tensor(WEIGHTS)
 
     def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return masked_loss(logits, targets, weights)
 
-    train(net, made, loss, cache / NAME, RECIPE, data.SEED, keep)
-    return net.eval()
-
-
-def describe(cache: Path) -> str:
-    """How long the run in ``cache`` was."""
-    return f"{NAME}: {steps(cache / NAME)} batches of at most {RECIPE.batch_tokens} tokens"
+    make = partial(network, base, layers)
+    return train(make, made, loss, cache / NAME, RECIPE, data.SEED, keep)

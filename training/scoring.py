@@ -7,6 +7,7 @@ import hashlib
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -34,24 +35,27 @@ _AT_ONCE = 1000
 _FIRST_PASS_TOKENS = 64 << 10
 
 
-def config(folder: Path, threads: int) -> EvaluateConfig:
-    """The product's settings for one model folder on the CPU."""
+Device = Literal["cpu", "cuda"]
+
+
+def config(folder: Path, threads: int, device: Device = "cpu") -> EvaluateConfig:
+    """The product's settings for one model folder."""
     return EvaluateConfig(
-        models_dir=folder.resolve().parent, model=folder.name, device="cpu", threads=threads
+        models_dir=folder.resolve().parent, model=folder.name, device=device, threads=threads
     )
 
 
 def open_model(folder: Path, threads: int) -> Model:
-    """A model folder, loaded as the product loads it."""
+    """A model folder, loaded as the product loads it on the CPU."""
     return load_model(config(folder, threads))
 
 
 class Scores:
     """Scores of one model folder, kept in a cache folder by what was scored."""
 
-    def __init__(self, folder: Path, cache: Path, threads: int) -> None:
-        self._config = config(folder, threads)
-        self.model = open_model(folder, threads)
+    def __init__(self, folder: Path, cache: Path, threads: int, device: Device = "cpu") -> None:
+        self._config = config(folder, threads, device)
+        self.model = load_model(self._config)
         files = sorted(self.model.manifest.files.items())
         self._version = json.dumps([files, str(self.model.manifest.cascade)])
         self._cache = cache

@@ -3,23 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import torch
 
 from processors.evaluate.support_features import FEATURE_NAMES
 from training import data, tokens
-from training.fit import Item, Recipe, masked_loss, steps, train
+from training.fit import Item, Recipe, masked_loss, train
 from training.network import Network
 from training.support_rows import training_rows
 
 NAME = "support"
-RECIPE = Recipe()
+RECIPE = Recipe(batch_tokens=4096, epochs=2, runs=3)
 
 
-def network(base: Path) -> Network:
+def network(base: Path, seed: int) -> Network:
     """An untrained head on the base encoder."""
-    torch.manual_seed(data.SEED + 1)
+    torch.manual_seed(seed)
     return Network(base, 1, features=len(FEATURE_NAMES))
 
 
@@ -32,16 +33,10 @@ def items(folder: Path, base: Path) -> list[Item]:
 
 def run(made: Sequence[Item], base: Path, cache: Path, keep: bool = False) -> Network:
     """The trained network; goes on from the last checkpoint."""
-    net = network(base)
     weights = torch.ones(1)
 
     def loss(logits: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
         return masked_loss(logits, targets, weights)
 
-    train(net, made, loss, cache / NAME, RECIPE, data.SEED, keep)
-    return net.eval()
-
-
-def describe(cache: Path) -> str:
-    """How long the run in ``cache`` was."""
-    return f"{NAME}: {steps(cache / NAME)} batches of at most {RECIPE.batch_tokens} tokens"
+    make = partial(network, base)
+    return train(make, made, loss, cache / NAME, RECIPE, data.SEED, keep)

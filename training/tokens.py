@@ -27,7 +27,7 @@ def load(path: Path) -> Tokenizer:
     return tokenizer
 
 
-PAIR_LENGTH = 176  # of a longer pair the evidence is cut
+PAIR_LENGTH = 256  # of a longer pair the evidence is cut
 
 
 def pair_items(tokenizer: Tokenizer, rows: Sequence[SupportRow]) -> list[Item]:
