@@ -37,7 +37,11 @@ def trained(args: argparse.Namespace, base: Path) -> Trained:
     return Trained(
         safety=weights(safety.run(texts, base, args.cache, args.keep)),
         support=weights(support.run(pairs, base, args.cache, args.keep)),
-        first=weights(first_pass.run(texts, args.cache, data.SEED, args.keep)),
+        first=weights(
+            first_pass.run(
+                safety.items(args.data, base, every=True), args.cache, data.SEED, args.keep
+            )
+        ),
         tokenizer=base / "tokenizer.json",
     )
 

@@ -21,7 +21,7 @@ from training.package import TASKS, Settings, Trained
 from training.scoring import TEXT_TASKS, Scores
 from training.shape import LAYERS
 
-SHARES = (1 / 16, 1 / 8, 1 / 4, 1.0)
+SHARES = (1 / 16, 1 / 4, 1.0)
 FILE = "curve.json"
 Point = Mapping[str, Mapping[str, list[float]]]
 """AUROC with its 95% interval, by task and set."""
@@ -48,7 +48,6 @@ def main() -> None:
         parser.error(f"{args.cache} holds no finished run: python -m training comes first")
     base = base_model(args.base)
     texts, pairs = safety.items(args.data, base), support.items(args.data, base)
-    bag = weights(first_pass.run(texts, args.cache, data.SEED, args.keep))
 
     def point(share: float, cache: Path, layers: int, tasks: Sequence[str]) -> Point:
         made = Trained(
@@ -58,7 +57,7 @@ def main() -> None:
                 if tasks == TASKS
                 else support.network(base, data.SEED)
             ),
-            first=bag,
+            first=weights(first_pass.Bag()),  # asked for nothing: there is no cascade
             tokenizer=base / "tokenizer.json",
         )
         package.write(cache / "draft", made, Settings())

@@ -82,6 +82,7 @@ def _names(row: Mapping[str, Any]) -> list[str]:
     if "response" in row:
         found.append(f"answer: {_answer_length(row)}")
     found += [f"{key}: {row[key]}" for key in GROUPS if row.get(key)]
+    found += [f"label: {label}" for label, so in (row.get("labels") or {}).items() if so == 1]
     if "functionality" in row or row.get("source", "").startswith("xstest"):
         text = str(row["text"]).lower()
         found += [f"names {g}" for g, words in IDENTITIES.items() if any(w in text for w in words)]

@@ -28,9 +28,9 @@ def network(base: Path, layers: int, seed: int) -> Network:
     return Network(base, len(TARGETS), frozen=layers // FROZEN, layers=layers)
 
 
-def items(folder: Path, base: Path) -> list[Item]:
-    """Every row that it is trained on, in random order."""
-    rows = training_rows(folder)
+def items(folder: Path, base: Path, every: bool = False) -> list[Item]:
+    """The rows that it is trained on, or every one, in random order."""
+    rows = training_rows(folder, every)
     found = tokens.safety_items(tokens.load(base / "tokenizer.json"), rows, data.SEED)
     print(f"{NAME}: {len(found)} rows, {sum(len(i.ids) for i in found)} tokens", flush=True)
     return found

@@ -24,7 +24,7 @@ TARGETS = (
     "injection", "toxicity", "hate", "insult", "obscene", "threat", "sexual", "self_harm",
     "violence",
 )  # fmt: skip
-TOXICITY_ROWS = 18_000  # of the public training rows: one epoch stays under an hour
+TOXICITY_ROWS = 18_000  # of the public ones, for the model: more drown the written rows
 REPEATED = {
     "deepset_train": 4, "convabuse_train": 2, "convabuse_valid": 2, "pyrit_harm_completions": 3,
 }  # fmt: skip
@@ -123,8 +123,9 @@ def _joined(rows: list[SafetyRow], rng: random.Random) -> list[SafetyRow]:
     return found
 
 
-def training_rows(folder: Path) -> list[SafetyRow]:
-    """Everything the safety model is trained on, in a seeded order."""
+def training_rows(folder: Path, every: bool = False) -> list[SafetyRow]:
+    """Everything the safety model is trained on, in a seeded order; with ``every`` no public row is
+    left out, for the first pass, which knows only words."""
     rng = random.Random(f"{data.SEED}:safety")
     injection = _kept(data.read(folder / "train" / "injection.jsonl.gz"))
     toxicity = _kept(data.read(folder / "train" / "toxicity.jsonl.gz"))
@@ -134,10 +135,11 @@ def training_rows(folder: Path) -> list[SafetyRow]:
     # Long documents are the cost, and the written ones are more varied: half of them will do.
     synthetic = [r for r in injection if r["source"].startswith(_DOCUMENTS)]
     rows = [injection_row(r) for r in injection if not r["source"].startswith(_DOCUMENTS)]
-    rows += [injection_row(r) for r in rng.sample(synthetic, len(synthetic) // 2)]
+    rows += [injection_row(r) for r in rng.sample(synthetic, len(synthetic) // (1 if every else 2))]
     rare = [r for r in toxicity if r["source"] in REPEATED]
     others = [r for r in toxicity if r["source"] not in REPEATED]
-    rows += [toxicity_row(r) for r in rare + rng.sample(others, TOXICITY_ROWS)]
+    wanted = len(others) if every else TOXICITY_ROWS
+    rows += [toxicity_row(r) for r in rare + rng.sample(others, wanted)]
     rows += [row for row in rows for _ in range(REPEATED.get(row.source, 1) - 1)]
     rng.shuffle(contexts)
     rows += _written(contexts[:PASSAGES], rng)

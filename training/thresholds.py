@@ -23,9 +23,8 @@ HARD = {
 }  # fmt: skip
 """Highest share of harmless texts that look bad, by set, to be flagged at warn."""
 POOL = 10_000  # harmless rows for each threshold, at least
-MISSED = {"injection": 0.0025, "toxicity": 0.005}
-"""Share of the bad dev rows flagged by the model that the first pass may clear. Half for injection:
-at 0.005 it cleared one in twenty of the hidden orders of ``bipia_test`` that the model flags."""
+MISSED = 0.0025
+"""Share of the bad dev rows flagged by the model that the first pass may clear, by task."""
 
 
 def logit(scores: F64) -> F64:
@@ -169,11 +168,11 @@ def cascade_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
         saving = np.full(len(labels), -1.0)
         np.maximum.at(saving, windows["text"][flags].astype(int), windows[f"cheap_{task}"][flags])
         limit = min(
-            clear_below(saving[(saving >= 0) & (labels == 1)], MISSED[task]),
+            clear_below(saving[(saving >= 0) & (labels == 1)], MISSED),
             settings.thresholds[task]["warn"],
         )
         settings.clear_below[task] = limit
-        told[task] = {"limit": limit, "missed": MISSED[task]}
+        told[task] = {"limit": limit}
     for task in TEXT_TASKS:
         windows, flags, labels = _flags(folder, draft, task, settings)
         seen = np.any(
