@@ -1,11 +1,11 @@
-"""The evaluate stage against a bare ONNX Runtime loop over the same texts.
+"""The evaluate stage against a bare ONNX Runtime loop over the same texts and pairs.
 
 ``python -m bench.evaluate`` fills ``genai.operations.v1`` on a broker of its own, then runs one
 evaluate worker (its runner, JSON, caches off, nothing else running) until every verdict is on
-``genai.evaluations.v1``; and, in turn, a loop that only calls ``session.run`` over the same texts,
-tokenised and sorted beforehand, with the same threads and token budget. The figure is the loop's
-time over the stage's (1 = the stage costs nothing), median of alternating pairs. A stage's time
-runs from its first message to its last acknowledged verdict, joining the group left out.
+``genai.evaluations.v1``; and, in turn, a loop that only runs the graphs over the same windows and
+pairs, tokenised and sorted beforehand, with the same threads and token budget. The figure is the
+loop's time over the stage's (1 = the stage costs nothing), median of alternating pairs. A stage's
+time runs from its first message to its last acknowledged verdict, joining the group left out.
 """
 
 import argparse
@@ -20,14 +20,22 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import onnxruntime as ort
 from aiokafka import AIOKafkaConsumer
 
 from ingest.kafka import kafka_options
-from processors.evaluate.batching import plan_batches, text_limit_chars, tokenise
+from processors.evaluate.batching import (
+    Pair,
+    clear,
+    plan_batches,
+    score_pairs,
+    text_limit_chars,
+    tokenise,
+    tokenise_pairs,
+)
+from processors.evaluate.claims import joined_text
 from processors.evaluate.context import prepare
-from processors.evaluate.graphs import Model, text_outputs
+from processors.evaluate.graphs import Model, run_texts
 from processors.evaluate.models import core_count, load_model
 from processors.runtime.admin import create_topics
 from processors.runtime.outputs import KafkaOutputs
@@ -102,40 +110,35 @@ def make_operations(count: int, seed: int) -> list[Operation]:
     return made
 
 
-def judged_texts(
+def judged(
     operations: Sequence[Operation], model: Model, config: EvaluateConfig
-) -> list[str]:
-    """Every text that the stage gives to the model, as often as it does with its cache off."""
-    found: list[str] = []
+) -> tuple[list[Sequence[int]], list[Pair]]:
+    """Token ids of every window, and every pair of claim and evidence, that the stage gives to the
+    model, as often as it does with its cache off."""
+    texts: list[str] = []
+    claims: list[tuple[str, str]] = []
     limit = text_limit_chars(model, config.max_windows)
     for operation in operations:
         prepared = prepare(operation, limit, config.max_pairs)
-        texts = [item.reading.text for item in prepared.injection]
-        texts += [item.reading.text for item in prepared.toxicity]
-        for claim, chunks in prepared.support.pairs:
-            texts += [claim.text, *(chunk.text for chunk in chunks)]
-        found += dict.fromkeys(texts)
-    return found
+        passages = (*prepared.injection, *prepared.toxicity)
+        texts += dict.fromkeys(item.reading.text for item in passages)
+        claims += [(claim.text, joined_text(chunks)) for claim, chunks in prepared.support.pairs]
+    rows = [w.ids for one in tokenise(model, texts, config.max_windows) for w in one.windows]
+    return rows, [pair for one in tokenise_pairs(model, claims) for pair in one]
 
 
-def bare_loop(model: Model, rows: Sequence[Sequence[int]], budget: int) -> float:
-    """Seconds that ``session.run`` takes over all rows, sorted and padded beforehand."""
+def bare_loop(
+    model: Model, rows: Sequence[Sequence[int]], pairs: Sequence[Pair], budget: int
+) -> float:
+    """Seconds that the graphs take over all windows and pairs, sorted beforehand: the first pass,
+    the model for what it does not clear, the pairs."""
     (graph,) = model.text_graphs()
-    session = model.graphs[graph].session
-    outputs = text_outputs(model, graph)
-    feeds = []
-    for batch in plan_batches([len(row) for row in rows], budget):
-        width = max(len(rows[index]) for index in batch)
-        ids = np.zeros((len(batch), width), np.int64)
-        mask = np.zeros_like(ids)
-        for place, index in enumerate(batch):
-            ids[place, : len(rows[index])] = rows[index]
-            mask[place, : len(rows[index])] = 1
-        feeds.append({"input_ids": ids, "attention_mask": mask})
-    session.run(outputs, feeds[len(feeds) // 2])
     started = time.perf_counter()
-    for feed in feeds:
-        session.run(outputs, feed)
+    cleared = clear(model, rows)
+    left = [row for row, scores in zip(rows, cleared, strict=True) if scores is None]
+    for batch in plan_batches([len(row) for row in left], budget):
+        run_texts(model, graph, [left[index] for index in batch])
+    score_pairs(model, pairs, budget)
     return time.perf_counter() - started
 
 
@@ -219,21 +222,18 @@ def main() -> None:
     config = Config(evaluate=EvaluateConfig(device="cpu", cache_entries=0, threads=given.threads))
     model = load_model(config.evaluate)
     operations = make_operations(given.operations, given.seed)
-    texts = judged_texts(operations, model, config.evaluate)
-    rows = [
-        window.ids
-        for found in tokenise(model, texts, config.evaluate.max_windows)
-        for window in found.windows
-    ]
-    tokens = sum(map(len, rows))
-    print(f"{given.operations} operations, {len(texts)} texts, {tokens} tokens")
+    rows, claims = judged(operations, model, config.evaluate)
+    tokens = sum(map(len, rows)) + sum(len(pair.ids) for pair in claims)
+    print(
+        f"{given.operations} operations, {len(rows)} windows, {len(claims)} pairs, {tokens} tokens"
+    )
     pairs = []
     for number in range(given.pairs):
         bare = stage = 0.0
         # Alternating which comes first, so that a slow drift of the machine favours neither.
         for kind in ("bare", "stage") if number % 2 == 0 else ("stage", "bare"):
             if kind == "bare":
-                bare = bare_loop(model, rows, config.evaluate.batch_tokens)
+                bare = bare_loop(model, rows, claims, config.evaluate.batch_tokens)
             else:
                 stage = stage_run(config, operations)
         pairs.append({"bare_s": bare, "stage_s": stage, "ratio": bare / stage})
@@ -244,8 +244,8 @@ def main() -> None:
         "ratio_bare_over_stage": ratio,
         "pairs": pairs,
         "operations": given.operations,
-        "texts": len(texts),
         "windows": len(rows),
+        "claims": len(claims),
         "tokens": tokens,
         "stage_tokens_per_second": tokens / stage_s,
         "stage_operations_per_second": given.operations / stage_s,
