@@ -132,7 +132,7 @@ def _rows_wanted(aim: float | None, reached: float, slope: float) -> str:
     if slope <= 0:
         return "more of these rows do not help"
     times = 2 ** ((aim - reached) / slope)
-    return f"{times:.0f} times" if times < 1000 else "over 1000 times"
+    return f"{times:.2g} times" if times < 100 else "over 100 times"
 
 
 def lengths(sets: Mapping[str, Any]) -> list[str]:

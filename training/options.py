@@ -27,6 +27,8 @@ def options(parser: argparse.ArgumentParser) -> argparse.Namespace:
     for part in ("train", "dev", "test"):
         if not (args.data / part).is_dir():
             parser.error(f"--data: {args.data} has no folder {part}/ (training/README.md: Data)")
+    if args.device == "cuda" and not torch.cuda.is_available():
+        parser.error("--device: cuda is asked for and torch sees no GPU: leave it out")
     torch.set_num_threads(args.threads)
     torch.set_default_device(args.device)
     torch.set_float32_matmul_precision("high")  # of training alone: scores stay exact

@@ -17,7 +17,7 @@ from training.shape import LAYERS
 NAME = "safety"
 # Slowly: what the base encoder knows serves texts unlike the training rows.
 RECIPE = Recipe(rate=4e-5)
-FROZEN = 3  # one layer of so many, the lowest ones
+FROZEN_SHARE = 1 / 3  # of the layers, the lowest ones
 # The two verdicts count fully; the finer labels, known for few rows, steer the encoder.
 WEIGHTS = (1.0, 1.0, 0.3, 0.2, 0.1, 0.1, 0.2, 0.2, 0.2)
 
@@ -25,7 +25,7 @@ WEIGHTS = (1.0, 1.0, 0.3, 0.2, 0.1, 0.1, 0.2, 0.2, 0.2)
 def network(base: Path, layers: int, seed: int) -> Network:
     """An untrained head on the lower ``layers`` of the base encoder."""
     torch.manual_seed(seed)
-    return Network(base, len(TARGETS), frozen=layers // FROZEN, layers=layers)
+    return Network(base, len(TARGETS), frozen=round(layers * FROZEN_SHARE), layers=layers)
 
 
 def items(folder: Path, base: Path, every: bool = False) -> list[Item]:

@@ -24,7 +24,8 @@ HARD = {
 """Highest share of harmless texts that look bad, by set, to be flagged at warn."""
 POOL = 10_000  # harmless rows for each threshold, at least
 MISSED = 0.0025
-"""Share of the bad dev rows flagged by the model that the first pass may clear, by task."""
+"""Share of the bad dev rows flagged by the model that the first pass may clear, by task. At twice
+as many an earlier one cleared one in twenty of the hidden orders that the model flags."""
 
 
 def logit(scores: F64) -> F64:
