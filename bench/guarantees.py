@@ -41,7 +41,6 @@ from sql.tables import table
 from stack.clickhouse.process import ClickHouse
 from stack.ports import free_port
 from tests.kafka.kraft import KRaftBroker, Membership, new_cluster_id
-from tests.kafka.kraft import free_port as kafka_port
 from tests.runtime.stages import ScriptedStage
 
 RESULTS = Path(__file__).parent / "results" / "guarantees.json"
@@ -56,7 +55,7 @@ BROKERS = (1, 2, 3)
 
 def brokers(folder: Path) -> list[KRaftBroker]:
     """Three, started."""
-    controllers = {node: kafka_port() for node in BROKERS}
+    controllers = {node: free_port() for node in BROKERS}
     cluster_id = new_cluster_id()
     settings = {"offsets.topic.replication.factor": "3", "min.insync.replicas": "2"}
     made = [

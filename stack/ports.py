@@ -6,10 +6,13 @@ key (and its environment variable) that moves it.
 
 import random
 import socket
+from collections import deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 
 from stack.errors import StackError
+
+_given: deque[int] = deque(maxlen=1000)  # by free_block, the last ones
 
 
 class PortError(StackError):
@@ -67,17 +70,20 @@ def check_free(claims: Iterable[PortClaim]) -> None:
         raise PortError("\n".join(problems))
 
 
-def free_port(host: str = "127.0.0.1") -> int:
-    """A port that was free a moment ago (for tests and throw-away stacks)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
-        probe.bind((host, 0))
-        port: int = probe.getsockname()[1]
-        return port
+def free_port() -> int:
+    """A port that nobody listens on (for tests and throw-away stacks); see :func:`free_block`."""
+    return free_block(1)
 
 
 def free_block(size: int) -> int:
-    """First of ``size`` ports in a row that were free a moment ago (for throw-away stacks)."""
+    """First of ``size`` ports in a row that nobody listens on (for throw-away stacks).
+
+    They lie below the range that outgoing connections get theirs from, and are not soon given
+    again: nobody takes one before it is bound, or while its server is restarted.
+    """
     while True:
-        first = random.randrange(20_000, 30_000)  # noqa: S311 - below the ephemeral ports
-        if all(is_free("127.0.0.1", first + n) for n in range(size)):
+        first = random.randrange(20_000, 32_000 - size)  # noqa: S311 - no secret
+        block = range(first, first + size)
+        if all(port not in _given and is_free("127.0.0.1", port) for port in block):
+            _given.extend(block)
             return first

@@ -15,8 +15,9 @@ from unittest import mock
 
 from processors.app import STAGES
 from schemas.config import ClickHouseConfig, Config, KafkaConfig
+from stack.ports import free_port
 from tests.faults.link import Link, Network
-from tests.kafka.kraft import KRaftBroker, Membership, free_port, new_cluster_id
+from tests.kafka.kraft import KRaftBroker, Membership, new_cluster_id
 from tests.kafka.service import ROOT, Service
 
 BROKERS = (1, 2, 3)

@@ -31,8 +31,8 @@ from processors.runtime.admin import create_topics
 from schemas.config import Config, KafkaConfig
 from schemas.metrics import GATEWAY_REQUESTS
 from stack.broker import Broker
+from stack.ports import free_port
 from tests.fuzz.mutate import corpus
-from tests.kafka.kraft import free_port
 from tests.kafka.service import Service
 
 HANG_S = 20.0

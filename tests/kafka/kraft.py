@@ -4,7 +4,6 @@ Each keeps its data directory, so ``kill`` followed by ``start`` is what a crash
 """
 
 import os
-import random
 import shutil
 import signal
 import socket
@@ -15,6 +14,8 @@ from base64 import urlsafe_b64encode
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from stack.ports import free_port
 
 HERE = Path(__file__).parent
 CACHE = HERE.parent.parent / ".cache" / "kafka" / "lib"
@@ -37,21 +38,6 @@ def jars() -> str:
             check=True,
         )
     return f"{CACHE}/*"
-
-
-def free_port() -> int:
-    """A port nobody listens on, out of the range that outgoing connections get theirs from.
-
-    So nobody takes it while whoever listens on it is restarted.
-    """
-    while True:
-        port = random.randint(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
 
 
 def _answers(port: int) -> bool:
@@ -80,8 +66,11 @@ class Membership:
 
 
 def new_cluster_id() -> str:
-    """An id as Kafka makes them."""
-    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    """An id as Kafka makes them: none begins like an option of its tools."""
+    while True:
+        made = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+        if not made.startswith("-"):
+            return made
 
 
 class KRaftBroker:

@@ -11,7 +11,8 @@ from aiohttp import ClientSession
 from ingest.gateway import Gateway
 from processors.runtime.admin import create_topics
 from schemas.config import Config
-from tests.kafka.kraft import KRaftBroker, free_port, jars
+from stack.ports import free_port
+from tests.kafka.kraft import KRaftBroker, jars
 from tests.store.otlp import request, span_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(240)]

@@ -18,7 +18,8 @@ from ingest.kafka import kafka_options
 from processors.runtime.admin import create_topics
 from schemas.config import Config, KafkaConfig
 from schemas.topics import FRAGMENTS, OTLP_SPANS
-from tests.kafka.kraft import KRaftBroker, free_port
+from stack.ports import free_port
+from tests.kafka.kraft import KRaftBroker
 from tests.kafka.service import Service
 from tests.store.otlp import request, span_of
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from schemas.config import ClickHouseConfig, Config, GatewayConfig, KafkaConfig, RuntimeConfig
-from stack.ports import PortClaim, PortError, check_free, free_port, is_free
+from stack.ports import PortClaim, PortError, check_free, free_block, free_port, is_free
 from stack.up import start_stack
 
 
@@ -41,6 +41,14 @@ def test_one_port_for_two_parts_is_refused() -> None:
     claims = [PortClaim(part, "127.0.0.1", port, f"{part}.port") for part in ("a", "b")]
     with pytest.raises(PortError, match=r"wanted by a and by b: set b\.port"):
         check_free(claims)
+
+
+def test_no_port_is_soon_given_again_nor_one_that_connections_get() -> None:
+    ports = [free_port() for _ in range(500)]
+    first = free_block(8)
+    ports += range(first, first + 8)
+    assert len(set(ports)) == len(ports)
+    assert max(ports) < 32_768  # Linux gives outgoing connections 32768 to 60999
 
 
 async def test_the_stack_says_so_before_it_starts_anything(busy: int, tmp_path: Path) -> None:
