@@ -74,11 +74,12 @@ class Task(_Strict):
 class Cascade(_Strict):
     """A cheap graph that looks at every text window first and clears the plainly harmless ones.
 
-    Its outputs have the names of tasks. A window whose every score is below ``clear_below`` is not
-    seen by the graphs of those tasks; all others are.
+    Its outputs have the names of tasks. A window of at least ``from_tokens`` tokens whose every
+    score is below ``clear_below`` is not seen by the graphs of those tasks; all others are.
     """
 
     graph: str
+    from_tokens: int = Field(default=1, ge=1, description="shorter windows: the model, at once")
     clear_below: dict[str, float] = Field(min_length=1, description="score by task")
 
 

@@ -21,6 +21,7 @@ from training.evaluate import ANSWER_WORDS, LONGER
 from training.options import options
 from training.package import TASKS
 from training.scoring import Scores, open_model
+from training.thresholds import FROM_TOKENS
 
 RECORD = "training.json"
 SMALL_SHARE = 0.01
@@ -221,6 +222,7 @@ def _render(folder: Path, results: Mapping[str, Any], found: Sequence[Example]) 
         "GROUPS": _sections(results, lambda _, sets: groups(sets)),
         "POOLS": "\n".join(_pools(results)),
         "CASCADE": _cascade(results),
+        "FROM_TOKENS": str(FROM_TOKENS),
         "LABELS": ", ".join(
             f"{label} {shown(told['auroc'])} on {told['rows']} rows, {told['positives']} of them so"
             for label, told in results["labels"].items()

@@ -50,7 +50,7 @@ class Settings:
 
     platt: dict[str, tuple[float, float]] = field(default_factory=dict)
     thresholds: dict[str, dict[str, float]] = field(default_factory=dict)
-    clear_below: dict[str, float] = field(default_factory=dict)
+    cascade: dict[str, Any] = field(default_factory=dict)
     measured: dict[str, Any] = field(default_factory=dict)
 
 
@@ -120,15 +120,15 @@ def _manifest(folder: Path, settings: Settings) -> Mapping[str, Any]:
     manifest: dict[str, Any] = {
         "schema": "streamgauge.model/v1",
         "name": "starter",
-        "version": "4",
+        "version": "5",
         "licence": "Apache-2.0",
         "provenance": PROVENANCE,
         "tokenizer": {"file": TOKENIZER, "max_length": MAX_LENGTH, "stride": STRIDE},
         "graphs": graphs,
         "tasks": {name: _task(name, settings) for name in TASKS},
     }
-    if settings.clear_below:
-        manifest["cascade"] = {"graph": "first", "clear_below": settings.clear_below}
+    if settings.cascade:
+        manifest["cascade"] = {"graph": "first", **settings.cascade}
     manifest["measured"] = settings.measured
     names = (SAFETY, SUPPORT, FIRST, TOKENIZER)
     manifest["files"] = {name: sha256(folder / name) for name in names}

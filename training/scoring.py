@@ -109,8 +109,8 @@ class Scores:
 
     def windows(self, name: str, texts: Sequence[str]) -> dict[str, F64]:
         """Arrays over all windows of all readings of a folder without a cascade: ``text`` (which it
-        belongs to), ``first`` (1 in the first reading), by task the score, and as ``cheap_TASK``
-        that of the first pass."""
+        belongs to), ``first`` (1 in the first reading), ``tokens``, by task the score, and as
+        ``cheap_TASK`` that of the first pass."""
         return self._kept(f"windows {name}", list(texts), lambda: self._both(name, texts))
 
     def _both(self, name: str, texts: Sequence[str]) -> dict[str, F64]:
@@ -125,9 +125,9 @@ class Scores:
             full, cheap = self._scored(rows), self._first_pass(rows)
             whose = [owners[t] for t, one in zip(part, tokenised, strict=True) for _ in one.windows]
             for window, places in enumerate(whose):
-                scores = [*(full[window][t] for t in TEXT_TASKS), *cheap[window]]
+                scores = [len(rows[window]), *(full[window][t] for t in TEXT_TASKS), *cheap[window]]
                 lines += [[index, first, *scores] for index, first in places]
-        columns = ("text", "first", *TEXT_TASKS, *(f"cheap_{t}" for t in TEXT_TASKS))
+        columns = ("text", "first", "tokens", *TEXT_TASKS, *(f"cheap_{t}" for t in TEXT_TASKS))
         return dict(zip(columns, np.asarray(lines).T, strict=True))
 
     def _first_pass(self, rows: Sequence[Sequence[int]]) -> F64:

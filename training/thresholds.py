@@ -26,6 +26,9 @@ POOL = 10_000  # harmless rows for each threshold, at least
 MISSED = 0.0025
 """Share of the bad dev rows flagged by the model that the first pass may clear, by task. At twice
 as many an earlier one cleared one in twenty of the hidden orders that the model flags."""
+FROM_TOKENS = 32
+"""Shorter windows are not cleared: few words tell a bag of words little, and cost the model little.
+"""
 
 
 def logit(scores: F64) -> F64:
@@ -164,21 +167,22 @@ def cascade_settings(folder: Path, draft: Scores, settings: Settings) -> dict[st
     found alone, are on the safe side.
     """
     told: dict[str, Any] = {}
+    limits: dict[str, float] = {}
     for task in TEXT_TASKS:
         windows, flags, labels = _flags(folder, draft, task, settings)
+        cheap = np.where(windows["tokens"] < FROM_TOKENS, 1.0, windows[f"cheap_{task}"])
         saving = np.full(len(labels), -1.0)
-        np.maximum.at(saving, windows["text"][flags].astype(int), windows[f"cheap_{task}"][flags])
-        limit = min(
+        np.maximum.at(saving, windows["text"][flags].astype(int), cheap[flags])
+        limits[task] = min(
             clear_below(saving[(saving >= 0) & (labels == 1)], MISSED),
             settings.thresholds[task]["warn"],
         )
-        settings.clear_below[task] = limit
-        told[task] = {"limit": limit}
+        told[task] = {"limit": limits[task]}
+    settings.cascade = {"from_tokens": FROM_TOKENS, "clear_below": limits}
     for task in TEXT_TASKS:
         windows, flags, labels = _flags(folder, draft, task, settings)
-        seen = np.any(
-            [windows[f"cheap_{t}"] >= settings.clear_below[t] for t in TEXT_TASKS], axis=0
-        )
+        seen = np.any([windows[f"cheap_{t}"] >= limits[t] for t in TEXT_TASKS], axis=0)
+        seen |= windows["tokens"] < FROM_TOKENS
         owner = windows["text"].astype(int)
         flagged, kept, judged = (
             np.bincount(owner, weights=of, minlength=len(labels)) > 0

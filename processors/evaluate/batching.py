@@ -161,16 +161,18 @@ def clear(model: Model, rows: Sequence[Sequence[int]]) -> list[WindowScores | No
     found: list[WindowScores | None] = [None] * len(rows)
     if cascade is None:
         return found
-    for batch in plan_batches([len(row) for row in rows], _FIRST_PASS_TOKENS):
+    asked = [index for index, row in enumerate(rows) if len(row) >= cascade.from_tokens]
+    for batch in plan_batches([len(rows[index]) for index in asked], _FIRST_PASS_TOKENS):
+        places = [asked[index] for index in batch]
         try:
-            scores = run_first_pass(model, [rows[index] for index in batch])
+            scores = run_first_pass(model, [rows[index] for index in places])
         # The edge of native code; the model itself judges what could not be cleared.
         except Exception as error:
             LOG.warning("the first pass failed: %s", type(error).__name__)
             continue
         limits = cascade.clear_below
         harmless = np.all([scores[name] < limits[name] for name in limits], axis=0)
-        for place, index in enumerate(batch):
+        for place, index in enumerate(places):
             if harmless[place]:
                 told = {name: float(values[place]) for name, values in scores.items()}
                 found[index] = WindowScores(told, None, cleared=True)

@@ -35,6 +35,11 @@ TOWER = (
     "1889 and is 330 metres tall."
 )
 
+PLAIN = (
+    "The order left our store on Monday and should reach you within three days. The museum shows "
+    "paintings from four countries and is open until six. Our team moved the release to March."
+)
+
 
 @pytest.fixture(scope="module")
 def manifest() -> dict[str, Any]:
@@ -162,10 +167,24 @@ def test_everyday_texts_stay_below_warn(starter: Starter, manifest: dict[str, An
 
 def test_the_first_pass_clears_no_plain_attack_or_abuse(starter: Starter) -> None:
     """What it clears is never judged by the model, so it may only clear the plainly harmless."""
-    texts = [*INJECTIONS, *TOXIC]
+    cascade = starter.model.manifest.cascade
+    assert cascade is not None
+    texts = [f"{PLAIN} {text}" for text in (*INJECTIONS, *TOXIC)]
     rows = [one.windows[0].ids for one in tokenise(starter.model, texts, 1)]
-    assert starter.model.manifest.cascade is not None
+    assert min(map(len, rows)) >= cascade.from_tokens
     assert clear(starter.model, rows) == [None] * len(texts)
+
+
+def test_the_first_pass_leaves_short_windows_to_the_model(starter: Starter) -> None:
+    cascade = starter.model.manifest.cascade
+    assert cascade is not None
+    (one,) = tokenise(starter.model, [PLAIN], 1)
+    ids = one.windows[0].ids
+    short, enough = ids[: cascade.from_tokens - 1], ids[: cascade.from_tokens]
+    kept, cleared, again = clear(starter.model, [short, enough, short])
+    assert kept is again is None
+    assert cleared is not None
+    assert cleared.cleared
 
 
 def test_a_score_does_not_depend_on_claims_beside_it(starter: Starter) -> None:
