@@ -7,6 +7,7 @@ and databases. ``config`` points at both.
 import asyncio
 import logging
 import secrets
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -18,6 +19,10 @@ from sql.client import connect
 from stack.broker import Broker
 from stack.clickhouse.process import ClickHouse
 from stack.ports import free_port
+
+# A shell starts what runs in its background with Ctrl-C ignored, children inherit that, and some
+# tests press it.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
