@@ -21,7 +21,6 @@ from training.evaluate import ANSWER_WORDS, LONGER
 from training.options import options
 from training.package import TASKS
 from training.scoring import Scores, open_model
-from training.thresholds import FROM_TOKENS
 
 RECORD = "training.json"
 SMALL_SHARE = 0.01
@@ -222,7 +221,7 @@ def _render(folder: Path, results: Mapping[str, Any], found: Sequence[Example]) 
         "GROUPS": _sections(results, lambda _, sets: groups(sets)),
         "POOLS": "\n".join(_pools(results)),
         "CASCADE": _cascade(results),
-        "FROM_TOKENS": str(FROM_TOKENS),
+        "FROM_TOKENS": str(results["from_tokens"]),
         "LABELS": ", ".join(
             f"{label} {shown(told['auroc'])} on {told['rows']} rows, {told['positives']} of them so"
             for label, told in results["labels"].items()
@@ -255,9 +254,11 @@ def write(folder: Path, record: Mapping[str, Any], args: argparse.Namespace) -> 
     ``record``) beside them. Returns the figures by task and set."""
     scores = Scores(folder, args.cache / "scores", args.threads, args.device)
     tests = {task: evaluate.run(scores, args.data, task) for task in TASKS}
+    cascade = scores.model.manifest.cascade
     results = {
         **record,
         "tests": tests,
+        "from_tokens": cascade.from_tokens if cascade else 1,
         "speed": measure(open_model(folder, args.threads)),
         "labels": evaluate.labels(scores, args.data),
         "placeholders": evaluate.placeholders(scores, args.data),

@@ -155,7 +155,8 @@ def _attempt_pairs(model: Model, pairs: Sequence[Pair]) -> F32:
 def clear(model: Model, rows: Sequence[Sequence[int]]) -> list[WindowScores | None]:
     """Scores of the windows that the first pass clears, None for those that the model must see.
 
-    Blocking. All None without a cascade, or when its run fails.
+    Blocking. None also for windows that are too short for it, and for all without a cascade, or
+    when its run fails.
     """
     cascade = model.manifest.cascade
     found: list[WindowScores | None] = [None] * len(rows)
